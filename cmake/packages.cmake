@@ -1,0 +1,18 @@
+# Every outside library, by the name of its Debian 12 package (packaging/build.txt).
+find_package(Threads REQUIRED)
+find_package(OpenSSL 3 REQUIRED)
+find_package(GTest REQUIRED)
+find_package(benchmark REQUIRED)
+find_package(fmt REQUIRED)
+find_package(EXPAT REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(ARGON2 REQUIRED IMPORTED_TARGET libargon2)
+pkg_check_modules(ISAL REQUIRED IMPORTED_TARGET libisal)
+find_library(ROCKSDB_LIBRARY rocksdb REQUIRED)
+find_library(BOOST_JSON_LIBRARY boost_json REQUIRED)
+
+add_library(polis_rocksdb INTERFACE)
+target_link_libraries(polis_rocksdb INTERFACE ${ROCKSDB_LIBRARY})
+add_library(polis_boost_json INTERFACE)
+target_link_libraries(polis_boost_json INTERFACE ${BOOST_JSON_LIBRARY})
