@@ -3,6 +3,8 @@ set(CMAKE_CXX_STANDARD 23)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+# Every library is static and ends in an executable: one form for both, or the shared precompiled header is refused by one.
+set(CMAKE_CXX_COMPILE_OPTIONS_PIC -fPIE)
 set(CMAKE_CXX_SCAN_FOR_MODULES OFF)
 
 find_program(CCACHE ccache)
