@@ -1,0 +1,505 @@
+#include "systems/object/rows.h"
+
+#include "kernel/base/binary.h"
+#include "kernel/base/ordered_key.h"
+
+namespace polis::object {
+namespace {
+
+using base::Reader;
+using base::Writer;
+
+constexpr uint8_t kFormat = 1;
+constexpr size_t kUploadIdBytes = 16;
+
+// --- keys ----------------------------------------------------------------------------------------------------------------
+
+void append_u64(std::string& key, uint64_t value) {
+  for (int shift = 56; shift >= 0; shift -= 8) key.push_back(static_cast<char>(value >> shift));
+}
+
+uint64_t read_u64(std::string_view bytes) {
+  uint64_t value = 0;
+  for (int i = 0; i < 8; ++i) value = value << 8 | static_cast<uint8_t>(bytes[static_cast<size_t>(i)]);
+  return value;
+}
+
+// As base::append_key_bytes, without the end mark.
+void append_escaped(std::string& key, std::string_view part) {
+  for (char c : part) {
+    key.push_back(c);
+    if (c == '\0') key.push_back('\xFF');
+  }
+}
+
+std::string under(char kind, BucketId bucket) {
+  std::string key(1, kind);
+  append_u64(key, bucket);
+  return key;
+}
+
+std::string exactly(char kind, BucketId bucket, std::string_view object_key) {
+  std::string key = under(kind, bucket);
+  key.reserve(key.size() + object_key.size() + 10);
+  append_escaped(key, object_key);
+  key.append("\0\1", 2);
+  return key;
+}
+
+std::string from(char kind, BucketId bucket, std::string_view object_key) {
+  std::string key = under(kind, bucket);
+  append_escaped(key, object_key);
+  return key;
+}
+
+std::string behind(char kind, BucketId bucket, std::string_view object_key) {
+  std::string key = under(kind, bucket);
+  append_escaped(key, object_key);
+  key.append("\0\2", 2);
+  return key;
+}
+
+std::string successor(std::string key) {
+  Bytes next = base::key_after_prefix(as_bytes(key));
+  return std::string(as_text(next));
+}
+
+// The escape keeps prefixes: every key that begins with `prefix` has a row key that begins with the escaped prefix.
+std::string behind_all(char kind, BucketId bucket, std::string_view prefix) { return successor(from(kind, bucket, prefix)); }
+
+// Takes "<kind> <bucket>" and the escaped key from the front; what stays is the tail after the end mark.
+Result<std::string> take_object_key(std::string_view& row_key, char kind) {
+  if (row_key.size() < 9 || row_key.front() != kind) return fail(Code::kCorrupt, "a row key of the object store has the wrong kind");
+  BytesView rest = as_bytes(row_key.substr(9));
+  Bytes key = TRY(base::take_key_bytes(rest));
+  row_key = as_text(rest);
+  return std::string(as_text(key));
+}
+
+// --- values ----------------------------------------------------------------------------------------------------------------
+
+class RowWriter : public Writer {
+ public:
+  RowWriter() : Writer(bytes_) { u8(kFormat); }
+  std::string take() {
+    POLIS_ASSERT(ok());
+    return std::string(as_text(bytes_));
+  }
+
+ private:
+  Bytes bytes_;
+};
+
+void write(Writer& out, WallTime time) { out.zigzag(time.time_since_epoch().count()); }
+void write(Writer& out, const Owner& owner) {
+  out.sized(owner.account_id);
+  out.sized(owner.canonical_id);
+}
+void write(Writer& out, const HeaderList& pairs) {
+  out.varint(pairs.size());
+  for (const auto& [first, second] : pairs) {
+    out.sized(first);
+    out.sized(second);
+  }
+}
+void write(Writer& out, const Acl& acl) {
+  out.varint(acl.grants.size());
+  for (const Grant& grant : acl.grants) {
+    out.u8(static_cast<uint8_t>(grant.kind));
+    out.u8(static_cast<uint8_t>(grant.permission));
+    out.sized(grant.canonical_id);
+  }
+}
+void write(Writer& out, const Checksum& checksum) {
+  out.u8(static_cast<uint8_t>(checksum.algorithm));
+  out.u8(static_cast<uint8_t>(checksum.type));
+  out.sized(checksum.raw);
+}
+void write(Writer& out, const Metadata& metadata) {
+  for (const std::string* field :
+       {&metadata.content_type, &metadata.cache_control, &metadata.content_disposition, &metadata.content_encoding,
+        &metadata.content_language, &metadata.expires, &metadata.website_redirect_location, &metadata.storage_class})
+    out.sized(*field);
+  write(out, metadata.user);
+}
+void write(Writer& out, const blob::Receipt& receipt) {
+  out.sized(receipt.location);
+  out.varint(receipt.size_bytes);
+}
+void write(Writer& out, const std::vector<std::string>& texts) {
+  out.varint(texts.size());
+  for (const std::string& text : texts) out.sized(text);
+}
+
+void read_format(Reader& in) {
+  if (in.u8() != kFormat) in.reject("a row of an unknown format");
+}
+std::string text(Reader& in) { return std::string(in.sized_text()); }
+WallTime time(Reader& in) { return WallTime(Duration(in.zigzag())); }
+template <class E>
+E enumerator(Reader& in, E last) {
+  uint8_t value = in.u8();
+  if (value > static_cast<uint8_t>(last)) in.reject("an enumerator out of range");
+  return static_cast<E>(value);
+}
+Owner owner(Reader& in) {
+  Owner value;
+  value.account_id = text(in);
+  value.canonical_id = text(in);
+  return value;
+}
+HeaderList pairs(Reader& in) {
+  HeaderList value(in.count(2));
+  for (auto& [first, second] : value) {
+    first = text(in);
+    second = text(in);
+  }
+  return value;
+}
+Acl acl(Reader& in) {
+  Acl value;
+  value.grants.resize(in.count(3));
+  for (Grant& grant : value.grants) {
+    grant.kind = enumerator(in, Grant::Kind::kLogDelivery);
+    grant.permission = enumerator(in, Permission::kFullControl);
+    grant.canonical_id = text(in);
+  }
+  return value;
+}
+Checksum checksum(Reader& in) {
+  Checksum value;
+  value.algorithm = enumerator(in, ChecksumAlgorithm::kSha256);
+  value.type = enumerator(in, ChecksumType::kComposite);
+  value.raw = text(in);
+  return value;
+}
+Metadata metadata(Reader& in) {
+  Metadata value;
+  for (std::string* field :
+       {&value.content_type, &value.cache_control, &value.content_disposition, &value.content_encoding, &value.content_language,
+        &value.expires, &value.website_redirect_location, &value.storage_class})
+    *field = text(in);
+  value.user = pairs(in);
+  return value;
+}
+blob::Receipt receipt(Reader& in) {
+  blob::Receipt value;
+  value.location = text(in);
+  value.size_bytes = in.varint();
+  return value;
+}
+std::vector<std::string> texts(Reader& in) {
+  std::vector<std::string> value(in.count(1));
+  for (std::string& one : value) one = text(in);
+  return value;
+}
+
+enum VersionFlag : uint8_t { kNullVersion = 1, kDeleteMarker = 2, kInlined = 4 };
+
+}  // namespace
+
+std::string bucket_key(std::string_view name) { return "b" + std::string(name); }
+std::string bucket_keys() { return "b"; }
+
+std::string versions_key_prefix(BucketId bucket) { return under('o', bucket); }
+std::string newest_key(BucketId bucket, std::string_view key) { return exactly('o', bucket, key); }
+std::string older_key(BucketId bucket, std::string_view key, Sequence sequence) {
+  std::string row_key = exactly('o', bucket, key);
+  append_u64(row_key, ~sequence);
+  return row_key;
+}
+std::string seek_key(BucketId bucket, std::string_view key) { return from('o', bucket, key); }
+std::string behind_key(BucketId bucket, std::string_view key) { return behind('o', bucket, key); }
+std::string behind_prefix(BucketId bucket, std::string_view prefix) { return behind_all('o', bucket, prefix); }
+
+Result<VersionKey> parse_version_key(std::string_view row_key) {
+  VersionKey parsed;
+  parsed.key = TRY(take_object_key(row_key, 'o'));
+  if (row_key.empty()) return parsed;
+  if (row_key.size() != 8) return fail(Code::kCorrupt, "a version's row key has a tail of the wrong length");
+  parsed.newest = false;
+  parsed.sequence = ~read_u64(row_key);
+  return parsed;
+}
+
+std::string inline_key(BucketId bucket, std::string_view key, Sequence sequence) {
+  std::string row_key = exactly('i', bucket, key);
+  append_u64(row_key, sequence);
+  return row_key;
+}
+
+std::string uploads_key_prefix(BucketId bucket) { return under('u', bucket); }
+std::string upload_key(BucketId bucket, std::string_view key, const UploadId& id) { return exactly('u', bucket, key) + id; }
+std::string upload_seek_key(BucketId bucket, std::string_view key) { return from('u', bucket, key); }
+std::string upload_behind_key(BucketId bucket, std::string_view key) { return behind('u', bucket, key); }
+std::string upload_behind_prefix(BucketId bucket, std::string_view prefix) { return behind_all('u', bucket, prefix); }
+
+Result<UploadKey> parse_upload_key(std::string_view row_key) {
+  UploadKey parsed;
+  parsed.key = TRY(take_object_key(row_key, 'u'));
+  if (row_key.size() != kUploadIdBytes) return fail(Code::kCorrupt, "an upload's row key has a tail of the wrong length");
+  parsed.id = std::string(row_key);
+  return parsed;
+}
+
+std::string parts_prefix(const UploadId& upload) { return "p" + upload; }
+std::string part_key(const UploadId& upload, uint32_t number) {
+  std::string key = parts_prefix(upload);
+  for (int shift = 24; shift >= 0; shift -= 8) key.push_back(static_cast<char>(number >> shift));
+  return key;
+}
+Result<uint32_t> parse_part_number(std::string_view row_key) {
+  if (row_key.size() != 1 + kUploadIdBytes + 4) return fail(Code::kCorrupt, "a part's row key has the wrong length");
+  uint32_t number = 0;
+  for (char c : row_key.substr(row_key.size() - 4)) number = number << 8 | static_cast<uint8_t>(c);
+  return number;
+}
+
+std::string reference_key(const blob::BlobId& id) { return "x" + id; }
+std::string garbage_prefix() { return "g"; }
+std::string garbage_key(const UploadId& upload) { return "g" + upload; }
+std::string usage_prefix(BucketId bucket) { return under('c', bucket); }
+std::string usage_key(BucketId bucket, uint16_t slot) {
+  std::string key = usage_prefix(bucket);
+  key.push_back(static_cast<char>(slot >> 8));
+  key.push_back(static_cast<char>(slot));
+  return key;
+}
+std::string last_bucket_id_key() { return "n"; }
+
+std::string encode(const Bucket& bucket) {
+  RowWriter out;
+  out.varint(bucket.id);
+  out.sized(bucket.name);
+  write(out, bucket.owner);
+  write(out, bucket.created_at);
+  out.sized(bucket.region);
+  out.u8(static_cast<uint8_t>(bucket.versioning));
+  out.u8(static_cast<uint8_t>(bucket.ownership));
+  write(out, bucket.acl);
+  out.sized(bucket.policy);
+  out.varint(bucket.cors.size());
+  for (const CorsRule& rule : bucket.cors) {
+    out.sized(rule.id);
+    write(out, rule.methods);
+    write(out, rule.origins);
+    write(out, rule.headers);
+    write(out, rule.expose);
+    out.varint(rule.max_age_s ? *rule.max_age_s + uint64_t{1} : 0);
+  }
+  write(out, bucket.tags);
+  out.boolean(bucket.public_access_block.has_value());
+  if (const auto& block = bucket.public_access_block) {
+    out.boolean(block->block_acls);
+    out.boolean(block->ignore_acls);
+    out.boolean(block->block_policy);
+    out.boolean(block->restrict_buckets);
+  }
+  out.boolean(bucket.requester_pays);
+  return out.take();
+}
+
+Result<Bucket> decode_bucket(std::string_view row) {
+  Reader in(as_bytes(row));
+  read_format(in);
+  Bucket bucket;
+  bucket.id = in.varint();
+  bucket.name = text(in);
+  bucket.owner = owner(in);
+  bucket.created_at = time(in);
+  bucket.region = text(in);
+  bucket.versioning = enumerator(in, Versioning::kSuspended);
+  bucket.ownership = enumerator(in, Ownership::kObjectWriter);
+  bucket.acl = acl(in);
+  bucket.policy = text(in);
+  bucket.cors.resize(in.count(6));
+  for (CorsRule& rule : bucket.cors) {
+    rule.id = text(in);
+    rule.methods = texts(in);
+    rule.origins = texts(in);
+    rule.headers = texts(in);
+    rule.expose = texts(in);
+    if (uint64_t age = in.varint_up_to(uint64_t{1} << 32)) rule.max_age_s = static_cast<uint32_t>(age - 1);
+  }
+  bucket.tags = pairs(in);
+  if (in.boolean()) {
+    PublicAccessBlock block;
+    block.block_acls = in.boolean();
+    block.ignore_acls = in.boolean();
+    block.block_policy = in.boolean();
+    block.restrict_buckets = in.boolean();
+    bucket.public_access_block = block;
+  }
+  bucket.requester_pays = in.boolean();
+  TRY(in.finish());
+  return bucket;
+}
+
+std::string encode(const ObjectVersion& version) {
+  RowWriter out;
+  out.u64(version.sequence);
+  out.u8(static_cast<uint8_t>((version.null_version ? kNullVersion : 0) | (version.delete_marker ? kDeleteMarker : 0) |
+                              (version.inlined ? kInlined : 0)));
+  out.u64(version.null_sequence);
+  write(out, version.modified_at);
+  write(out, version.owner);
+  out.varint(version.size_bytes);
+  out.sized(version.etag);
+  write(out, version.checksum);
+  write(out, version.metadata);
+  write(out, version.tags);
+  write(out, version.acl);
+  write(out, version.blob);
+  out.sized(version.upload);
+  out.varint(version.parts.size());
+  for (const PartRun& run : version.parts) {
+    out.varint(run.first_number);
+    out.varint(run.count);
+    out.varint(run.size_bytes);
+  }
+  return out.take();
+}
+
+Result<ObjectVersion> decode_version(std::string_view row) {
+  Reader in(as_bytes(row));
+  read_format(in);
+  ObjectVersion version;
+  version.sequence = in.u64();
+  uint8_t flags = in.u8();
+  version.null_version = flags & kNullVersion;
+  version.delete_marker = flags & kDeleteMarker;
+  version.inlined = flags & kInlined;
+  version.null_sequence = in.u64();
+  version.modified_at = time(in);
+  version.owner = owner(in);
+  version.size_bytes = in.varint();
+  version.etag = text(in);
+  version.checksum = checksum(in);
+  version.metadata = metadata(in);
+  version.tags = pairs(in);
+  version.acl = acl(in);
+  version.blob = receipt(in);
+  version.upload = text(in);
+  version.parts.resize(in.count(3));
+  for (PartRun& run : version.parts) {
+    run.first_number = static_cast<uint32_t>(in.varint_up_to(kPartNumberMax));
+    run.count = static_cast<uint32_t>(in.varint_up_to(kPartNumberMax));
+    run.size_bytes = in.varint();
+  }
+  TRY(in.finish());
+  return version;
+}
+
+std::string encode(const Upload& upload) {
+  RowWriter out;
+  out.sized(upload.id);
+  out.sized(upload.key);
+  write(out, upload.initiated_at);
+  write(out, upload.owner);
+  write(out, upload.initiator);
+  write(out, upload.metadata);
+  write(out, upload.tags);
+  write(out, upload.acl);
+  write(out, upload.checksum);
+  return out.take();
+}
+
+Result<Upload> decode_upload(std::string_view row) {
+  Reader in(as_bytes(row));
+  read_format(in);
+  Upload upload;
+  upload.id = text(in);
+  upload.key = text(in);
+  upload.initiated_at = time(in);
+  upload.owner = owner(in);
+  upload.initiator = owner(in);
+  upload.metadata = metadata(in);
+  upload.tags = pairs(in);
+  upload.acl = acl(in);
+  upload.checksum = checksum(in);
+  TRY(in.finish());
+  return upload;
+}
+
+std::string encode(const Part& part) {
+  RowWriter out;
+  out.varint(part.number);
+  out.varint(part.size_bytes);
+  out.sized(part.md5);
+  write(out, part.modified_at);
+  write(out, part.checksum);
+  out.boolean(part.inlined);
+  out.sized(part.bytes);
+  write(out, part.blob);
+  return out.take();
+}
+
+Result<Part> decode_part(std::string_view row) {
+  Reader in(as_bytes(row));
+  read_format(in);
+  Part part;
+  part.number = static_cast<uint32_t>(in.varint_up_to(kPartNumberMax));
+  part.size_bytes = in.varint();
+  part.md5 = text(in);
+  part.modified_at = time(in);
+  part.checksum = checksum(in);
+  part.inlined = in.boolean();
+  part.bytes = text(in);
+  part.blob = receipt(in);
+  TRY(in.finish());
+  return part;
+}
+
+std::string encode(const Usage& usage) {
+  RowWriter out;
+  out.zigzag(usage.objects);
+  out.zigzag(usage.versions);
+  out.zigzag(usage.delete_markers);
+  out.zigzag(usage.size_bytes);
+  return out.take();
+}
+
+Result<Usage> decode_usage(std::string_view row) {
+  Reader in(as_bytes(row));
+  read_format(in);
+  Usage usage;
+  usage.objects = in.zigzag();
+  usage.versions = in.zigzag();
+  usage.delete_markers = in.zigzag();
+  usage.size_bytes = in.zigzag();
+  TRY(in.finish());
+  return usage;
+}
+
+std::string encode(const BackReference& reference) {
+  RowWriter out;
+  out.u8(static_cast<uint8_t>(reference.kind));
+  if (reference.kind == BackReference::Kind::kVersion) {
+    out.varint(reference.bucket);
+    out.sized(reference.key);
+    out.u64(reference.sequence);
+  } else {
+    out.sized(reference.upload);
+    out.varint(reference.part_number);
+  }
+  return out.take();
+}
+
+Result<BackReference> decode_reference(std::string_view row) {
+  Reader in(as_bytes(row));
+  read_format(in);
+  BackReference reference;
+  reference.kind = enumerator(in, BackReference::Kind::kPart);
+  if (reference.kind == BackReference::Kind::kVersion) {
+    reference.bucket = in.varint();
+    reference.key = text(in);
+    reference.sequence = in.u64();
+  } else {
+    reference.upload = text(in);
+    reference.part_number = static_cast<uint32_t>(in.varint_up_to(kPartNumberMax));
+  }
+  TRY(in.finish());
+  return reference;
+}
+
+}  // namespace polis::object
