@@ -1,0 +1,112 @@
+// The Blob port: immutable bytes of any size, streamed in, read by range, kept on several drives. Embedded adapter: erasure-coded
+// extents (extent_blob.h). Every adapter passes the suite in conformance.h.
+//
+// A put hands back a Receipt once the bytes are durable; the caller writes it in its own transaction (bytes first, name last). The
+// store of bytes knows no names: whether a blob is still wanted it asks its owner (Owner), and what nobody refers to is swept one
+// hour after it was written.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernel/base/bytes.h"
+#include "kernel/base/result.h"
+#include "kernel/io/task.h"
+
+namespace polis::blob {
+
+// Where bytes come from. One call at a time.
+class ByteSource {
+ public:
+  virtual ~ByteSource() = default;
+  // Fills `into` from the front; fewer bytes than asked only at the end, 0 when nothing is left.
+  virtual Task<Result<size_t>> read(MutableBytes into) = 0;
+};
+
+// Where bytes go. The view lives until the call returns.
+class ByteSink {
+ public:
+  virtual ~ByteSink() = default;
+  virtual Task<Result<void>> write(BytesView bytes) = 0;
+};
+
+// Names one stored blob forever; opaque, 1..64 bytes, bytewise comparable. Never reused.
+using BlobId = std::string;
+
+// Everything needed to read the blob again. A compaction may move a blob: then its id changes and the owner is told.
+struct Receipt {
+  std::string location;  // opaque, <= 64 bytes a segment; a blob has one segment a GiB at most
+  uint64_t size_bytes = 0;
+};
+// The ids of the receipt's segments, for the owner's back-references.
+std::vector<BlobId> segments(const Receipt& receipt);
+
+struct Range {
+  uint64_t offset = 0;
+  uint64_t size = 0;
+};
+
+// Asked by compaction, on the shard of the Blob. The implementation belongs to whoever writes the receipts (one per Blob).
+class Owner {
+ public:
+  virtual ~Owner() = default;
+  // Which of these ids does some row still refer to?
+  virtual Task<Result<std::vector<bool>>> referenced(std::vector<BlobId> ids) = 0;
+  // Segment `from` now lies at `to` with the same bytes: change the rows that refer to it in one durable transaction. kConflict or
+  // kNotFound when the row changed meanwhile: then the copy is dropped.
+  virtual Task<Result<void>> moved(BlobId from, BlobId to) = 0;
+};
+
+enum class DriveState : unsigned char { kOnline, kMissing, kReplacing, kFailed };
+struct DriveStatus {
+  unsigned index = 0;
+  std::string path;
+  DriveState state = DriveState::kOnline;
+  uint64_t used_bytes = 0, available_bytes = 0;
+  uint64_t read_errors = 0, write_errors = 0, corrupt_blocks = 0;
+  uint64_t device = 0;  // of the file system below; 0: unknown. Equal ones are lost together
+};
+
+struct BlobStatistics {
+  uint64_t extents = 0, live_bytes = 0, stored_bytes = 0;   // stored: all shards with parity and padding
+  uint64_t puts = 0, gets = 0, degraded_reads = 0, repaired_units = 0, syncs = 0;
+  uint64_t repair_queue = 0;       // rows that wait for repair
+  uint64_t scrubbed_bytes = 0, scrub_errors = 0;
+};
+
+struct RepairReport {
+  uint64_t rows_checked = 0, units_rebuilt = 0, rows_lost = 0, bytes_read = 0, bytes_written = 0;
+};
+
+// Progress of a long operation: called at most ten times a second. Return false to stop early.
+using Progress = std::function<bool(uint64_t done, uint64_t total)>;
+
+class Blob {
+ public:
+  virtual ~Blob() = default;
+
+  // Reads the source to its end; durable when it returns. `size_hint` lets the bytes lie together (UINT64_MAX: unknown).
+  // kUnavailable with more than one drive down; kNoSpace when full.
+  virtual Task<Result<Receipt>> put(ByteSource& source, uint64_t size_hint) = 0;
+  // Every byte was checked before it reaches the sink. kOutOfRange outside the blob; kCorrupt when too few sound units are left.
+  virtual Task<Result<void>> get(const Receipt& receipt, Range range, ByteSink& sink) = 0;
+  // A hint that nobody refers to it any more; space returns by compaction.
+  virtual void erase(const Receipt& receipt) = 0;
+
+  virtual std::vector<DriveStatus> drives() const = 0;
+  virtual BlobStatistics statistics() const = 0;
+  // Takes a drive out of service (as if it were pulled), brings it back, or replaces it by an empty directory to be repaired.
+  virtual Task<Result<void>> set_drive(unsigned index, DriveState state) = 0;
+  // Reads everything once and verifies it; damaged rows enter the repair queue.
+  virtual Task<Result<RepairReport>> scrub(Progress progress) = 0;
+  // Rebuilds everything missing or damaged on the drives that are online.
+  virtual Task<Result<RepairReport>> repair(Progress progress) = 0;
+  // Rewrites extents less than half live. Returns the bytes given back.
+  virtual Task<Result<uint64_t>> compact(Progress progress) = 0;
+  virtual void set_owner(Owner* owner) = 0;
+  virtual Task<Result<void>> close() = 0;
+};
+
+}  // namespace polis::blob

@@ -1,0 +1,406 @@
+// TCP and Unix sockets.
+#include <algorithm>
+#include <arpa/inet.h>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "kernel/io/file.h"
+#include "kernel/io/poller.h"
+#include "kernel/io/shard.h"
+#include "kernel/io/stream.h"
+
+namespace polis::io {
+namespace {
+
+struct SocketAddress {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+  sockaddr* get() { return reinterpret_cast<sockaddr*>(&storage); }
+};
+
+Result<SocketAddress> socket_address(const Endpoint& endpoint) {
+  SocketAddress address;
+  if (endpoint.unix_socket) {
+    auto& un = reinterpret_cast<sockaddr_un&>(address.storage);
+    if (endpoint.address.size() >= sizeof un.sun_path)
+      return fail(Code::kInvalid,
+                  "the socket path " + endpoint.address + " is longer than the system allows (107 bytes)");
+    un.sun_family = AF_UNIX;
+    std::memcpy(un.sun_path, endpoint.address.data(), endpoint.address.size());
+    address.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + endpoint.address.size() + 1);
+    return address;
+  }
+  auto& in4 = reinterpret_cast<sockaddr_in&>(address.storage);
+  auto& in6 = reinterpret_cast<sockaddr_in6&>(address.storage);
+  if (inet_pton(AF_INET, endpoint.address.c_str(), &in4.sin_addr) == 1) {
+    in4.sin_family = AF_INET;
+    in4.sin_port = htons(endpoint.port);
+    address.size = sizeof in4;
+  } else if (inet_pton(AF_INET6, endpoint.address.c_str(), &in6.sin6_addr) == 1) {
+    in6.sin6_family = AF_INET6;
+    in6.sin6_port = htons(endpoint.port);
+    address.size = sizeof in6;
+  } else {
+    return fail(Code::kInvalid, "'" + endpoint.address + "' is not a numeric IP address");
+  }
+  return address;
+}
+
+Endpoint endpoint_of(SocketAddress& address) {
+  Endpoint endpoint;
+  char text[INET6_ADDRSTRLEN] = {};
+  switch (address.storage.ss_family) {
+    case AF_INET: {
+      auto& in4 = reinterpret_cast<sockaddr_in&>(address.storage);
+      inet_ntop(AF_INET, &in4.sin_addr, text, sizeof text);
+      endpoint.port = ntohs(in4.sin_port);
+      break;
+    }
+    case AF_INET6: {
+      auto& in6 = reinterpret_cast<sockaddr_in6&>(address.storage);
+      inet_ntop(AF_INET6, &in6.sin6_addr, text, sizeof text);
+      endpoint.port = ntohs(in6.sin6_port);
+      break;
+    }
+    default: {
+      endpoint.unix_socket = true;
+      auto& un = reinterpret_cast<sockaddr_un&>(address.storage);
+      if (address.size > offsetof(sockaddr_un, sun_path)) endpoint.address = un.sun_path;
+      return endpoint;
+    }
+  }
+  endpoint.address = text;
+  return endpoint;
+}
+
+Endpoint local_endpoint(int fd) {
+  SocketAddress address;
+  address.size = sizeof address.storage;
+  getsockname(fd, address.get(), &address.size);
+  return endpoint_of(address);
+}
+
+class SocketStream final : public Stream {
+ public:
+  SocketStream(int fd, Endpoint peer, bool tcp) : descriptor_(fd), peer_(std::move(peer)), local_(local_endpoint(fd)) {
+    if (tcp) {
+      // Replies are gathered into one write, so waiting for more to send only adds delay.
+      const int on = 1;
+      setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    }
+  }
+
+  Task<Result<size_t>> read_some(MutableBytes into) override {
+    while (true) {
+      if (!descriptor_.ready(Descriptor::Direction::kRead))
+        CO_TRY(co_await descriptor_.wait(Descriptor::Direction::kRead));
+      if (descriptor_.closed()) co_return closed();
+      const ssize_t n = recv(descriptor_.fd(), into.data(), into.size(), 0);
+      if (n > 0) {
+        if (static_cast<size_t>(n) < into.size()) descriptor_.drained(Descriptor::Direction::kRead);
+        co_return static_cast<size_t>(n);
+      }
+      if (n == 0) co_return fail(Code::kClosed, "the peer has ended the connection");
+      if (errno == EAGAIN) {
+        descriptor_.drained(Descriptor::Direction::kRead);
+        // With the peer's end known, EAGAIN cannot repeat for ever: the end itself is readable.
+        if (descriptor_.ended()) co_return fail(Code::kClosed, "the peer has ended the connection");
+      } else if (errno != EINTR) {
+        co_return fail(system_error(errno, "recv from " + peer_.text()));
+      }
+    }
+  }
+
+  Task<Result<void>> write(std::span<const BytesView> parts) override {
+    constexpr size_t kParts = 64;
+    size_t part = 0;
+    size_t inside = 0;  // bytes of `part` that are sent
+    while (true) {
+      iovec vector[kParts];
+      size_t count = 0;
+      size_t total = 0;
+      for (size_t i = part; i < parts.size() && count < kParts; ++i) {
+        const size_t skip = i == part ? inside : 0;
+        if (parts[i].size() == skip) continue;
+        vector[count++] = {const_cast<std::byte*>(parts[i].data()) + skip, parts[i].size() - skip};
+        total += parts[i].size() - skip;
+      }
+      if (count == 0) co_return {};
+      if (descriptor_.closed()) co_return closed();
+      msghdr message{};
+      message.msg_iov = vector;
+      message.msg_iovlen = count;
+      const ssize_t n = sendmsg(descriptor_.fd(), &message, MSG_NOSIGNAL);
+      if (n < 0) {
+        if (errno == EINTR) continue;
+        if (errno != EAGAIN) co_return fail(system_error(errno, "send to " + peer_.text()));
+        descriptor_.drained(Descriptor::Direction::kWrite);
+        CO_TRY(co_await descriptor_.wait(Descriptor::Direction::kWrite));
+        continue;
+      }
+      if (static_cast<size_t>(n) < total) descriptor_.drained(Descriptor::Direction::kWrite);
+      size_t left = static_cast<size_t>(n);
+      while (part < parts.size() && left >= parts[part].size() - inside) {
+        left -= parts[part].size() - inside;
+        ++part;
+        inside = 0;
+      }
+      inside += left;
+      if (part == parts.size()) co_return {};
+      if (!descriptor_.ready(Descriptor::Direction::kWrite))
+        CO_TRY(co_await descriptor_.wait(Descriptor::Direction::kWrite));
+    }
+  }
+
+  Task<Result<void>> send_file(File& file, ByteRange range) override;
+
+  Task<Result<void>> finish() override {
+    if (descriptor_.closed()) co_return closed();
+    if (shutdown(descriptor_.fd(), SHUT_WR) != 0 && errno != ENOTCONN)
+      co_return fail(system_error(errno, "shutdown of the connection to " + peer_.text()));
+    co_return {};
+  }
+
+  void close() override { descriptor_.close(); }
+
+  Task<Result<void>> peer_gone() override { co_return co_await descriptor_.wait(Descriptor::Direction::kEnd); }
+
+  const Endpoint& peer() const override { return peer_; }
+  const Endpoint& local() const override { return local_; }
+
+ private:
+  std::unexpected<Error> closed() const {
+    return fail(Code::kClosed, "the connection to " + peer_.text() + " was closed");
+  }
+
+  Descriptor descriptor_;
+  const Endpoint peer_;
+  const Endpoint local_;
+};
+
+// Bytes a shard may hand to sendfile before it looks at other work.
+constexpr uint64_t kSendFileSlice = 256 * 1024;
+
+// Brings a slice of a file into the page cache on the pool unless it is there, so that sendfile does not wait for the
+// disk.
+Task<Result<void>> warm(File& file, uint64_t offset, uint64_t size) {
+  const int fd = file.native_handle();
+  std::byte probe;
+  for (const uint64_t position : {offset, offset + size - 1}) {
+    iovec part{&probe, 1};
+    if (preadv2(fd, &part, 1, static_cast<off_t>(position), RWF_NOWAIT) >= 0 || errno != EAGAIN) continue;
+    co_return co_await blocking([&]() -> Result<void> {
+      readahead(fd, static_cast<off_t>(offset), size);
+      std::byte touched;
+      for (uint64_t at = offset; at < offset + size; at += 4096)
+        if (pread(fd, &touched, 1, static_cast<off_t>(at)) < 0) return fail(system_error(errno, "read " + file.path()));
+      return {};
+    });
+  }
+  co_return {};
+}
+
+Task<Result<void>> copy_file_to(Stream& stream, File& file, ByteRange range) {
+  Bytes buffer(std::min<uint64_t>(range.size, 64 * 1024));
+  while (range.size > 0) {
+    const MutableBytes slice = MutableBytes(buffer).first(std::min<uint64_t>(buffer.size(), range.size));
+    const size_t n = CO_TRY(co_await file.read_at(range.offset, slice));
+    if (n == 0) co_return fail(Code::kOutOfRange, file.path() + " ends before the range that was to be sent");
+    CO_TRY(co_await stream.write(BytesView(slice).first(n)));
+    range.offset += n;
+    range.size -= n;
+  }
+  co_return {};
+}
+
+Task<Result<void>> SocketStream::send_file(File& file, ByteRange range) {
+  if (file.native_handle() < 0) co_return co_await copy_file_to(*this, file, range);
+  off_t offset = static_cast<off_t>(range.offset);
+  uint64_t left = range.size;
+  while (left > 0) {
+    if (descriptor_.closed()) co_return closed();
+    const uint64_t slice = std::min(left, kSendFileSlice);
+    CO_TRY(co_await warm(file, static_cast<uint64_t>(offset), slice));
+    if (descriptor_.closed()) co_return closed();
+    const ssize_t n = sendfile(descriptor_.fd(), file.native_handle(), &offset, slice);
+    if (n > 0) {
+      left -= static_cast<uint64_t>(n);
+      if (left > 0) co_await yield();
+    } else if (n == 0) {
+      co_return fail(Code::kOutOfRange, file.path() + " ends before the range that was to be sent");
+    } else if (errno == EAGAIN) {
+      descriptor_.drained(Descriptor::Direction::kWrite);
+      CO_TRY(co_await descriptor_.wait(Descriptor::Direction::kWrite));
+    } else if (errno != EINTR) {
+      co_return fail(system_error(errno, "sendfile to " + peer_.text()));
+    }
+  }
+  co_return {};
+}
+
+class SocketListener final : public Listener {
+ public:
+  SocketListener(int fd, Endpoint local) : descriptor_(fd), local_(std::move(local)) {}
+  ~SocketListener() override { close(); }
+
+  Task<Result<std::unique_ptr<Stream>>> accept() override {
+    while (true) {
+      if (!descriptor_.ready(Descriptor::Direction::kRead))
+        CO_TRY(co_await descriptor_.wait(Descriptor::Direction::kRead));
+      if (descriptor_.closed()) co_return fail(Code::kClosed, "the listener at " + local_.text() + " was closed");
+      SocketAddress peer;
+      peer.size = sizeof peer.storage;
+      const int fd = accept4(descriptor_.fd(), peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      if (fd >= 0) co_return std::make_unique<SocketStream>(fd, endpoint_of(peer), !local_.unix_socket);
+      switch (errno) {
+        case EAGAIN:
+          descriptor_.drained(Descriptor::Direction::kRead);
+          break;
+        case EINTR:
+        case ECONNABORTED:
+        case EPROTO:
+          break;  // that connection is gone, the listener is fine
+        case EMFILE:
+        case ENFILE:
+        case ENOBUFS:
+        case ENOMEM:
+          co_return fail(Code::kBusy, "accept at " + local_.text() + ": out of descriptors or memory");
+        default:
+          co_return fail(system_error(errno, "accept at " + local_.text()));
+      }
+    }
+  }
+
+  const Endpoint& local() const override { return local_; }
+  void close() override {
+    if (descriptor_.closed()) return;
+    descriptor_.close();
+    if (local_.unix_socket) ::unlink(local_.address.c_str());
+  }
+
+ private:
+  Descriptor descriptor_;
+  const Endpoint local_;
+};
+
+// Closes unless released.
+class OwnedSocket {
+ public:
+  explicit OwnedSocket(int fd) : fd_(fd) {}
+  ~OwnedSocket() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  OwnedSocket(const OwnedSocket&) = delete;
+  OwnedSocket& operator=(const OwnedSocket&) = delete;
+  int get() const { return fd_; }
+  int release() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_;
+};
+
+}  // namespace
+
+// --- Endpoint
+// --------------------------------------------------------------------------------------------------------------
+
+Result<Endpoint> Endpoint::parse(std::string_view text) {
+  Endpoint endpoint;
+  if (text.starts_with("unix:")) {
+    endpoint.unix_socket = true;
+    endpoint.address = text.substr(5);
+    if (endpoint.address.empty()) return fail(Code::kInvalid, "'unix:' needs a path behind it");
+    return endpoint;
+  }
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return fail(Code::kInvalid, "'" + std::string(text) + "' is not ADDRESS:PORT");
+  std::string_view host = text.substr(0, colon);
+  const std::string_view port = text.substr(colon + 1);
+  if (host.starts_with('[') && host.ends_with(']')) {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != std::string_view::npos) {
+    return fail(Code::kInvalid, "an IPv6 address needs brackets: [" + std::string(host) + "]:" + std::string(port));
+  }
+  unsigned number = 0;
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+  if (error != std::errc() || end != port.data() + port.size() || number > 65535)
+    return fail(Code::kInvalid, "'" + std::string(port) + "' is not a port (0 to 65535)");
+  endpoint.address = host == "localhost" ? "127.0.0.1" : std::string(host);
+  endpoint.port = static_cast<uint16_t>(number);
+  TRY(socket_address(endpoint));
+  return endpoint;
+}
+
+std::string Endpoint::text() const {
+  if (unix_socket) return "unix:" + address;
+  if (address.find(':') != std::string::npos) return "[" + address + "]:" + std::to_string(port);
+  return address + ":" + std::to_string(port);
+}
+
+bool Endpoint::loopback() const {
+  return unix_socket || address.starts_with("127.") || address == "::1" || address.starts_with("::ffff:127.");
+}
+
+// --- Stream, Listener, connect
+// -----------------------------------------------------------------------------------------------
+
+Task<Result<void>> Stream::write(BytesView part) {
+  co_return co_await write(std::span(&part, 1));
+}
+
+Result<std::unique_ptr<Listener>> Listener::bind(const Endpoint& endpoint, ListenOptions options) {
+  SocketAddress address = TRY(socket_address(endpoint));
+  OwnedSocket socket(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (socket.get() < 0) return fail(system_error(errno, "socket for " + endpoint.text()));
+  const int on = 1;
+  if (endpoint.unix_socket) {
+    ::unlink(
+        endpoint.address
+            .c_str());  // left over by a process that was killed; the data directory's lock keeps a living one safe
+  } else {
+    setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (options.reuse_port) setsockopt(socket.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    if (address.storage.ss_family == AF_INET6) setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+  }
+  if (::bind(socket.get(), address.get(), address.size) != 0)
+    return fail(system_error(errno, "bind " + endpoint.text()));
+  if (endpoint.unix_socket && ::chmod(endpoint.address.c_str(), 0600) != 0)
+    return fail(system_error(errno, "chmod " + endpoint.address));
+  if (::listen(socket.get(), options.backlog) != 0) return fail(system_error(errno, "listen " + endpoint.text()));
+  Endpoint local = endpoint.unix_socket ? endpoint : local_endpoint(socket.get());
+  return std::make_unique<SocketListener>(socket.release(), std::move(local));
+}
+
+Task<Result<std::unique_ptr<Stream>>> connect(const Endpoint& endpoint) {
+  const Endpoint target = endpoint;  // the caller's may be gone after the first suspension
+  SocketAddress address = CO_TRY(socket_address(target));
+  OwnedSocket socket(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (socket.get() < 0) co_return fail(system_error(errno, "socket for " + target.text()));
+  const int status = ::connect(socket.get(), address.get(), address.size);
+  if (status != 0 && errno != EINPROGRESS) co_return fail(system_error(errno, "connect to " + target.text()));
+  if (status != 0) {
+    // Registered on a duplicate: the stream registers the socket itself afterwards.
+    const int watched = fcntl(socket.get(), F_DUPFD_CLOEXEC, 0);
+    if (watched < 0) co_return fail(system_error(errno, "connect to " + target.text()));
+    Descriptor descriptor(watched);
+    descriptor.drained(Descriptor::Direction::kWrite);
+    CO_TRY(co_await descriptor.wait(Descriptor::Direction::kWrite));
+    int error = 0;
+    socklen_t size = sizeof error;
+    getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+    if (error != 0) co_return fail(system_error(error, "connect to " + target.text()));
+  }
+  co_return std::make_unique<SocketStream>(socket.release(), target, !target.unix_socket);
+}
+
+}  // namespace polis::io
