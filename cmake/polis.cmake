@@ -29,8 +29,13 @@ function(polis_library NAME)
     add_executable(${NAME}_test ${tests})
     target_link_libraries(${NAME}_test PRIVATE ${NAME} ${ARG_TEST_DEPENDS} ${ARG_LINKS} GTest::gtest GTest::gmock GTest::gtest_main)
     polis_precompile(${NAME}_test)
-    add_test(NAME unit.${NAME} COMMAND ${NAME}_test --gtest_brief=1)
-    set_tests_properties(unit.${NAME} PROPERTIES LABELS "unit" TIMEOUT 300)
+    # One run of CTest covers all modes, so the mode is part of the name: unit.NAME, asan.NAME, tsan.NAME.
+    if(NOT POLIS_MODE STREQUAL "tsan" OR NAME IN_LIST POLIS_TSAN_LIBRARIES)
+      add_test(NAME ${POLIS_UNIT_LABEL}.${NAME} COMMAND ${NAME}_test --gtest_brief=1)
+      set_tests_properties(${POLIS_UNIT_LABEL}.${NAME} PROPERTIES LABELS ${POLIS_UNIT_LABEL} TIMEOUT 900
+        ENVIRONMENT "${POLIS_TEST_ENVIRONMENT}")
+      set_property(GLOBAL APPEND PROPERTY POLIS_TESTS ${NAME}_test)
+    endif()
   endif()
 
   if(benches AND POLIS_MODE STREQUAL "release")
@@ -46,11 +51,36 @@ function(polis_library NAME)
       target_compile_options(${NAME}_${fuzzer} PRIVATE -O1 -fsanitize=fuzzer)
       target_link_options(${NAME}_${fuzzer} PRIVATE -fsanitize=fuzzer)
       target_link_libraries(${NAME}_${fuzzer} PRIVATE ${NAME} ${ARG_TEST_DEPENDS} ${ARG_LINKS})
-      # Short form: POLIS_FUZZ_SECONDS (default 5) a fuzzer; `./test full` raises it.
-      add_test(NAME fuzz.${NAME}.${fuzzer} COMMAND ${CMAKE_SOURCE_DIR}/tools/fuzz $<TARGET_FILE:${NAME}_${fuzzer}>)
-      set_tests_properties(fuzz.${NAME}.${fuzzer} PROPERTIES LABELS "fuzz" TIMEOUT 900)
+      # Short form: POLIS_FUZZ_SECONDS (default 5) a fuzzer; `./test full` raises it. NAME_fuzz.seeds/ holds inputs to start from.
+      add_test(NAME fuzz.${NAME}.${fuzzer} COMMAND ${CMAKE_SOURCE_DIR}/tools/fuzz $<TARGET_FILE:${NAME}_${fuzzer}>
+        ${CMAKE_CURRENT_SOURCE_DIR}/${fuzzer}.seeds)
+      set_tests_properties(fuzz.${NAME}.${fuzzer} PROPERTIES LABELS "fuzz" TIMEOUT 900 ENVIRONMENT "${POLIS_TEST_ENVIRONMENT}")
+      set_property(GLOBAL APPEND PROPERTY POLIS_TESTS ${NAME}_${fuzzer})
     endforeach()
   endif()
+endfunction()
+
+# Which tests run in which mode, and with what environment. ThreadSanitizer only where threads share memory: shards, the log's
+# committers, replicas, metrics without locks.
+set(POLIS_TSAN_LIBRARIES polis_kernel_obs polis_kernel_io polis_kernel_log polis_kernel_machine)
+set(POLIS_UNIT_LABEL unit)
+set(POLIS_TEST_ENVIRONMENT "")
+if(POLIS_MODE STREQUAL "debug")
+  set(POLIS_UNIT_LABEL asan)
+  # RocksDB and GnuTLS are not instrumented; odr checks across them report false positives.
+  set(POLIS_TEST_ENVIRONMENT "ASAN_OPTIONS=detect_odr_violation=0:abort_on_error=0" "UBSAN_OPTIONS=print_stacktrace=1"
+    "ASAN_SYMBOLIZER_PATH=/usr/bin/llvm-symbolizer-19")
+elseif(POLIS_MODE STREQUAL "tsan")
+  set(POLIS_UNIT_LABEL tsan)
+  # Libraries of Debian carry no instrumentation: their own locks look like races.
+  set(POLIS_TEST_ENVIRONMENT "TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1:second_deadlock_stack=1"
+    "TSAN_SYMBOLIZER_PATH=/usr/bin/llvm-symbolizer-19")
+endif()
+
+# `tests_of_mode`: everything that this mode's tests run. Last, when every folder has declared its own.
+function(polis_collect_tests)
+  get_property(targets GLOBAL PROPERTY POLIS_TESTS)
+  add_custom_target(tests_of_mode DEPENDS ${targets})
 endfunction()
 
 # The standard headers that nearly every unit includes, parsed once for the tree.

@@ -1,6 +1,7 @@
-// LiveTopics: what the console sees move. A topic is a name and a sampler; the server asks the sampler only while somebody is
-// subscribed, sends the first sample whole and later ones as JSON merge patches (RFC 7396), and skips a beat for a
-// subscriber that has not yet taken the one before. So a topic costs nothing unseen, and a slow reader costs nothing either.
+// LiveTopics: what the console sees move. A topic is a name and a sampler; the server asks the sampler only while
+// somebody is subscribed, sends the first sample whole and later ones as JSON merge patches (RFC 7396), and skips a
+// beat for a subscriber that has not yet taken the one before. So a topic costs nothing unseen, and a slow reader costs
+// nothing either.
 //
 // Make lists objects keyed by id ({"drives": {"0": {...}}}), so that a patch names only what changed.
 #pragma once

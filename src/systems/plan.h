@@ -1,7 +1,8 @@
-// Plans: nothing is destroyed by surprise. A destructive request first makes a plan: an id and the list of exactly what it will
-// touch. Applying the plan does exactly that, once. Owned by app; used from shard 0.
+// Plans: nothing is destroyed by surprise. A destructive request first makes a plan: an id and the list of exactly what
+// it will touch. Applying the plan does exactly that, once. Owned by app; called from any shard.
 //
-// The API of every plan is the same: a system's endpoint answers 202 with the plan, and POST /api/plan/v1/<id> applies it.
+// The API of every plan is the same: a system's endpoint answers 202 with the plan, and POST /api/plan/v1/<id> applies
+// it.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,7 @@
 namespace polis::systems {
 
 struct PlanDraft {
-  std::string principal;             // who asks; only the same principal may apply
+  std::string user_id;               // who asks; only the same user may apply
   std::string title;                 // "Remove bucket photos with 1,204 objects"
   std::vector<std::string> touches;  // what exactly, at most 1000 lines; longer lists end with a count
   uint64_t touched_count = 0;
@@ -43,9 +44,9 @@ class Plans {
  public:
   virtual ~Plans() = default;
   // Valid for ten minutes and one use. kBusy when 1000 plans are open.
-  virtual Result<Plan> propose(PlanDraft draft) = 0;
-  // kNotFound: unknown, expired, used, or made by somebody else.
-  virtual Task<Result<std::string>> apply(std::string id, std::string principal) = 0;
+  virtual Task<Result<Plan>> propose(PlanDraft draft) = 0;
+  // kNotFound: unknown, expired, used, or made by somebody else. Audited by the caller.
+  virtual Task<Result<std::string>> apply(std::string id, std::string user_id) = 0;
 };
 
 }  // namespace polis::systems

@@ -4,6 +4,8 @@
 
 namespace polis::systems {
 
-std::vector<Command> System::commands() const { return {}; }
+std::vector<Command> System::commands() const {
+  return {};
+}
 
 }  // namespace polis::systems

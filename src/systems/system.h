@@ -1,9 +1,10 @@
-// System: how one backend system registers itself with polis. A system is a folder under src/systems; its system.cc makes one
-// object of a class derived from System, and src/app/systems.cc names it. Nothing below src/app knows the list.
+// System: how one backend system registers itself with polis. A system is a folder under src/systems; its system.cc
+// makes one object of a class derived from System, and src/app/systems.cc names it. Nothing below src/app knows the
+// list.
 //
 // What a system tells before it starts (name, options, ports, console page, commands, tour) must hold without a data
-// directory: the command line uses it too. start() receives everything a system may stand on as a Context; it lives until
-// stop() has returned.
+// directory: the command line uses it too. start() receives everything a system may stand on as a Context; it lives
+// until stop() has returned.
 #pragma once
 
 #include <cstdint>
@@ -49,19 +50,20 @@ class Plans;       // plan.h: destructive work is listed first, then done by its
 class Tour;        // tour.h
 struct Command;    // command.h
 
-// One listener that a system opens. Its full name is "<system>.<name>", as in ready.json: {"object.s3": 9000}. It gives the
-// option `<system>.<name>_listen` ("address:port", port 0 allowed), which app declares: default "127.0.0.1:<port>".
+// One listener that a system opens. Its full name is "<system>.<name>", as in ready.json: {"object.s3": 9000}. It gives
+// the option `<system>.<name>_listen` ("address:port", port 0 allowed), which app declares: default "127.0.0.1:<port>".
 struct Port {
-  std::string name;         // [a-z0-9_]+
-  uint16_t port = 0;        // the default
-  std::string what;         // "S3 and STS over HTTP"
+  std::string name;   // [a-z0-9_]+
+  uint16_t port = 0;  // the default
+  std::string what;   // "S3 and STS over HTTP"
   // True where every client must prove who it is. A port without authentication starts on loopback only.
   bool authenticated = true;
   // TCP unless said otherwise; only listed, the system opens the socket itself.
   bool udp = false;
 };
 
-// Where the state of a system lives; informs the status page and the reader. The system itself uses Runtime accordingly.
+// Where the state of a system lives; informs the status page and the reader. The system itself uses Runtime
+// accordingly.
 enum class Placement : unsigned char {
   kOneShard,  // one engine on one shard
   kKeyed,     // a key chooses the shard
@@ -71,8 +73,8 @@ enum class Placement : unsigned char {
 enum class HealthState : unsigned char { kHealthy, kDegraded, kFailed };
 struct Health {
   HealthState state = HealthState::kHealthy;
-  std::string message;   // for a person: what is wrong and what to do; empty while healthy
-  WallTime since{};      // of the present state; the epoch when unknown
+  std::string message;  // for a person: what is wrong and what to do; empty while healthy
+  WallTime since{};     // of the present state; the epoch when unknown
 };
 
 // One console page. The page's code lives in console/src/systems/<id>.
@@ -84,19 +86,22 @@ struct ConsolePage {
 
 // What a system may stand on. All references outlive it.
 struct Context {
-  const base::Config& config;     // every option of every system, already checked
-  io::Runtime& runtime;           // main work of a connection stays on the shard that accepted it
-  io::Disk& disk;                 // the machine's, or the volatile one of a crash test
+  const base::Config& config;  // every option of every system, already checked
+  io::Runtime& runtime;        // main work of a connection stays on the shard that accepted it
+  io::Disk& disk;              // the machine's, or the volatile one of a crash test
   const Clock& clock;
   store::Store& store;
   blob::Blob& blob;
   auth::Directory& auth;
   obs::Registry& metrics;
-  http::Router& api;              // of the main port; mount "/api/<system>/v1/..." here, before start() returns
+  // Of the main port; mount "/api/<system>/v1/..." here, before start() returns. Handlers run on every shard, so what
+  // they capture must be fit for that. Who asks was proved before they are called; what he may do they ask themselves
+  // (api.h).
+  http::Router& api;
   LiveTopics& live;
   Plans& plans;
-  std::string data_directory;     // DIR; a system's own files lie in DIR/journal/<system> and DIR/snapshot/<system>
-  std::string region;             // "us-east-1" unless configured
+  std::string data_directory;  // DIR; a system's own files lie in DIR/journal/<system> and DIR/snapshot/<system>
+  std::string region;          // "us-east-1" unless configured
 };
 
 // Port name (without the system) to the port that was really opened.
@@ -117,15 +122,17 @@ class System {
   // `polis <name> <verb>`. They run in the process of the command line and speak to a running polis.
   virtual std::vector<Command> commands() const;
 
-  // Opens listeners and recovers; runs on shard 0 and returns when the system answers on all its ports. The context lives until
-  // stop() returns. On failure everything opened so far is closed again and stop() is not called.
+  // Opens listeners and recovers; runs on shard 0 and returns when the system answers on all its ports. The context
+  // lives until stop() returns. On failure everything opened so far is closed again and stop() is not called.
   virtual Task<Result<OpenPorts>> start(Context& context) = 0;
-  // Refuses new work, finishes what was accepted, closes; within 4 s (requests still running then are cut off). Shard 0.
+  // Refuses new work, finishes what was accepted, closes; within 4 s (requests still running then are cut off). Shard
+  // 0.
   virtual Task<void> stop() = 0;
   // Any thread, at any time between start and stop; never waits.
   virtual Health health() const = 0;
 
-  // Drives the system through its own protocol with real bytes, as a client outside. Stops at the first step that fails.
+  // Drives the system through its own protocol with real bytes, as a client outside. Stops at the first step that
+  // fails.
   virtual Task<Result<void>> tour(Tour& tour) const = 0;
 };
 

@@ -1,0 +1,47 @@
+#include "systems/api.h"
+
+#include "kernel/auth/policy.h"
+
+namespace polis::systems {
+
+void set_principal(http::Request& request, auth::PrincipalPtr principal) {
+  request.context = std::move(principal);
+}
+
+const auth::PrincipalPtr& principal(const http::Request& request) {
+  const auto* attached = std::any_cast<auth::PrincipalPtr>(&request.context);
+  return attached && *attached ? *attached : auth::anonymous_principal();
+}
+
+auth::Actor actor(const http::Request& request) {
+  return {.principal = principal(request), .peer = request.peer().text()};
+}
+
+Result<void> authorize(const http::Request& request, std::string_view action, std::string_view resource) {
+  const auth::PrincipalPtr& who = principal(request);
+  auth::Context context;
+  auth::set_global_keys(context, *who, request.peer().address, request.encrypted(), base::SystemClock().wall());
+  return auth::authorize(
+      {.principal = who.get(), .action = action, .resource = resource, .resource_account = {}, .context = &context});
+}
+
+Task<void> answer_json(http::Response& response, int status, std::string_view json) {
+  response.status(status).set(http::Field::kCacheControl, "no-store");
+  (void)co_await response.send("application/json", json);
+}
+
+Task<void> answer_error(http::Response& response, const Error& error) {
+  (void)co_await response.error(error);
+}
+
+Task<void> answer(http::Response& response, const Result<std::string>& json, int status) {
+  if (!json) co_return co_await answer_error(response, json.error());
+  co_await answer_json(response, status, *json);
+}
+
+Task<void> answer_plan(http::Response& response, const Result<Plan>& plan) {
+  if (!plan) co_return co_await answer_error(response, plan.error());
+  co_await answer_json(response, 202, to_json(*plan));
+}
+
+}  // namespace polis::systems

@@ -1,0 +1,154 @@
+"""Starts a polis of its own for a test: fresh directory, free ports, stopped by its process id."""
+import atexit
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.request
+
+ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+BINARY = os.environ.get("POLIS_BINARY", os.path.join(ROOT, "build/release/polis"))
+
+
+class Failed(Exception):
+    """A test found something that does not hold."""
+
+
+def check(condition, message):
+    if not condition:
+        raise Failed(message)
+
+
+def wait_for(what, limit_s, probe):
+    """Calls probe until it answers something true; fails with `what` after limit_s seconds."""
+    end = time.monotonic() + limit_s
+    while True:
+        value = probe()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise Failed(f"{what}: not within {limit_s} s")
+        time.sleep(0.01)
+
+
+class Polis:
+    """One running polis. Use as a context manager, or start() and stop()."""
+
+    def __init__(self, settings=(), environment=None, systems=(), directory=None, verbose=False):
+        self.own = directory is None
+        self.directory = directory or tempfile.mkdtemp(prefix="polis-test-")
+        self.data = os.path.join(self.directory, "data")
+        self.log_path = os.path.join(self.directory, "polis.log")
+        self.settings = list(settings)
+        self.environment = {**os.environ, **(environment or {})}
+        for name in ("POLIS_DATA", "POLIS_TOKEN"):
+            self.environment.pop(name, None)
+        self.systems = list(systems)
+        self.verbose = verbose
+        self.process = None
+        self.ready = None
+        atexit.register(self._clean_up)
+
+    def start(self, limit_s=60):
+        command = [BINARY, "up", *self.systems, "--data", self.data, "--free-ports"]
+        for setting in self.settings:
+            command += ["--set", setting]
+        ready_path = os.path.join(self.data, "run/ready.json")
+        # A polis that was killed leaves its ready.json; the process id inside tells the new one from the old.
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment)
+
+        def ready():
+            if self.process.poll() is not None:
+                raise Failed(f"polis ended with {self.process.returncode} at its start:\n{self.log(3000)}")
+            try:
+                with open(ready_path, encoding="utf-8") as file:
+                    document = json.load(file)
+                return document if document["pid"] == self.process.pid else None
+            except (FileNotFoundError, json.JSONDecodeError):
+                return None
+
+        self.ready = wait_for("polis is ready", limit_s, ready)
+        return self
+
+    def stop(self, limit_s=15):
+        """Stops in an orderly way; fails when that takes longer than the 5 s that are promised (and a slow machine's grace)."""
+        if self.process is None:
+            return 0
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        begin = time.monotonic()
+        try:
+            status = self.process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise Failed(f"polis did not stop within {limit_s} s of SIGTERM:\n{self.log(2000)}") from None
+        self.stop_seconds = time.monotonic() - begin
+        self.process = None
+        check(status == 0, f"polis ended with {status} after SIGTERM:\n{self.log(3000)}")
+        return status
+
+    def kill(self):
+        """kill -9."""
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def _clean_up(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        if self.own and not os.environ.get("POLIS_KEEP"):
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, kind, value, trace):
+        if kind is not None and self.process is not None:
+            print(f"--- the end of polis' log\n{self.log(3000)}")
+        if kind is None:
+            self.stop()
+        self._clean_up()
+
+    def log(self, size_bytes):
+        with open(self.log_path, "rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - size_bytes))
+            return file.read().decode("utf-8", "replace")
+
+    def port(self, name):
+        return self.ready["ports"][name]
+
+    @property
+    def main_url(self):
+        return f"http://127.0.0.1:{self.port('main')}"
+
+    @property
+    def s3_url(self):
+        return f"http://127.0.0.1:{self.port('object.s3')}"
+
+    @property
+    def credentials(self):
+        with open(os.path.join(self.data, "root-credentials.json"), encoding="utf-8") as file:
+            return json.load(file)
+
+    def command(self, *words, status=0, input_text=None, environment=None, limit_s=120):
+        """Runs `polis WORDS... --data DIR`; returns its standard output. Fails on another exit status than `status`."""
+        done = subprocess.run([BINARY, *words, "--data", self.data], input=input_text, text=True, capture_output=True, timeout=limit_s,
+                              env={**self.environment, **(environment or {})}, check=False)
+        check(status is None or done.returncode == status,
+              f"polis {' '.join(words)} ended with {done.returncode}, not {status}\n{done.stdout}{done.stderr}")
+        self.last_error = done.stderr
+        return done.stdout
+
+    def json(self, *words, **options):
+        return json.loads(self.command(*words, "--json", **options))
+
+    def get(self, path, headers=None):
+        with urllib.request.urlopen(urllib.request.Request(self.main_url + path, headers=headers or {}), timeout=20) as answer:
+            return answer.read().decode()
