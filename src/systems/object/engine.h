@@ -1,0 +1,211 @@
+// The rules of the object store: rows read become rows written, inside one transaction of the Store. No sockets, no clock, no
+// randomness: time and random bytes arrive in the commands. Every function that takes a Write changes rows through its transaction
+// and nothing else; what it released (blobs that no row refers to any more) it leaves in the Write, for the caller to hand to the
+// Blob once the commit has succeeded. A transaction that loses a race is run again from its start by store::transact.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernel/store/store.h"
+#include "systems/object/conditions.h"
+#include "systems/object/rows.h"
+#include "systems/object/types.h"
+
+namespace polis::object {
+
+// One try at one change.
+struct Write {
+  store::Txn& txn;
+  WallTime now{};
+  // Which part of the usage sum this change adds to. Changes that run at the same time have different slots, so that counting never
+  // makes two PUTs of one bucket meet on a row.
+  uint16_t slot = 0;
+
+  std::vector<blob::Receipt> released;
+  bool made_garbage = false;  // rows under "g" wait for the reaper
+};
+
+inline constexpr uint16_t kUsageSlots = 256;  // also the number of changes in flight at once
+
+// --- what comes in and goes out ---------------------------------------------------------------------------------------------
+
+struct BucketPage {
+  std::vector<Bucket> buckets;
+  bool more = false;
+};
+
+// A version whose bytes are durable already. The engine sets sequence, null_version and modified_at.
+struct PutVersion {
+  std::string key;
+  ObjectVersion version;
+  std::string inlined_bytes;  // when version.inlined
+  Conditions conditions;
+};
+struct PutOutcome {
+  ObjectVersion version;  // as stored
+};
+
+struct DeleteVersion {
+  std::string key;
+  std::optional<VersionId> version;
+  Conditions conditions;
+  Owner owner;  // of a delete marker
+};
+struct DeleteOutcome {
+  bool existed = false;         // something was there and is gone, or is covered by a marker now
+  bool delete_marker = false;   // a marker was made, or a marker was what was deleted
+  std::string version_id;       // of the marker or of what was deleted; empty for an unversioned bucket
+};
+
+struct ListQuery {
+  std::string prefix;
+  std::string delimiter;      // empty: none
+  std::string after;          // keys (and common prefixes) up to and including this are passed over
+  size_t limit = kListKeysMax;  // entries and common prefixes together
+};
+struct ListEntry {
+  std::string key;
+  ObjectVersion version;
+};
+struct Listing {
+  std::vector<ListEntry> entries;
+  std::vector<std::string> common_prefixes;
+  bool truncated = false;
+  std::string last;  // the last key or common prefix given out, in the order of the listing
+};
+
+struct VersionListQuery {
+  std::string prefix;
+  std::string delimiter;
+  std::string key_after;                    // with `version_after`: that key's versions older than it, then later keys
+  std::optional<VersionId> version_after;
+  size_t limit = kListKeysMax;
+};
+struct VersionListEntry {
+  std::string key;
+  ObjectVersion version;
+  bool latest = false;
+};
+struct VersionListing {
+  std::vector<VersionListEntry> entries;
+  std::vector<std::string> common_prefixes;
+  bool truncated = false;
+  std::string last_key;  // key or common prefix
+  std::string last_version_id;  // empty after a common prefix
+};
+
+struct UploadListQuery {
+  std::string prefix;
+  std::string delimiter;
+  std::string key_after;
+  UploadId upload_after;  // of key_after; empty: the whole key is passed over
+  size_t limit = 1000;
+};
+struct UploadListing {
+  std::vector<Upload> uploads;
+  std::vector<std::string> common_prefixes;
+  bool truncated = false;
+  std::string last_key;
+  UploadId last_upload;
+};
+
+struct PartListing {
+  std::vector<Part> parts;
+  bool truncated = false;
+};
+
+struct CompletedPart {
+  uint32_t number = 0;
+  std::string etag;  // with or without quotes
+  Checksum checksum;  // of kNone if the client named none
+};
+struct CompleteUpload {
+  std::string key;
+  UploadId upload;
+  std::vector<CompletedPart> parts;  // as sent
+  Conditions conditions;
+  Checksum checksum;  // of the whole, if the client named one
+  std::optional<ChecksumType> checksum_type;
+  std::optional<uint64_t> size_bytes;  // x-amz-mp-object-size
+};
+
+// --- the engine ----------------------------------------------------------------------------------------------------------------
+
+class Engine {
+ public:
+  explicit Engine(store::Keyspace keyspace) : keyspace_(keyspace) {}
+
+  // Buckets. Names are global.
+  Task<Answer<Bucket>> bucket(store::Txn& txn, std::string_view name) const;
+  // As bucket(), and the transaction fails if the bucket changes or goes before it commits.
+  Task<Answer<Bucket>> bucket_for_change(store::Txn& txn, std::string_view name) const;
+  // kBucketAlreadyExists, kBucketAlreadyOwnedByYou, kTooManyBuckets. Sets the id.
+  Task<Answer<Bucket>> create_bucket(Write& write, Bucket bucket) const;
+  Task<Answer<Bucket>> update_bucket(Write& write, std::string_view name,
+                                     const std::function<Answer<void>(Bucket&)>& change) const;
+  // kBucketNotEmpty while it has any version or delete marker; uploads in progress are aborted with it.
+  Task<Answer<void>> delete_bucket(Write& write, std::string_view name) const;
+  // Of one owner, or of all with a null owner; by name.
+  Task<Answer<BucketPage>> list_buckets(store::Txn& txn, const Owner* owner, std::string_view prefix, std::string_view after,
+                                        size_t limit) const;
+  Task<Answer<Usage>> usage(store::Txn& txn, BucketId bucket) const;
+
+  // Versions. Without an id the newest, which may be a delete marker; kNoSuchKey or kNoSuchVersion.
+  Task<Answer<ObjectVersion>> version(store::Txn& txn, BucketId bucket, std::string_view key,
+                                      const std::optional<VersionId>& id) const;
+  Task<Answer<std::string>> inlined_bytes(store::Txn& txn, BucketId bucket, std::string_view key, Sequence sequence) const;
+  Task<Answer<PutOutcome>> put(Write& write, const Bucket& bucket, PutVersion put) const;
+  Task<Answer<DeleteOutcome>> remove(Write& write, const Bucket& bucket, DeleteVersion remove) const;
+  // Changes what hangs on a version (tags, ACL); its bytes and its place stay.
+  Task<Answer<ObjectVersion>> update_version(Write& write, BucketId bucket, std::string_view key, const std::optional<VersionId>& id,
+                                             const std::function<Answer<void>(ObjectVersion&)>& change) const;
+
+  // Cost: proportional to the results, not to the keys under a common prefix.
+  Task<Answer<Listing>> list(store::Txn& txn, BucketId bucket, const ListQuery& query) const;
+  Task<Answer<VersionListing>> list_versions(store::Txn& txn, BucketId bucket, const VersionListQuery& query) const;
+
+  // Multipart.
+  Task<Answer<void>> create_upload(Write& write, const Bucket& bucket, Upload upload) const;
+  Task<Answer<Upload>> upload(store::Txn& txn, BucketId bucket, std::string_view key, const UploadId& id) const;
+  Task<Answer<void>> put_part(Write& write, BucketId bucket, std::string_view key, const UploadId& id, Part part) const;
+  // Runs alone among the changes of this upload: the caller keeps put_part, complete and abort of one upload apart, because
+  // checking 10,000 part rows for a concurrent change one by one would cost more than the rest.
+  Task<Answer<PutOutcome>> complete(Write& write, const Bucket& bucket, CompleteUpload complete) const;
+  Task<Answer<void>> abort(Write& write, BucketId bucket, std::string_view key, const UploadId& id) const;
+  // Parts numbered above `number_after`; also of a completed object.
+  Task<Answer<PartListing>> list_parts(store::Txn& txn, const UploadId& id, uint32_t number_after, size_t limit) const;
+  Task<Answer<UploadListing>> list_uploads(store::Txn& txn, BucketId bucket, const UploadListQuery& query) const;
+
+  // Erases up to `limit` part rows of one upload that is garbage; true when it is all gone.
+  Task<Answer<bool>> reap(Write& write, const UploadId& id, size_t limit) const;
+  Task<Answer<std::vector<UploadId>>> garbage(store::Txn& txn, size_t limit) const;
+
+  // For compaction (blob::Owner).
+  Task<Answer<bool>> referenced(store::Txn& txn, const blob::BlobId& id) const;
+  Task<Answer<void>> moved(Write& write, const blob::BlobId& from, const blob::BlobId& to) const;
+
+ private:
+  struct Newest;
+  template <class T>
+  using Row = std::optional<T>;
+  Task<Answer<Row<ObjectVersion>>> read_version(store::Txn& txn, std::string row_key, bool for_change) const;
+  Task<Answer<void>> erase_version(Write& write, BucketId bucket, std::string_view key, const ObjectVersion& version,
+                                   std::string row_key, Usage& delta) const;
+  Task<Answer<void>> install(Write& write, const Bucket& bucket, std::string_view key, ObjectVersion& version,
+                             std::string_view inlined_bytes, const std::optional<ObjectVersion>& newest) const;
+  Task<Answer<Row<ObjectVersion>>> next_older(store::Txn& txn, BucketId bucket, std::string_view key) const;
+  Answer<void> refer(Write& write, const blob::Receipt& receipt, const BackReference& reference) const;
+  Answer<void> release(Write& write, const blob::Receipt& receipt) const;
+  Task<Answer<void>> count(Write& write, BucketId bucket, Usage delta) const;
+
+  const store::Keyspace keyspace_;
+};
+
+// ETag of a completed upload: MD5 of the parts' MD5s, "-", their number.
+std::string multipart_etag(std::span<const std::string> part_md5s);
+
+}  // namespace polis::object
