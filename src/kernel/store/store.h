@@ -1,7 +1,9 @@
-// The Store port: one ordered, transactional, multi-version key-value store a process. Systems keep rows here; acknowledged rows
-// have no second home. Embedded adapter: RocksDB (rocks_store.h). Every adapter passes the suite in conformance.h.
+// The Store port: one ordered, transactional, multi-version key-value store a process. Systems keep rows here;
+// acknowledged rows have no second home. Embedded adapter: RocksDB (rocks_store.h). Every adapter passes the suite in
+// conformance.h.
 //
-// A Store is used from any shard; a Txn belongs to the shard that began it. Keys are bytes in bytewise order inside a keyspace.
+// A Store is used from any shard; a Txn belongs to the shard that began it. Keys are bytes in bytewise order inside a
+// keyspace.
 #pragma once
 
 #include <memory>
@@ -52,10 +54,10 @@ struct KeyRange {
 KeyRange prefix_range(std::string_view prefix);
 
 struct ScanOptions {
-  size_t limit = 1000;               // rows, 1..100000
-  size_t bytes_limit = 1 << 20;      // stops after the row that reaches it
-  bool reverse = false;              // from the end of the range downwards
-  bool keys_only = false;            // values are left empty
+  size_t limit = 1000;           // rows, 1..100000
+  size_t bytes_limit = 1 << 20;  // stops after the row that reaches it
+  bool reverse = false;          // from the end of the range downwards
+  bool keys_only = false;        // values are left empty
 };
 
 struct Scan {
@@ -63,8 +65,8 @@ struct Scan {
   bool more = false;  // a limit ended the scan before the range did; go on behind rows.back().key
 };
 
-// Reads see a snapshot plus the transaction's own writes. Writes are buffered and become visible, all or none, at commit.
-// Limits: key 1..8 KiB, value <= 16 MiB, all writes of one transaction <= 64 MiB (kTooLarge).
+// Reads see a snapshot plus the transaction's own writes. Writes are buffered and become visible, all or none, at
+// commit. Limits: key 1..8 KiB, value <= 16 MiB, all writes of one transaction <= 64 MiB (kTooLarge).
 class Txn {
  public:
   virtual ~Txn() = default;  // rolls back what was not committed
@@ -78,11 +80,12 @@ class Txn {
   // The row must not exist when the transaction commits: kExists.
   virtual Result<void> insert(Keyspace keyspace, std::string_view key, std::string_view value) = 0;
   // The row must have exactly this version when the transaction commits: kVersionMismatch (0: must not exist).
-  virtual Result<void> update_if_version(Keyspace keyspace, std::string_view key, uint64_t version, std::string_view value) = 0;
+  virtual Result<void> update_if_version(Keyspace keyspace, std::string_view key, uint64_t version,
+                                         std::string_view value) = 0;
   virtual Result<void> erase(Keyspace keyspace, std::string_view key) = 0;
 
-  // kConflict: somebody committed a row that this transaction wrote or locked after it began; retry from begin. After a success the writes
-  // are as durable as `sync` says. The transaction is over either way.
+  // kConflict: somebody committed a row that this transaction wrote or locked after it began; retry from begin. After a
+  // success the writes are as durable as `sync` says. The transaction is over either way.
   virtual Task<Result<CommitTime>> commit(Sync sync = Sync::kDisk) = 0;
   virtual void rollback() = 0;
 
@@ -112,8 +115,8 @@ class Store {
   virtual Task<Result<void>> close() = 0;
 };
 
-// Runs `body(Txn&) -> Task<Result<T>>` and commits; on kConflict again from begin, at most `tries` times with jittered back-off. A body's own error
-// rolls back and is returned as it is.
+// Runs `body(Txn&) -> Task<Result<T>>` and commits; on kConflict again from begin, at most `tries` times with jittered
+// back-off. A body's own error rolls back and is returned as it is.
 template <class F>
 auto transact(Store& store, F body, Sync sync = Sync::kDisk, int tries = 16) -> std::invoke_result_t<F&, Txn&>;
 
