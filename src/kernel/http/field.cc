@@ -1,0 +1,130 @@
+#include "kernel/http/field.h"
+
+namespace polis::http {
+namespace {
+
+constexpr std::string_view kNames[] = {"",
+#define X(enumerator, text) text,
+                                       POLIS_HTTP_FIELDS(X)
+#undef X
+};
+constexpr size_t kNameCount = std::size(kNames);
+
+constexpr char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+}
+
+// 512 slots for about 80 names: most look-ups end at the first slot. A power of two, so that the hash is masked.
+constexpr size_t kSlots = 512;
+
+constexpr size_t slot_of(std::string_view name) {
+  // Length, first, middle and last byte tell nearly all names apart; | 0x20 folds the case of letters and keeps '-' and
+  // digits.
+  uint32_t first = static_cast<uint8_t>(name.front()) | 0x20u;
+  uint32_t middle = static_cast<uint8_t>(name[name.size() / 2]) | 0x20u;
+  uint32_t last = static_cast<uint8_t>(name.back()) | 0x20u;
+  uint32_t mixed = static_cast<uint32_t>(name.size()) | first << 8 | middle << 16 | last << 24;
+  return (mixed * 0x9E3779B1u) >> 23;
+}
+
+consteval std::array<uint8_t, kSlots> make_table() {
+  std::array<uint8_t, kSlots> table{};
+  for (size_t i = 1; i < kNameCount; ++i) {
+    size_t slot = slot_of(kNames[i]);
+    while (table[slot] != 0) slot = (slot + 1) % kSlots;
+    table[slot] = static_cast<uint8_t>(i);
+  }
+  return table;
+}
+constexpr std::array<uint8_t, kSlots> kTable = make_table();
+static_assert(kNameCount < 200, "an identifier is one byte and the table stays sparse");
+
+}  // namespace
+
+std::string_view name(Field field) {
+  return kNames[static_cast<size_t>(field)];
+}
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (lower(a[i]) != lower(b[i])) return false;
+  }
+  return true;
+}
+
+Field field_of(std::string_view name) {
+  if (name.empty()) return Field::kOther;
+  for (size_t slot = slot_of(name); kTable[slot] != 0; slot = (slot + 1) % kSlots) {
+    if (equal_ignoring_case(kNames[kTable[slot]], name)) return static_cast<Field>(kTable[slot]);
+  }
+  return Field::kOther;
+}
+
+FieldLine Fields::operator[](size_t index) const {
+  const FieldSpan& at = span(index);
+  return {at.id, {base_ + at.name_offset, at.name_size_bytes}, {base_ + at.value_offset, at.value_size_bytes}};
+}
+
+std::optional<std::string_view> Fields::get(Field id) const {
+  for (size_t i = 0; i < count_; ++i) {
+    if (span(i).id == id) return (*this)[i].value;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string_view> Fields::get(std::string_view name) const {
+  if (Field id = field_of(name); id != Field::kOther) return get(id);
+  for (size_t i = 0; i < count_; ++i) {
+    if (span(i).id == Field::kOther && equal_ignoring_case((*this)[i].name, name)) return (*this)[i].value;
+  }
+  return std::nullopt;
+}
+
+size_t Fields::count(Field id) const {
+  size_t found = 0;
+  for (size_t i = 0; i < count_; ++i) found += span(i).id == id;
+  return found;
+}
+
+bool Fields::lists(Field id, std::string_view token) const {
+  for (size_t i = 0; i < count_; ++i) {
+    if (span(i).id != id) continue;
+    std::string_view list = (*this)[i].value, element;
+    while (next_list_element(list, element)) {
+      if (equal_ignoring_case(element, token)) return true;
+    }
+  }
+  return false;
+}
+
+std::string_view trim_blanks(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
+bool next_list_element(std::string_view& list, std::string_view& element) {
+  while (!list.empty()) {
+    size_t end = 0;
+    bool quoted = false;
+    for (; end < list.size(); ++end) {
+      char c = list[end];
+      if (quoted) {
+        if (c == '\\') ++end;
+        if (c == '"') quoted = false;
+      } else if (c == '"') {
+        quoted = true;
+      } else if (c == ',') {
+        break;
+      }
+    }
+    if (end > list.size()) end = list.size();
+    element = trim_blanks(list.substr(0, end));
+    list.remove_prefix(end < list.size() ? end + 1 : end);
+    if (!element.empty()) return true;
+  }
+  return false;
+}
+
+}  // namespace polis::http
