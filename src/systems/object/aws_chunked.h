@@ -60,7 +60,6 @@ class ChunkedDecoder {
   AuthResult<void> end_of_chunk();
   AuthResult<void> trailer_line(std::string_view line);
   AuthResult<void> end_of_trailers(std::string_view signature);
-  AuthResult<void> end_of_body();
   bool signed_chunks() const { return verified_.payload != PayloadMode::kStreamingUnsignedTrailer; }
   bool with_trailer() const { return verified_.payload != PayloadMode::kStreamingSigned; }
   AuthFailure failed(AuthFailure failure);
@@ -73,6 +72,7 @@ class ChunkedDecoder {
   uint64_t chunk_bytes_ = 0;  // of the current chunk
   uint64_t chunk_bytes_left_ = 0;
   bool small_chunk_seen_ = false;
+  unsigned blank_trailer_lines_ = 0;
   std::string line_;
   std::vector<std::string> trailer_names_;
   std::vector<OwnedHeader> trailers_;

@@ -84,7 +84,9 @@ struct Credentials {
   WallTime signed_at{};
   int64_t expires_seconds = 0;  // kV4Query: 1..604800. kV2Query: seconds since 1970
   PayloadMode payload = PayloadMode::kUnsigned;
-  std::string payload_hash;  // the last line of the canonical request; 64 lower-case hex digits for kHash
+  // The last line of the canonical request, as the client spelt it. Services other than S3 sign the body's hash without
+  // naming it in a header: then this is empty, and the caller puts hex(SHA-256(body)) here before verify().
+  std::string payload_hash;
 };
 
 struct SigningOptions {
