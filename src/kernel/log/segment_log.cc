@@ -1,0 +1,598 @@
+#include "kernel/log/segment_log.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace polis::log {
+namespace {
+
+// As many parts as one writev of io takes without a second call.
+constexpr size_t kPartsMax = 64;
+constexpr size_t kSpareChunksMax = 4;
+// Readers fetch this much at once.
+constexpr size_t kReadBufferBytes = 64 << 10;
+constexpr size_t kRewriteBytes = 256 << 10;
+constexpr std::string_view kUnfinished = ".new";
+
+}  // namespace
+
+// One coroutine that waits for a position. Lists are ordered by position, which costs nothing as positions rise.
+class FrameLog::Waiter final : public io::Operation {
+ public:
+  Waiter(FrameLog& log, Waiters& list, Position before) : log_(log), list_(list), before_(before) {}
+
+  bool await_ready() const noexcept { return false; }
+  template <class Parent>
+  bool await_suspend(std::coroutine_handle<Parent> parent) {
+    if (!begin(parent)) return false;
+    Waiter* after = list_.last;
+    while (after && after->before_ > before_) after = after->previous_;
+    previous_ = after;
+    next_ = after ? after->next_ : list_.first;
+    (previous_ ? previous_->next_ : list_.first) = this;
+    (next_ ? next_->previous_ : list_.last) = this;
+    return true;
+  }
+  Result<void> await_resume() const {
+    if (cancelled_) return fail(code_, "waiting for " + log_.options_.directory + " was given up; the record stays");
+    if (log_.failure_ && !reached_) return fail(*log_.failure_);
+    return {};
+  }
+
+  Position before() const { return before_; }
+  void wake(bool reached) {
+    leave();
+    unlink();
+    reached_ = reached;
+    finish();
+  }
+
+ private:
+  void leave() {
+    (previous_ ? previous_->next_ : list_.first) = next_;
+    (next_ ? next_->previous_ : list_.last) = previous_;
+  }
+  void cancel(Code reason) override {
+    leave();
+    cancelled_ = true;
+    code_ = reason;
+    finish();
+  }
+
+  FrameLog& log_;
+  Waiters& list_;
+  const Position before_;
+  Waiter* previous_ = nullptr;
+  Waiter* next_ = nullptr;
+  bool reached_ = false;
+};
+
+FrameLog::FrameLog(io::Disk& disk, SyncScheduler& scheduler, Random& random, FrameFormat format,
+                   SegmentLogOptions options)
+    : disk_(disk), scheduler_(scheduler), random_(random), format_(format), options_(std::move(options)) {}
+
+FrameLog::~FrameLog() {
+  POLIS_ASSERT(!writing_ && !syncing_);
+}
+
+// --- opening
+// -----------------------------------------------------------------------------------------------------------------
+
+Task<Result<std::unique_ptr<FrameLog>>> FrameLog::open(io::Disk& disk, SyncScheduler& scheduler, Random& random,
+                                                       FrameFormat format, SegmentLogOptions options) {
+  if (options.segment_size_bytes < 2 * kSegmentHeaderBytes || options.chunk_bytes == 0)
+    co_return fail(Code::kInvalid, options.directory + ": the segment size or the chunk size is too small");
+  std::unique_ptr<FrameLog> log(new FrameLog(disk, scheduler, random, format, std::move(options)));
+  CO_TRY(co_await log->recover());
+  co_return log;
+}
+
+Task<Result<void>> FrameLog::recover() {
+  const std::string& directory = options_.directory;
+  CO_TRY(co_await disk_.make_directories(directory));
+  std::vector<Position> firsts;
+  for (const auto& entry : CO_TRY(co_await disk_.list(directory))) {
+    // What a crash left of a segment that was being made; nothing was ever written to it.
+    if (entry.name.ends_with(kUnfinished)) {
+      CO_TRY(co_await disk_.remove(directory + "/" + entry.name));
+    } else if (const auto first = segment_first(entry.name)) {
+      firsts.push_back(*first);
+    } else {
+      co_return fail(Code::kInvalid, directory + "/" + entry.name + ": a file that is no segment; move it elsewhere");
+    }
+  }
+  std::sort(firsts.begin(), firsts.end());
+
+  for (size_t i = 0; i < firsts.size(); ++i) {
+    auto segment = std::make_shared<Segment>();
+    segment->path = directory + "/" + segment_name(firsts[i]);
+    segment->file = std::shared_ptr<io::File>(CO_TRY(co_await disk_.open(segment->path, io::OpenMode::kReadWrite)));
+    const uint64_t size_bytes = CO_TRY(segment->file->size());
+    std::byte raw[kSegmentHeaderBytes];
+    const size_t there = CO_TRY(co_await segment->file->read_at(0, raw));
+    auto header = SegmentHeader::decode(BytesView(raw).first(there));
+    if (!header) co_return fail(Error(header.error().code(), segment->path + " cannot be opened", header.error()));
+    if (header->frame_magic != format_.magic)
+      co_return fail(Code::kCorrupt, segment->path + ": holds records of another kind");
+    if (header->frame_version > format_.version)
+      co_return fail(Code::kUnsupported, fmt::format("{}: records of version {}, this polis knows up to {}",
+                                                     segment->path, header->frame_version, format_.version));
+    if (header->first != firsts[i])
+      co_return fail(Code::kCorrupt, segment->path + ": its name and its header disagree");
+    if (i > 0) {
+      const Segment& previous = *segments_.back();
+      if (header->previous_first != previous.header.first)
+        co_return fail(Code::kCorrupt, fmt::format("{}: the segment before it, {}, is missing", segment->path,
+                                                   segment_name(header->previous_first)));
+      if (header->previous_size_bytes != previous.size_bytes)
+        co_return fail(Code::kCorrupt, fmt::format("{}: has {} bytes, but had {} when it was closed", previous.path,
+                                                   previous.size_bytes, header->previous_size_bytes));
+    }
+    segment->header = *header;
+    segment->size_bytes = size_bytes;
+    if (i + 1 == firsts.size()) {
+      CO_TRY(co_await recover_tail(*segment, size_bytes));
+    } else if (firsts.size() - i > options_.open_files_max) {
+      segment->file.reset();
+    }
+    segment->planned_bytes = segment->size_bytes;
+    segments_.push_back(std::move(segment));
+  }
+
+  if (segments_.empty()) {
+    end_ = options_.first_position;
+    auto segment = plan_segment();
+    CO_TRY(co_await make_segment(segment));
+    segments_.push_back(std::move(segment));
+  }
+  tail_ = segments_.back();
+  written_ = durable_ = write_wanted_ = sync_wanted_ = end_;
+  co_return {};
+}
+
+Task<Result<void>> FrameLog::recover_tail(Segment& segment, uint64_t file_size_bytes) {
+  SegmentScan scan = CO_TRY(
+      co_await scan_segment(*segment.file, format_, segment.header, file_size_bytes, options_.index_interval_bytes));
+  // Cut even zeros: later frames must never meet bytes of an earlier life behind them.
+  if (file_size_bytes > scan.end_offset) CO_TRY(co_await segment.file->resize(scan.end_offset));
+  if (scan.torn) statistics_.torn_bytes = file_size_bytes - scan.end_offset;
+  // Pages that a failed sync marked as clean look fine until the power fails. Writing them anew makes the next sync
+  // mean them.
+  Bytes buffer;
+  for (uint64_t offset = scan.unproven_offset; offset < scan.end_offset;) {
+    buffer.resize(std::min<uint64_t>(kRewriteBytes, scan.end_offset - offset));
+    const size_t count = CO_TRY(co_await segment.file->read_at(offset, buffer));
+    if (count == 0) co_return fail(Code::kIo, segment.path + " became shorter while it was read");
+    const BytesView part = BytesView(buffer).first(count);
+    CO_TRY(co_await segment.file->write_at(offset, std::span<const BytesView>(&part, 1)));
+    offset += count;
+  }
+  CO_TRY(co_await scheduler_.sync(segment.file));
+  segment.size_bytes = scan.end_offset;
+  segment.index = std::move(scan.index);
+  segment.indexed_at = segment.index.empty() ? 0 : segment.index.back().offset;
+  segment.index_whole = true;
+  end_ = scan.next;
+  co_return {};
+}
+
+// --- segments
+// ------------------------------------------------------------------------------------------------------------------
+
+std::shared_ptr<FrameLog::Segment> FrameLog::plan_segment() {
+  auto segment = std::make_shared<Segment>();
+  segment->header = {.frame_magic = format_.magic,
+                     .frame_version = format_.version,
+                     .salt = static_cast<uint32_t>(random_.next()),
+                     .first = end_};
+  if (tail_) {
+    segment->header.previous_first = tail_->header.first;
+    segment->header.previous_size_bytes = tail_->planned_bytes;
+  }
+  segment->path = options_.directory + "/" + segment_name(end_);
+  segment->index_whole = true;
+  return segment;
+}
+
+// The file gets its name only with a durable header, so a segment is there with a sound header or not at all.
+Task<Result<void>> FrameLog::make_segment(std::shared_ptr<Segment> segment) {
+  const std::string unfinished = segment->path + std::string(kUnfinished);
+  std::shared_ptr<io::File> file = CO_TRY(co_await disk_.open(unfinished, io::OpenMode::kCreateNew));
+  std::byte raw[kSegmentHeaderBytes];
+  segment->header.encode(raw);
+  const BytesView part = raw;
+  CO_TRY(co_await file->write_at(0, std::span<const BytesView>(&part, 1)));
+  // A hint: a file system that cannot reserve, or has no room to, still takes writes until it is full.
+  if (auto reserved = co_await file->reserve(options_.segment_size_bytes);
+      !reserved && reserved.error().code() != Code::kUnsupported && reserved.error().code() != Code::kNoSpace)
+    co_return fail(reserved.error());
+  CO_TRY(co_await scheduler_.sync(file));
+  CO_TRY(co_await disk_.rename(unfinished, segment->path));
+  CO_TRY(co_await disk_.sync_directory(options_.directory));
+  segment->file = std::move(file);
+  co_return {};
+}
+
+Task<Result<void>> FrameLog::roll(std::shared_ptr<Segment> segment) {
+  auto previous = segments_.back();
+  const Position all = written_;
+  CO_TRY(co_await scheduler_.sync(previous->file));
+  statistics_.syncs++;
+  durable_ = std::max(durable_, all);
+  wake(durable_waiters_, durable_);
+  CO_TRY(co_await make_segment(segment));
+  segments_.push_back(segment);
+  if (segments_.size() > options_.open_files_max) {
+    auto oldest = std::min_element(segments_.begin(), segments_.end() - 2, [](const auto& a, const auto& b) {
+      return (a->file ? a->used_at : UINT64_MAX) < (b->file ? b->used_at : UINT64_MAX);
+    });
+    if (oldest != segments_.end() - 2) (*oldest)->file.reset();
+  }
+  co_return {};
+}
+
+Task<Result<std::shared_ptr<io::File>>> FrameLog::file_of(std::shared_ptr<Segment> segment) {
+  segment->used_at = ++uses_;
+  if (segment->file) co_return segment->file;
+  std::shared_ptr<io::File> file = CO_TRY(co_await disk_.open(segment->path, io::OpenMode::kRead));
+  size_t open_files = 0;
+  Segment* oldest = nullptr;
+  for (const auto& other : segments_) {
+    if (!other->file || other == segments_.back()) continue;
+    ++open_files;
+    if (!oldest || other->used_at < oldest->used_at) oldest = other.get();
+  }
+  if (oldest && open_files >= options_.open_files_max) oldest->file.reset();
+  if (!segment->file) segment->file = std::move(file);
+  co_return segment->file;
+}
+
+Task<Result<void>> FrameLog::complete_index(std::shared_ptr<Segment> segment) {
+  if (segment->index_whole) co_return {};
+  auto file = CO_TRY(co_await file_of(segment));
+  SegmentScan scan = CO_TRY(
+      co_await scan_segment(*file, format_, segment->header, segment->size_bytes, options_.index_interval_bytes));
+  if (scan.end_offset != segment->size_bytes)
+    co_return fail(Code::kCorrupt,
+                   fmt::format("{}: the record at position {}, byte {}, is damaged. Restore this file from a backup",
+                               segment->path, scan.next, scan.end_offset));
+  segment->index = std::move(scan.index);
+  segment->index_whole = true;
+  co_return {};
+}
+
+std::shared_ptr<FrameLog::Segment> FrameLog::segment_of(Position position) const {
+  auto after = std::upper_bound(segments_.begin(), segments_.end(), position,
+                                [](Position p, const auto& segment) { return p < segment->header.first; });
+  return after == segments_.begin() ? nullptr : *std::prev(after);
+}
+
+std::shared_ptr<FrameLog::Segment> FrameLog::segment_after(const Segment& segment) const {
+  auto after = std::upper_bound(segments_.begin(), segments_.end(), segment.header.first,
+                                [](Position p, const auto& other) { return p < other->header.first; });
+  return after == segments_.end() ? nullptr : *after;
+}
+
+void FrameLog::note_frame(Segment& segment, Position first, uint64_t offset) const {
+  if (!segment.index.empty() && offset - segment.indexed_at < options_.index_interval_bytes) return;
+  segment.index.push_back({first, offset});
+  segment.indexed_at = offset;
+}
+
+// --- appending
+// -----------------------------------------------------------------------------------------------------------------
+
+Result<void> FrameLog::admit(size_t size_bytes) const {
+  if (failure_) return fail(*failure_);
+  if (closed_) return fail(Code::kClosed, options_.directory + " is closed");
+  if (size_bytes > format_.frame_bytes_max)
+    return fail(Code::kTooLarge, fmt::format("{}: a record of {} bytes, at most {} are allowed", options_.directory,
+                                             size_bytes, format_.frame_bytes_max));
+  if (queued_bytes_ > 0 && queued_bytes_ + size_bytes > options_.buffer_bytes_max)
+    return fail(Code::kBusy, options_.directory + ": the disk is behind; try later");
+  return {};
+}
+
+FrameLog::Chunk FrameLog::take_chunk(size_t size_bytes) {
+  if (size_bytes <= options_.chunk_bytes && !spare_.empty()) {
+    Chunk chunk = std::move(spare_.back());
+    spare_.pop_back();
+    return chunk;
+  }
+  Chunk chunk;
+  chunk.capacity_bytes = std::max(size_bytes, options_.chunk_bytes);
+  chunk.bytes = std::make_unique_for_overwrite<std::byte[]>(chunk.capacity_bytes);
+  return chunk;
+}
+
+Result<FrameLog::Slot> FrameLog::append(size_t size_bytes, Position first, Position next) {
+  TRY(admit(size_bytes));
+  POLIS_ASSERT(size_bytes >= format_.header_bytes && size_bytes % format_.alignment == 0 && next > first);
+  POLIS_ASSERT(format_.contiguous ? first == end_ : first >= end_);
+  if (tail_->planned_bytes + size_bytes > options_.segment_size_bytes && tail_->planned_bytes > kSegmentHeaderBytes)
+    tail_ = plan_segment();
+  if (queue_.empty() || queue_.back().segment != tail_ ||
+      queue_.back().capacity_bytes - queue_.back().size_bytes < size_bytes) {
+    queue_.push_back(take_chunk(size_bytes));
+    queue_.back().segment = tail_;
+  }
+  Chunk& chunk = queue_.back();
+  const Slot slot{{chunk.bytes.get() + chunk.size_bytes, size_bytes}, tail_->header.salt, durable_};
+  note_frame(*tail_, first, tail_->planned_bytes);
+  chunk.size_bytes += size_bytes;
+  chunk.next = next;
+  tail_->planned_bytes += size_bytes;
+  queued_bytes_ += size_bytes;
+  end_ = next;
+  statistics_.appends++;
+  statistics_.appended_bytes += size_bytes;
+  start_writing();
+  return slot;
+}
+
+Result<void> FrameLog::append(std::span<const BytesView> parts, Position first, Position next) {
+  size_t size_bytes = 0;
+  for (BytesView part : parts) size_bytes += part.size();
+  const Slot slot = TRY(append(size_bytes, first, next));
+  size_t at = 0;
+  for (BytesView part : parts) {
+    if (part.empty()) continue;
+    std::memcpy(slot.bytes.data() + at, part.data(), part.size());
+    at += part.size();
+  }
+  return {};
+}
+
+void FrameLog::start_writing() {
+  if (queued_bytes_ >= options_.flush_bytes) write_now_.set();
+  if (std::exchange(writing_, true)) return;
+  tasks_.spawn(write_loop());
+}
+
+void FrameLog::start_syncing() {
+  if (failure_ || syncing_ || sync_wanted_ <= durable_ || written_ <= durable_) return;
+  syncing_ = true;
+  tasks_.spawn(sync_loop());
+}
+
+Task<void> FrameLog::write_loop() {
+  while (!failure_ && !queue_.empty()) {
+    if (write_wanted_ <= written_ && queued_bytes_ < options_.flush_bytes) {
+      write_now_.reset();
+      // Both outcomes mean the same: it is time.
+      (void)co_await io::with_timeout(options_.linger, write_now_.wait());
+      if (failure_) break;  // a sync failed meanwhile
+    }
+    auto segment = queue_.front().segment;
+    Result<void> done;
+    if (!segment->file) done = co_await roll(segment);
+    if (done && !failure_) done = co_await write_batch(segment);
+    if (!done) stop(done.error());
+    start_syncing();
+  }
+  writing_ = false;
+}
+
+Task<Result<void>> FrameLog::write_batch(std::shared_ptr<Segment> segment) {
+  std::vector<Chunk> batch;
+  std::vector<BytesView> parts;
+  uint64_t size_bytes = 0;
+  while (!queue_.empty() && queue_.front().segment == segment && parts.size() < kPartsMax) {
+    batch.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+    parts.push_back({batch.back().bytes.get(), batch.back().size_bytes});
+    size_bytes += batch.back().size_bytes;
+  }
+  CO_TRY(co_await segment->file->write_at(segment->size_bytes, parts));
+  statistics_.writes++;
+  segment->size_bytes += size_bytes;
+  queued_bytes_ -= size_bytes;
+  written_ = batch.back().next;
+  for (Chunk& chunk : batch) {
+    if (chunk.capacity_bytes != options_.chunk_bytes || spare_.size() >= kSpareChunksMax) continue;
+    chunk.size_bytes = 0;
+    chunk.segment.reset();
+    spare_.push_back(std::move(chunk));
+  }
+  if (queue_.empty() && spare_.size() > 1) spare_.resize(1);
+  wake(written_waiters_, written_);
+  co_return {};
+}
+
+Task<void> FrameLog::sync_loop() {
+  while (!failure_ && sync_wanted_ > durable_ && written_ > durable_) {
+    // Everything below `all` is in this segment or in one that was synced before this one was made.
+    const Position all = written_;
+    const auto synced = co_await scheduler_.sync(segments_.back()->file);
+    statistics_.syncs++;
+    if (!synced) {
+      stop(synced.error());
+      break;
+    }
+    durable_ = std::max(durable_, all);
+    wake(durable_waiters_, durable_);
+  }
+  syncing_ = false;
+}
+
+// --- waiting
+// -------------------------------------------------------------------------------------------------------------------
+
+Position FrameLog::reached(Durability durability) const {
+  switch (durability) {
+    case Durability::kMemory:
+      return end_;
+    case Durability::kOs:
+      return written_;
+    case Durability::kDisk:
+      return durable_;
+    case Durability::kReplicated:
+      break;
+  }
+  return start();
+}
+
+Task<Result<void>> FrameLog::wait(Position before, Durability durability) {
+  if (before > end_)
+    co_return fail(Code::kOutOfRange,
+                   fmt::format("{}: position {} was not appended yet", options_.directory, before - 1));
+  if (durability == Durability::kReplicated)
+    co_return fail(Code::kUnavailable, options_.directory + ": replication is not configured");
+  if (reached(durability) >= before) {
+    if (durability == Durability::kMemory && failure_) co_return fail(*failure_);
+    co_return {};
+  }
+  if (failure_) co_return fail(*failure_);
+  write_wanted_ = std::max(write_wanted_, before);
+  if (written_ < before) write_now_.set();
+  if (durability == Durability::kDisk) {
+    sync_wanted_ = std::max(sync_wanted_, before);
+    start_syncing();
+  }
+  Waiter waiter(*this, durability == Durability::kDisk ? durable_waiters_ : written_waiters_, before);
+  co_return co_await waiter;
+}
+
+void FrameLog::wake(Waiters& waiters, Position reached) {
+  while (waiters.first && waiters.first->before() <= reached) waiters.first->wake(true);
+}
+
+void FrameLog::stop(Error error) {
+  if (failure_) return;
+  failure_ =
+      Error(Code::kUnavailable,
+            options_.directory + " stopped after a failed write or sync; nothing is accepted until it is opened again",
+            std::move(error));
+  queue_.clear();
+  for (Waiters* waiters : {&written_waiters_, &durable_waiters_})
+    while (waiters->first) waiters->first->wake(false);
+}
+
+// --- reading, trimming, closing
+// --------------------------------------------------------------------------------------------------
+
+Result<FrameReader> FrameLog::read(Position from) {
+  if (from < start() || from > end_)
+    return fail(Code::kOutOfRange,
+                fmt::format("{}: position {} is outside [{}, {}]", options_.directory, from, start(), end_));
+  return FrameReader(*this, segment_of(from), from);
+}
+
+Task<Result<FrameLog::Slice>> FrameLog::slice(Position from, uint64_t bytes_max, Durability durability) {
+  if (from < start() || from >= reached(durability))
+    co_return fail(Code::kOutOfRange,
+                   fmt::format("{}: no record at position {} to send yet", options_.directory, from));
+  FrameReader reader = CO_TRY(read(from));
+  const auto frame = CO_TRY(co_await reader.next());
+  if (!frame || frame->first >= reached(durability))
+    co_return fail(Code::kOutOfRange,
+                   fmt::format("{}: no record at position {} to send yet", options_.directory, from));
+  auto segment = reader.segment_;
+  CO_TRY(co_await complete_index(segment));
+  const uint64_t begin = frame->offset;
+  uint64_t end = begin + frame->bytes.size();
+  // The last border that the index knows within the limit, and below what is durable.
+  const Position level = reached(durability);
+  if (segment != segments_.back() || level >= written_) {
+    if (segment->size_bytes - begin <= bytes_max) end = std::max(end, segment->size_bytes);
+  }
+  auto border = std::upper_bound(segment->index.begin(), segment->index.end(), begin + bytes_max,
+                                 [](uint64_t offset, const IndexEntry& entry) { return offset < entry.offset; });
+  while (border != segment->index.begin()) {
+    --border;
+    if (border->offset <= end) break;
+    if (border->first > level || border->offset > segment->size_bytes) continue;
+    end = border->offset;
+    break;
+  }
+  auto file = CO_TRY(co_await file_of(segment));
+  co_return Slice{std::move(file), {begin, end - begin}, frame->first};
+}
+
+Task<Result<void>> FrameLog::trim(Position before) {
+  CO_TRY(co_await trimming_.acquire());
+  Result<void> result;
+  bool removed = false;
+  while (result && segments_.size() > 1 && segments_[1]->header.first <= before) {
+    result = co_await disk_.remove(segments_.front()->path);
+    if (!result) break;
+    segments_.pop_front();
+    removed = true;
+  }
+  if (result && removed) result = co_await disk_.sync_directory(options_.directory);
+  trimming_.release();
+  co_return result;
+}
+
+Task<Result<void>> FrameLog::close() {
+  closed_ = true;
+  Result<void> result;
+  if (durable_ < end_ || failure_) result = co_await wait(end_, Durability::kDisk);
+  co_await tasks_.join();
+  if (result && failure_) result = fail(*failure_);
+  co_return result;
+}
+
+SegmentLogStatistics FrameLog::statistics() const {
+  SegmentLogStatistics now = statistics_;
+  now.segments = segments_.size();
+  for (const auto& segment : segments_) now.size_bytes += segment->size_bytes;
+  now.buffered_bytes = queued_bytes_;
+  return now;
+}
+
+// --- FrameReader
+// -----------------------------------------------------------------------------------------------------------------
+
+FrameReader::FrameReader(FrameLog& log, std::shared_ptr<FrameLog::Segment> segment, Position from)
+    : log_(&log),
+      segment_(std::move(segment)),
+      from_(from),
+      expected_(segment_->header.first),
+      window_(kReadBufferBytes) {}
+
+Task<Result<void>> FrameReader::find_place() {
+  offset_ = kSegmentHeaderBytes;
+  if (from_ <= segment_->header.first) co_return {};
+  CO_TRY(co_await log_->complete_index(segment_));
+  const auto& index = segment_->index;
+  auto after =
+      std::upper_bound(index.begin(), index.end(), from_, [](Position p, const IndexEntry& e) { return p < e.first; });
+  if (after == index.begin()) co_return {};
+  offset_ = std::prev(after)->offset;
+  expected_ = std::prev(after)->first;
+  co_return {};
+}
+
+Task<Result<std::optional<FrameView>>> FrameReader::next() {
+  if (offset_ == 0) CO_TRY(co_await find_place());
+  while (true) {
+    if (expected_ >= log_->written_) co_return std::nullopt;
+    if (offset_ >= segment_->size_bytes) {
+      auto following = log_->segment_after(*segment_);
+      if (!following) co_return std::nullopt;
+      if (following->header.previous_first != segment_->header.first)
+        co_return fail(Code::kOutOfRange,
+                       fmt::format("{}: position {} was trimmed while it was read", log_->directory(), expected_));
+      if (log_->format_.contiguous && following->header.first != expected_)
+        co_return fail(Code::kCorrupt, fmt::format("{}: ends at position {}, but the next segment begins at {}",
+                                                   segment_->path, expected_, following->header.first));
+      segment_ = std::move(following);
+      expected_ = std::max(expected_, segment_->header.first);
+      offset_ = kSegmentHeaderBytes;
+      window_.clear();
+    }
+    auto file = CO_TRY(co_await log_->file_of(segment_));
+    const auto frame = CO_TRY(co_await frame_at(*file, window_, log_->format_, segment_->header.salt, offset_,
+                                                expected_, segment_->size_bytes));
+    if (!frame)
+      co_return fail(Code::kCorrupt,
+                     fmt::format("{}: the record at position {}, byte {}, is damaged. Restore this file from a backup",
+                                 segment_->path, expected_, offset_));
+    offset_ = frame->offset + frame->bytes.size();
+    expected_ = frame->next;
+    if (frame->next > from_) co_return frame;
+  }
+}
+
+}  // namespace polis::log
