@@ -1,9 +1,9 @@
-// The Blob port: immutable bytes of any size, streamed in, read by range, kept on several drives. Embedded adapter: erasure-coded
-// extents (extent_blob.h). Every adapter passes the suite in conformance.h.
+// The Blob port: immutable bytes of any size, streamed in, read by range, kept on several drives. Embedded adapter:
+// erasure-coded extents (extent_blob.h). Every adapter passes the suite in conformance.h.
 //
-// A put hands back a Receipt once the bytes are durable; the caller writes it in its own transaction (bytes first, name last). The
-// store of bytes knows no names: whether a blob is still wanted it asks its owner (Owner), and what nobody refers to is swept one
-// hour after it was written.
+// A put hands back a Receipt once the bytes are durable; the caller writes it in its own transaction (bytes first, name
+// last). The store of bytes knows no names: whether a blob is still wanted it asks its owner (Owner), and what nobody
+// refers to is swept one hour after it was written.
 #pragma once
 
 #include <functional>
@@ -48,14 +48,15 @@ struct Range {
   uint64_t size = 0;
 };
 
-// Asked by compaction, on the shard of the Blob. The implementation belongs to whoever writes the receipts (one per Blob).
+// Asked by compaction, on the shard of the Blob. The implementation belongs to whoever writes the receipts (one per
+// Blob).
 class Owner {
  public:
   virtual ~Owner() = default;
   // Which of these ids does some row still refer to?
   virtual Task<Result<std::vector<bool>>> referenced(std::vector<BlobId> ids) = 0;
-  // Segment `from` now lies at `to` with the same bytes: change the rows that refer to it in one durable transaction. kConflict or
-  // kNotFound when the row changed meanwhile: then the copy is dropped.
+  // Segment `from` now lies at `to` with the same bytes: change the rows that refer to it in one durable transaction.
+  // kConflict or kNotFound when the row changed meanwhile: then the copy is dropped.
   virtual Task<Result<void>> moved(BlobId from, BlobId to) = 0;
 };
 
@@ -70,9 +71,9 @@ struct DriveStatus {
 };
 
 struct BlobStatistics {
-  uint64_t extents = 0, live_bytes = 0, stored_bytes = 0;   // stored: all shards with parity and padding
+  uint64_t extents = 0, live_bytes = 0, stored_bytes = 0;  // stored: all shards with parity and padding
   uint64_t puts = 0, gets = 0, degraded_reads = 0, repaired_units = 0, syncs = 0;
-  uint64_t repair_queue = 0;       // rows that wait for repair
+  uint64_t repair_queue = 0;  // rows that wait for repair
   uint64_t scrubbed_bytes = 0, scrub_errors = 0;
 };
 
@@ -87,17 +88,19 @@ class Blob {
  public:
   virtual ~Blob() = default;
 
-  // Reads the source to its end; durable when it returns. `size_hint` lets the bytes lie together (UINT64_MAX: unknown).
-  // kUnavailable with more than one drive down; kNoSpace when full.
+  // Reads the source to its end; durable when it returns. `size_hint` lets the bytes lie together (UINT64_MAX:
+  // unknown). kUnavailable with more than one drive down; kNoSpace when full.
   virtual Task<Result<Receipt>> put(ByteSource& source, uint64_t size_hint) = 0;
-  // Every byte was checked before it reaches the sink. kOutOfRange outside the blob; kCorrupt when too few sound units are left.
+  // Every byte was checked before it reaches the sink. kOutOfRange outside the blob; kCorrupt when too few sound units
+  // are left.
   virtual Task<Result<void>> get(const Receipt& receipt, Range range, ByteSink& sink) = 0;
   // A hint that nobody refers to it any more; space returns by compaction.
   virtual void erase(const Receipt& receipt) = 0;
 
   virtual std::vector<DriveStatus> drives() const = 0;
   virtual BlobStatistics statistics() const = 0;
-  // Takes a drive out of service (as if it were pulled), brings it back, or replaces it by an empty directory to be repaired.
+  // Takes a drive out of service (as if it were pulled), brings it back, or replaces it by an empty directory to be
+  // repaired.
   virtual Task<Result<void>> set_drive(unsigned index, DriveState state) = 0;
   // Reads everything once and verifies it; damaged rows enter the repair queue.
   virtual Task<Result<RepairReport>> scrub(Progress progress) = 0;
