@@ -44,4 +44,41 @@ Task<void> answer_plan(http::Response& response, const Result<Plan>& plan) {
   co_await answer_json(response, 202, to_json(*plan));
 }
 
+namespace {
+
+Result<void> admit(const http::Request& request, const std::string& action) {
+  if (!action.empty()) return authorize(request, action);
+  if (principal(request)->anonymous()) return fail(Code::kUnauthenticated, "sign in first, or send a bearer token");
+  return {};
+}
+
+}  // namespace
+
+void mount(http::Router& router, http::Method method, std::string_view pattern, std::string action,
+           ApiHandler handler) {
+  router.add(method, pattern,
+             [action = std::move(action), handler = std::move(handler)](http::Request& request,
+                                                                        http::Response& response) -> Task<void> {
+               if (auto admitted = admit(request, action); !admitted)
+                 co_return co_await answer_error(response, admitted.error());
+               Result<std::string> json = co_await handler(request);
+               co_await answer(response, json);
+             });
+}
+
+void mount_plan(http::Router& router, http::Method method, std::string_view pattern, std::string action, Plans& plans,
+                PlanHandler handler) {
+  router.add(method, pattern,
+             [action = std::move(action), handler = std::move(handler), &plans](
+                 http::Request& request, http::Response& response) -> Task<void> {
+               if (auto admitted = admit(request, action); !admitted)
+                 co_return co_await answer_error(response, admitted.error());
+               Result<PlanDraft> draft = co_await handler(request);
+               if (!draft) co_return co_await answer_error(response, draft.error());
+               draft->user_id = principal(request)->user_id;
+               Result<Plan> plan = co_await plans.propose(std::move(*draft));
+               co_await answer_plan(response, plan);
+             });
+}
+
 }  // namespace polis::systems

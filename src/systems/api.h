@@ -2,6 +2,7 @@
 // request below /api before the handler runs (bearer token, session, or the Unix socket), and attaches the principal.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -10,6 +11,7 @@
 #include "kernel/base/result.h"
 #include "kernel/http/request.h"
 #include "kernel/http/response.h"
+#include "kernel/http/router.h"
 #include "kernel/io/task.h"
 #include "systems/plan.h"
 
@@ -35,5 +37,14 @@ Task<void> answer_error(http::Response& response, const Error& error);
 Task<void> answer(http::Response& response, const Result<std::string>& json, int status = 200);
 // 202 with the plan, or the error.
 Task<void> answer_plan(http::Response& response, const Result<Plan>& plan);
+
+// One endpoint that answers JSON: asks authorize() first (no action: anybody who proved who he is), then the handler,
+// then answers its text or its error. The handler runs on every shard.
+using ApiHandler = std::function<Task<Result<std::string>>(http::Request& request)>;
+void mount(http::Router& router, http::Method method, std::string_view pattern, std::string action, ApiHandler handler);
+// The same for a destructive one: the handler drafts the plan, the answer is 202 with it.
+using PlanHandler = std::function<Task<Result<PlanDraft>>(http::Request& request)>;
+void mount_plan(http::Router& router, http::Method method, std::string_view pattern, std::string action, Plans& plans,
+                PlanHandler handler);
 
 }  // namespace polis::systems

@@ -3,7 +3,8 @@
 // beat for a subscriber that has not yet taken the one before. So a topic costs nothing unseen, and a slow reader costs
 // nothing either.
 //
-// Make lists objects keyed by id ({"drives": {"0": {...}}}), so that a patch names only what changed.
+// Make lists objects keyed by id ({"drives": {"0": {...}}}), so that a patch names only what changed;
+// a member that is null cannot be told from one that is gone, so leave it out.
 #pragma once
 
 #include <functional>

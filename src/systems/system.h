@@ -17,6 +17,7 @@
 #include "kernel/base/clock.h"
 #include "kernel/base/random.h"
 #include "kernel/base/result.h"
+#include "kernel/io/stream.h"
 #include "kernel/io/task.h"
 
 namespace polis::base {
@@ -29,7 +30,8 @@ class Runtime;
 }  // namespace polis::io
 namespace polis::obs {
 class Registry;
-}
+class Tracer;
+}  // namespace polis::obs
 namespace polis::store {
 class Store;
 }
@@ -90,16 +92,21 @@ struct Context {
   io::Runtime& runtime;        // main work of a connection stays on the shard that accepted it
   io::Disk& disk;              // the machine's, or the volatile one of a crash test
   const Clock& clock;
+  Random& random;  // the operating system's: thread-safe, fit for secrets
   store::Store& store;
   blob::Blob& blob;
   auth::Directory& auth;
   obs::Registry& metrics;
+  obs::Tracer& tracer;
   // Of the main port; mount "/api/<system>/v1/..." here, before start() returns. Handlers run on every shard, so what
   // they capture must be fit for that. Who asks was proved before they are called; what he may do they ask themselves
   // (api.h).
   http::Router& api;
   LiveTopics& live;
   Plans& plans;
+  // Where each port of this system shall listen, by the port's name; checked: without authentication only on loopback.
+  // Valid during start().
+  std::map<std::string, io::Endpoint> listen;
   std::string data_directory;  // DIR; a system's own files lie in DIR/journal/<system> and DIR/snapshot/<system>
   std::string region;          // "us-east-1" unless configured
 };
