@@ -22,6 +22,11 @@ void AttemptLimit::count(std::string_view key, SteadyTime now) {
   at.full_at = std::max(at.full_at, now) + refill_;
 }
 
+void AttemptLimit::refund(std::string_view key, SteadyTime now) {
+  Slot& at = slots_[slot(key)];
+  at.full_at = std::max(at.full_at - refill_, now);
+}
+
 void AttemptLimit::forgive(std::string_view key) {
   slots_[slot(key)].full_at = {};
 }

@@ -20,7 +20,9 @@ class AttemptLimit {
   bool allows(std::string_view key, SteadyTime now) const;
   // Counts an attempt that failed, or one that is about to be made.
   void count(std::string_view key, SteadyTime now);
-  // Forgets what was counted: the attempt succeeded.
+  // Takes back one count: that attempt succeeded.
+  void refund(std::string_view key, SteadyTime now);
+  // Forgets all that was counted.
   void forgive(std::string_view key);
 
  private:

@@ -246,7 +246,7 @@ class Directory {
   Task<Result<void>> put_policy(Actor actor, std::string name, std::string text);
   Task<Result<PolicyRecord>> policy(std::string name);
   Task<Result<std::vector<PolicyRecord>>> policies();
-  Task<Result<void>> delete_policy(Actor actor, std::string name);  // kConflict while a user has it
+  Task<Result<void>> delete_policy(Actor actor, std::string name);  // kInvalid while a user has it
   Task<Result<void>> attach_policy(Actor actor, std::string user_id, std::string name);
   Task<Result<void>> detach_policy(Actor actor, std::string user_id, std::string name);
   // Inline policies of one user.
@@ -260,8 +260,31 @@ class Directory {
  private:
   struct Cache;
   struct Doors;
-  Directory(store::Store& store, store::Keyspace keyspace, const Clock& clock, Random& random,
-            DirectoryOptions options);
+  Directory(store::Store& store, store::Keyspace keyspace, const Clock& clock, Random& random, DirectoryOptions options,
+            NodeKey node_key);
+
+  // The cache of the calling shard, emptied if anything changed since its last use.
+  Cache& cache();
+  // Whether what was read since `generation` may be cached: nothing changed meanwhile.
+  bool current(uint64_t generation) const { return generation_.load() == generation; }
+  // Runs a change in a transaction, then empties all caches.
+  template <class F>
+  auto change(F body) -> std::invoke_result_t<F&, store::Txn&>;
+  Task<Result<PrincipalPtr>> load_principal(store::Txn& txn, std::string user_id, CredentialKind kind,
+                                            std::string credential_id, std::vector<std::string> scopes);
+  Task<Result<std::string>> resolve_user(store::Txn& txn, std::string name);
+  Task<Result<void>> another_administrator(store::Txn& txn, std::string user_id);
+  Task<Result<void>> add_user(store::Txn& txn, User& user, std::string password_hash);
+  Result<void> add_access_key(store::Txn& txn, const AccessKeyRecord& record, std::string_view secret);
+  Result<void> end_session_row(store::Txn& txn, const std::string& user_id, std::string_view hash);
+  Task<Result<void>> end_all_sessions(store::Txn& txn, std::string user_id);
+  Task<Result<PrincipalPtr>> check_password(std::string name, std::string password, std::string peer_address);
+  Task<Result<std::string>> make_password_hash(std::string password);
+  Task<Result<PrincipalPtr>> read_session(std::string hash);
+  Task<Result<void>> slide_session(std::string hash, WallTime expires_at);
+  std::string random_text(std::string_view alphabet, size_t size);
+  Account make_account(const NewAccount& account);
+  User make_user(const NewUser& user, const std::string& account_id);
 
   store::Store& store_;
   const store::Keyspace keyspace_;
