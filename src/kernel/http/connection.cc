@@ -409,7 +409,7 @@ Task<Result<void>> Connection::write_error(int status, std::string detail) {
     failed_ = true;
     co_return fail(Code::kClosed, "the response had begun before its error");
   }
-  response_.clear_body_fields();
+  response_.clear_body_fields(status);
   response_.status(status);
   Problem problem{status, detail, {}, have_head_ ? &parser_.head() : nullptr};
   ErrorDocument document =

@@ -111,12 +111,12 @@ Task<Result<void>> Response::error(const Error& error) {
   return exchange_->write_error(status_of(error.code()), error.message());
 }
 
-void Response::clear_body_fields() {
-  for (Field id :
-       {Field::kContentType, Field::kContentEncoding, Field::kContentRange, Field::kContentLanguage,
-        Field::kContentDisposition, Field::kEtag, Field::kLastModified, Field::kCacheControl, Field::kExpires}) {
+void Response::clear_body_fields(int error_status) {
+  for (Field id : {Field::kContentType, Field::kContentEncoding, Field::kContentLanguage, Field::kContentDisposition,
+                   Field::kEtag, Field::kLastModified, Field::kCacheControl, Field::kExpires}) {
     remove(id);
   }
+  if (error_status != 416) remove(Field::kContentRange);
   content_length_.reset();
   trailer_lines_.clear();
 }

@@ -76,7 +76,7 @@ class Response {
   bool status_set() const { return status_set_; }
   bool broken() const { return broken_; }
   bool close_asked() const { return close_; }
-  void clear_body_fields();
+  void clear_body_fields(int error_status);
   void clear_broken();
   std::optional<uint64_t> content_length() const { return content_length_; }
   const std::string& lines() const { return lines_; }
