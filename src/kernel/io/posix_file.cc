@@ -114,7 +114,6 @@ Result<int> open_descriptor(const std::string& path, OpenMode mode) {
 }
 
 // --- names
-// -----------------------------------------------------------------------------------------------------------------
 
 Task<Result<void>> NamesOnMachine::remove(std::string path) {
   co_return co_await blocking([&]() -> Result<void> {

@@ -29,7 +29,6 @@ class FunctionJob final : public Job {
 }  // namespace
 
 // --- Timer
-// -----------------------------------------------------------------------------------------------------------------
 
 void Timer::arm(SteadyTime at) {
   Shard::current().timers().arm(*this, at);
@@ -39,7 +38,6 @@ void Timer::disarm() {
 }
 
 // --- Shard
-// -----------------------------------------------------------------------------------------------------------------
 
 Shard::Shard(unsigned index, const Clock& clock, BlockingPool* pool, bool poll)
     : index_(index),
@@ -179,7 +177,6 @@ ShardStatistics Shard::statistics() const {
 }
 
 // --- waiting
-// ---------------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -231,7 +228,6 @@ Task<Result<void>> sleep_until(SteadyTime time) {
 }
 
 // --- TaskGroup
-// -------------------------------------------------------------------------------------------------------------
 
 namespace detail {
 
@@ -277,7 +273,6 @@ Task<void> TaskGroup::join() {
 }
 
 // --- Event
-// -----------------------------------------------------------------------------------------------------------------
 
 struct Event::Waiter final : Operation {
   explicit Waiter(Event& e) : event(e) {}
@@ -330,7 +325,6 @@ Task<Result<void>> Event::wait() {
 }
 
 // --- Semaphore
-// ---------------------------------------------------------------------------------------------------------------
 
 struct Semaphore::Waiter final : Operation {
   explicit Waiter(Semaphore& s) : semaphore(s) {}
@@ -385,7 +379,6 @@ Task<Result<void>> Semaphore::acquire() {
 }
 
 // --- BlockingPool and Runtime
-// --------------------------------------------------------------------------------------------------
 
 class BlockingPool {
  public:

@@ -167,7 +167,6 @@ inline void Operation::finish() {
 }
 
 // --- waiting
-// -----------------------------------------------------------------------------------------------------------
 
 // Suspends for a duration of the shard's clock. kCancelled or kTimeout when the scope stops first.
 Task<Result<void>> sleep_for(Duration duration);
@@ -274,7 +273,6 @@ class Semaphore {
 };
 
 // --- other shards and blocking calls
-// -------------------------------------------------------------------------------------
 
 // Runs `work` on the blocking pool; it must not touch shard state. Not cancellable: work that was handed over finishes.
 void run_on_pool(BlockingPool& pool, std::move_only_function<void()> work);

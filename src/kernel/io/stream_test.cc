@@ -149,7 +149,6 @@ TEST(stream, peer_gone_notices_without_reading) {
 }
 
 // --- files to sockets
-// --------------------------------------------------------------------------------------------------------
 
 Task<void> send_range(Stream& stream, File& file, ByteRange range, Result<void>& outcome) {
   outcome = co_await stream.send_file(file, range);
@@ -205,7 +204,6 @@ TEST(stream, send_file_sends_exactly_the_range) {
 }
 
 // --- TLS
-// -----------------------------------------------------------------------------------------------------------------------
 
 Task<Result<std::string>> transfer_encrypted(size_t size) {
   Pair pair = CO_TRY(co_await connected(any_port()));
@@ -278,7 +276,6 @@ TEST(tls, plain_http_on_a_tls_port_is_invalid) {
 }
 
 // --- Endpoint
-// ------------------------------------------------------------------------------------------------------------------
 
 TEST(endpoint, parses_what_it_prints_and_refuses_the_rest) {
   for (const char* text : {"127.0.0.1:0", "[::1]:65535", "0.0.0.0:80", "unix:/tmp/x"}) {

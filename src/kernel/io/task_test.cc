@@ -123,7 +123,6 @@ TEST(with_timeout, the_inner_deadline_wins_when_it_is_nearer) {
 }
 
 // --- other shards
-// ------------------------------------------------------------------------------------------------------------
 
 Task<unsigned> where() {
   co_return Shard::current().index();
@@ -196,7 +195,6 @@ TEST(blocking, work_runs_on_the_pool_and_answers_here) {
 }
 
 // --- Event, Semaphore
-// ----------------------------------------------------------------------------------------------------------
 
 Task<void> await_event(Event& event, std::vector<int>& order, int number) {
   auto woken = co_await event.wait();
