@@ -117,9 +117,9 @@ constexpr FoldConstants kFold64 = fold_by(512);
 constexpr FoldConstants kFold128 = fold_by(1024);
 constexpr FoldConstants kFold256 = fold_by(2048);
 
-// From here on folding wins over the table on Zen 4 (crc_bench).
+// From here on folding wins over the table on Zen 4 (hash_bench).
 constexpr size_t kFoldSizeBytesMin = 64;
-constexpr size_t kWideFoldSizeBytesMin = 512;
+constexpr size_t kWideFoldSizeBytesMin = 256;
 
 __attribute__((target("pclmul,sse4.1"))) inline __m128i fold(__m128i block, FoldConstants constants, __m128i onto) {
   __m128i factors =

@@ -83,6 +83,9 @@ std::string format_text(WallTime time, Level level, std::string_view event, Fiel
   }
   if (line.size() > Log::kLineBytesMax) {
     line.resize(Log::kLineBytesMax - 3);
+    // Not in the middle of a character.
+    while ((line.back() & 0xc0) == 0x80) line.pop_back();
+    if ((line.back() & 0x80) != 0) line.pop_back();
     line.append("...");
   }
   return line;
