@@ -89,8 +89,14 @@ struct Mount {
 // The user that a path names; his own when the name is "me".
 Task<Result<auth::User>> named_user(auth::Directory& directory, const Request& request) {
   std::string name(request.param("user"));
-  if (name == "me" && !principal(request)->anonymous()) co_return co_await directory.user(principal(request)->user_id);
-  co_return co_await directory.find_user(name);
+  const auth::PrincipalPtr& who = principal(request);
+  if (name != "me" || who->anonymous()) co_return co_await directory.find_user(name);
+  // The command line on the machine itself is nobody in particular: it looks after the root user.
+  if (who->credential == auth::CredentialKind::kInternal) {
+    for (auth::User& user : CO_TRY(co_await directory.users()))
+      if (user.root) co_return std::move(user);
+  }
+  co_return co_await directory.user(who->user_id);
 }
 
 // Everybody may look after his own credentials; after others' only with the right.

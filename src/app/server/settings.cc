@@ -3,6 +3,8 @@
 #include <filesystem>
 #include <fmt/format.h>
 
+#include "kernel/obs/log.h"
+
 namespace polis::app {
 
 base::ConfigSchema declare_options(const SystemList& systems) {
@@ -22,8 +24,7 @@ base::ConfigSchema declare_options(const SystemList& systems) {
   schema.add_text("main.region", "us-east-1", "Region that systems report and accept in signatures.");
   schema.add_integer("runtime.shards", 0, {0, 256}, "Event loops; 0: one a core.");
   schema.add_integer("runtime.blocking_threads", 8, {1, 256}, "Threads for calls that block on the disk.");
-  schema.add_choice("log.level", "info", {"debug", "info", "warning", "error"}, "Least level that is logged.");
-  schema.add_choice("log.format", "text", {"text", "json"}, "One line of text, or one JSON object, an event.");
+  obs::declare_log_options(schema);
   schema.add_size("store.cache_bytes", uint64_t{32} << 20, {int64_t{1} << 20, int64_t{1} << 40},
                   "Block cache of the row store.");
   schema.add_list("blob.drives", {},

@@ -1,0 +1,13 @@
+#include "app/systems.h"
+
+#include "systems/object/system.h"
+
+namespace polis::app {
+
+SystemList all_systems() {
+  SystemList list;
+  list.push_back(object::make_system());
+  return list;
+}
+
+}  // namespace polis::app
