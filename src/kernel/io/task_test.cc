@@ -43,10 +43,14 @@ Task<long> count_awaits(int times) {
   co_return sum;
 }
 
-TEST(task, awaiting_a_million_times_does_not_grow_the_stack) {
-#if !defined(POLIS_DEBUG) && !defined(POLIS_TSAN)  // symmetric transfer is a tail call only in optimised builds
-  EXPECT_EQ(run([] { return count_awaits(1'000'000); }), 1'000'000);
+#if defined(POLIS_DEBUG) || defined(POLIS_TSAN)
+constexpr int kAwaits = 10'000;  // symmetric transfer is a tail call only in optimised builds
+#else
+constexpr int kAwaits = 1'000'000;
 #endif
+
+TEST(task, awaiting_a_million_times_does_not_grow_the_stack) {
+  EXPECT_EQ(run([] { return count_awaits(kAwaits); }), kAwaits);
   EXPECT_EQ(run([] { return descend(1000); }), 1000);
 }
 
