@@ -20,6 +20,8 @@ class Response;
 struct Upgraded {
   io::Stream* stream = nullptr;
   BytesView received;
+  // Whoever waits for the peer without owing it anything puts its scope here meanwhile: a draining server stops it.
+  io::Scope** drain_scope = nullptr;
 };
 
 class Exchange {
