@@ -1,0 +1,262 @@
+// Service: the S3 API over the engine. Takes a request apart, proves who asks, decides whether they may, moves bytes between the
+// connection and the Blob, and runs the engine inside transactions. Lives on one shard, the Blob's.
+//
+//     handle ─► take apart ─► authenticate ─► route ─► (authorize ─► body ─► blob ─► transaction) ─► reply
+//
+// Handlers are grouped by file: object_handlers.cc, multipart_handlers.cc, listing_handlers.cc, bucket_handlers.cc,
+// settings_handlers.cc, post_form.cc.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "kernel/auth/directory.h"
+#include "kernel/base/random.h"
+#include "kernel/blob/blob.h"
+#include "kernel/http/server.h"
+#include "kernel/store/store.h"
+#include "systems/object/access.h"
+#include "systems/object/body.h"
+#include "systems/object/call.h"
+#include "systems/object/engine.h"
+#include "systems/object/gate.h"
+#include "systems/object/xml.h"
+
+namespace polis::object {
+
+struct ServiceOptions {
+  std::string region = "us-east-1";
+  bool any_region = true;             // accept any region in a credential scope
+  std::vector<std::string> domains;   // of virtual-host style
+  bool version2 = false;              // Signature Version 2
+  size_t requests_max = 1024;         // in flight; beyond it the answer is SlowDown. 1024 uploads hold 2 MiB each at most
+  Duration upload_age_max = std::chrono::hours(24 * 7);  // abandoned uploads are aborted
+};
+
+struct ServiceStatistics {
+  uint64_t requests = 0, errors_client = 0, errors_server = 0, slowed_down = 0;
+  uint64_t received_bytes = 0, sent_bytes = 0;
+  std::map<std::string_view, uint64_t> operations;  // by name
+  size_t in_flight = 0;
+};
+
+// The waterfall of one PUT, for people who want to see where its time goes.
+struct PutTimes {
+  std::string bucket, key, request_id;
+  uint64_t size_bytes = 0;
+  WallTime at{};
+  Duration authenticate{}, authorize{}, bytes{}, metadata{}, total{};
+};
+
+// What a policy's conditions may ask about beyond the request itself.
+struct MoreContext {
+  const Tags* request_tags = nullptr;
+  std::string_view copy_source = {};
+};
+
+class Service final {
+ public:
+  Service(store::Store& store, store::Keyspace keyspace, blob::Blob& blob, auth::Directory& directory, const Clock& clock,
+          Random& random, ServiceOptions options);
+  ~Service();
+
+  // One request of the S3 port. The Service outlives it.
+  Task<void> handle(http::Request& request, http::Response& response);
+
+  // Background work: erases the parts of gone objects, aborts abandoned uploads. Ends when its scope stops.
+  Task<void> run_background();
+
+  // What compaction asks; blob.set_owner(&service.references()).
+  blob::Owner& references() { return references_; }
+
+  // For the admin API.
+  store::Store& store() { return store_; }
+  blob::Blob& blob() { return blob_; }
+  const Engine& engine() const { return engine_; }
+  const ServiceStatistics& statistics() const { return statistics_; }
+  const std::vector<PutTimes>& recent_puts() const { return recent_puts_; }
+  // Removes all versions and uploads of a bucket, then the bucket: for a plan that listed them. Returns the versions removed.
+  Task<Answer<uint64_t>> empty_bucket(std::string name, bool and_remove);
+
+ private:
+  friend struct Operation;
+  using Done = Task<Answer<void>>;
+  class References final : public blob::Owner {
+   public:
+    explicit References(Service& service) : service_(service) {}
+    Task<Result<std::vector<bool>>> referenced(std::vector<blob::BlobId> ids) override;
+    Task<Result<void>> moved(blob::BlobId from, blob::BlobId to) override;
+
+   private:
+    Service& service_;
+  };
+
+  // --- request (service.cc)
+  Done serve(Call& call);
+  Task<Answer<void>> authenticate(Call& call);
+  Done dispatch(Call& call);
+  Task<void> reply_failure(Call& call, const Failure& failure);
+  Task<Answer<std::unique_ptr<store::Txn>>> begin();
+  // The bucket of the call, after x-amz-expected-bucket-owner was held against it.
+  Task<Answer<Bucket>> load_bucket(Call& call, store::Txn& txn);
+  Task<Answer<Bucket>> load_bucket(Call& call);
+  Answer<void> check_expected_owner(const Call& call, const Bucket& bucket, std::string_view header) const;
+  Answer<const auth::Policy*> policy_of(const Bucket& bucket);
+  // kAccessDenied, or kNoSuchKey if `version` is null, the action reads and the caller may list.
+  Answer<bool> may(const Call& call, const Bucket& bucket, std::string_view key, std::string_view action,
+                   const ObjectVersion* version = nullptr, const MoreContext& more = {});
+  Answer<void> require(const Call& call, const Bucket& bucket, std::string_view key, std::string_view action,
+                       const ObjectVersion* version = nullptr, const MoreContext& more = {});
+  auth::Context context_of(const Call& call, std::string_view key, const ObjectVersion* version, const MoreContext& more) const;
+  Task<Answer<void>> require_bucket(Call& call, std::string_view action, Bucket* bucket);
+  // Finds the version of a read and checks the right to it, hiding what the caller may not know of.
+  Task<Answer<ObjectVersion>> find_for_read(Call& call, store::Txn& txn, const Bucket& bucket, std::string_view key,
+                                            const std::optional<VersionId>& id, std::string_view action,
+                                            const MoreContext& more = {});
+  Task<std::string> display_name(std::string canonical_id);
+  Done send_xml(Call& call, int status, std::string document);
+  Done send_empty(Call& call, int status);
+  Task<Answer<XmlElement>> read_xml(Call& call, size_t size_bytes_max);
+  Task<Answer<std::string>> read_text(Call& call, size_t size_bytes_max, Body::Checksums checksums = Body::Checksums::kOfBody);
+
+  // Runs a change in a transaction of its own and, once it is committed, releases what it freed.
+  // `body(Write&) -> Task<Answer<T>>`.
+  template <class F>
+  auto change(F body) -> std::invoke_result_t<F&, Write&>;
+  void after_commit(const std::vector<blob::Receipt>& released, bool made_garbage);
+
+  // --- moving bytes (transfer.cc)
+  struct Stored {
+    uint64_t size_bytes = 0;
+    std::string md5;
+    Checksum checksum;
+    bool inlined = false;
+    std::string inlined_bytes;
+    blob::Receipt blob;
+  };
+  // Bytes durable first; the name comes last.
+  Task<Answer<Stored>> store_bytes(blob::ByteSource& source, std::optional<uint64_t> size_bytes);
+  Task<Answer<Stored>> store_body(Body& body);
+  Task<Answer<Stored>> store_copy(BucketId bucket, std::string key, ObjectVersion version, blob::Range range,
+                                  ChecksumAlgorithm algorithm);
+  void discard(const Stored& stored);
+  Task<Answer<void>> send_range(BucketId bucket, std::string_view key, const ObjectVersion& version, blob::Range range,
+                                blob::ByteSink& sink);
+  friend class VersionSource;
+
+  // --- objects (object_handlers.cc)
+  Done get_object(Call& call);
+  Done put_object(Call& call);
+  Done copy_object(Call& call);
+  Done delete_object(Call& call);
+  Done delete_objects(Call& call);
+  Done get_object_attributes(Call& call);
+  void set_version_headers(Call& call, const ObjectVersion& version, const Bucket& bucket);
+  struct AclChoice {
+    Owner owner;
+    Acl acl;
+  };
+  // Owner and ACL of something new from the request's headers and the bucket's settings.
+  Task<Answer<AclChoice>> choose_acl(Call& call, const Bucket& bucket);
+  // The ACL that x-amz-acl or x-amz-grant-* ask for; nothing without such headers.
+  Task<Answer<std::optional<Acl>>> acl_of_headers(Call& call, const Owner& owner, const Owner& bucket_owner);
+  Answer<void> refuse_unsupported_headers(const Call& call) const;
+
+  // --- multipart (multipart_handlers.cc)
+  Done create_upload(Call& call);
+  Done upload_part(Call& call);
+  Done upload_part_copy(Call& call);
+  Done complete_upload(Call& call);
+  Done abort_upload(Call& call);
+  Done list_parts(Call& call);
+  Done list_uploads(Call& call);
+
+  // --- listings (listing_handlers.cc)
+  Done list_buckets(Call& call);
+  Done list_objects_v1(Call& call);
+  Done list_objects_v2(Call& call);
+  Done list_versions(Call& call);
+
+  // --- buckets (bucket_handlers.cc)
+  Done create_bucket(Call& call);
+  Done delete_bucket(Call& call);
+  Done head_bucket(Call& call);
+  Done get_location(Call& call);
+  Done get_versioning(Call& call);
+  Done put_versioning(Call& call);
+
+  // --- settings (settings_handlers.cc)
+  Done get_acl(Call& call);
+  Done put_acl(Call& call);
+  Done get_tagging(Call& call);
+  Done put_tagging(Call& call);
+  Done delete_tagging(Call& call);
+  Done get_policy(Call& call);
+  Done put_policy(Call& call);
+  Done delete_policy(Call& call);
+  Done get_policy_status(Call& call);
+  Done get_cors(Call& call);
+  Done put_cors(Call& call);
+  Done delete_cors(Call& call);
+  Done preflight(Call& call);
+  Task<void> add_cors_headers(Call& call);
+  Done get_public_access_block(Call& call);
+  Done put_public_access_block(Call& call);
+  Done delete_public_access_block(Call& call);
+  Done get_ownership(Call& call);
+  Done put_ownership(Call& call);
+  Done delete_ownership(Call& call);
+  Done get_request_payment(Call& call);
+  Done put_request_payment(Call& call);
+  Done absent_setting(Call& call);
+  Done delete_absent_setting(Call& call);
+  Task<Answer<Acl>> parse_acl(const XmlElement& document, Owner* owner);
+  std::string acl_document(const Owner& owner, const Acl& acl, const std::map<std::string, std::string>& names);
+
+  // --- forms (post_form.cc)
+  Done post_form(Call& call);
+
+  Done not_implemented(Call& call);
+
+  store::Store& store_;
+  blob::Blob& blob_;
+  auth::Directory& directory_;
+  const Clock& clock_;
+  Random& random_;
+  const ServiceOptions options_;
+  const Engine engine_;
+  References references_{*this};
+  SigningOptions signing_;
+  SigningKeyCache signing_keys_;
+  SlotPool slots_;
+  KeyedGate uploads_;
+  PinBoard pins_;
+  io::Event garbage_;
+  ServiceStatistics statistics_;
+  std::vector<PutTimes> recent_puts_;  // the last 32, oldest first
+
+  // Parsed bucket policies by their text: few, shared by all requests.
+  std::map<std::string, auth::PolicyPtr, std::less<>> policies_;
+  std::map<std::string, std::string> display_names_;
+};
+
+template <class F>
+auto Service::change(F body) -> std::invoke_result_t<F&, Write&> {
+  SlotPool::Lease lease = CO_ASK(co_await slots_.take());
+  std::vector<blob::Receipt> released;
+  bool made_garbage = false;
+  auto attempt = [&](store::Txn& txn) -> std::invoke_result_t<F&, Write&> {
+    Write write{.txn = txn, .now = clock_.wall(), .slot = lease.slot()};
+    auto answer = co_await body(write);
+    released = std::move(write.released);
+    made_garbage = write.made_garbage;
+    co_return answer;
+  };
+  auto answer = co_await store::transact(store_, std::ref(attempt));
+  if (answer) after_commit(released, made_garbage);
+  co_return answer;
+}
+
+}  // namespace polis::object

@@ -1,0 +1,70 @@
+#include "systems/object/system.h"
+
+#include "kernel/base/config.h"
+#include "kernel/base/random.h"
+#include "systems/object/server.h"
+
+namespace polis::object {
+namespace {
+
+class ObjectSystem final : public systems::System {
+ public:
+  std::string_view name() const override { return "object"; }
+  std::string_view summary() const override { return "S3 object store, erasure-coded 4+2"; }
+  std::vector<systems::Port> ports() const override {
+    return {{.name = "s3", .port = 9000, .what = "S3 over HTTP", .authenticated = true}};
+  }
+  systems::Placement placement() const override { return systems::Placement::kOneShard; }
+  systems::ConsolePage console_page() const override { return {.id = "object", .title = "Object store", .group = "storage"}; }
+
+  void declare_options(base::ConfigSchema& schema) const override {
+    schema.add_list("object.domains", {}, "Domains of virtual-host style: with \"s3.local\", bucket.s3.local names a bucket.");
+    schema.add_bool("object.sigv2", false, "Accept AWS Signature Version 2, for clients from before 2014.");
+    schema.add_bool("object.strict_region", false, "Refuse signatures made for another region than this one.");
+    schema.add_integer("object.requests_max", 1024, {.min = 1, .max = 65536},
+                       "Requests in flight; beyond it clients are told to slow down.");
+    schema.add_duration("object.upload_age_max", std::chrono::hours(24 * 7), {.min = std::chrono::minutes(1)},
+                        "Multipart uploads abandoned for so long are aborted.");
+  }
+
+  Task<Result<systems::OpenPorts>> start(systems::Context& context) override {
+    const base::Config& config = context.config;
+    ServiceOptions options;
+    options.region = context.region;
+    options.any_region = !config.boolean("object.strict_region");
+    options.domains = config.list("object.domains");
+    options.version2 = config.boolean("object.sigv2");
+    options.requests_max = static_cast<size_t>(config.integer("object.requests_max"));
+    options.upload_age_max = config.duration("object.upload_age_max");
+    store::Keyspace keyspace = CO_TRY(context.store.keyspace("object"));
+    io::Endpoint endpoint = CO_TRY(io::Endpoint::parse(config.text("object.s3_listen")));
+    server_ = std::make_unique<Server>(context.store, keyspace, context.blob, context.auth, context.clock, random_, std::move(options));
+    auto port = server_->start(endpoint);
+    if (!port) {
+      co_await server_->stop({});
+      server_.reset();
+      co_return std::unexpected(std::move(port).error());
+    }
+    co_return systems::OpenPorts{{"s3", *port}};
+  }
+
+  Task<void> stop() override {
+    if (!server_) co_return;
+    co_await server_->stop(std::chrono::seconds(3));
+    server_.reset();
+  }
+
+  systems::Health health() const override { return {}; }
+
+  Task<Result<void>> tour(systems::Tour&) const override { co_return Result<void>(); }
+
+ private:
+  base::SystemRandom random_;
+  std::unique_ptr<Server> server_;
+};
+
+}  // namespace
+
+std::unique_ptr<systems::System> make_system() { return std::make_unique<ObjectSystem>(); }
+
+}  // namespace polis::object
