@@ -238,7 +238,7 @@ TEST_F(DirectoryTest, signing_out_a_new_password_and_disabling_end_sessions) {
     EXPECT_EQ(code_of(co_await directory.end_session(actor_, alice.id, "")), Code::kNotFound);
     CO_TRY(co_await directory.end_session(actor_, alice.id, listed.at(0).id));
     EXPECT_EQ(code_of(co_await directory.authenticate_session(three.token)), Code::kUnauthenticated);
-    for (std::string bad : {"", "polis_s_", "polis_s_x", three.token + "x", "polis_t_" + three.token})
+    for (std::string bad : {std::string(), std::string("polis_s_"), std::string("polis_s_x"), three.token + "x", "polis_t_" + three.token})
       EXPECT_EQ(code_of(co_await directory.authenticate_session(bad)), Code::kUnauthenticated);
     co_return Result<void>{};
   });

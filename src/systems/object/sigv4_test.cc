@@ -1,5 +1,7 @@
 #include "systems/object/sigv4.h"
 
+#include <filesystem>
+#include <fstream>
 #include <gtest/gtest.h>
 
 #include "kernel/base/text_encoding.h"
@@ -378,6 +380,27 @@ TEST(SigV4, a_session_token_is_signed_in_both_forms) {
   url.target = presign(url.view(), identity, 60, kExampleTime);
   EXPECT_EQ(code_of(check(url)), "accepted");
   EXPECT_EQ(find_credentials(url.view(), {})->security_token, identity.session_token);
+}
+
+TEST(SigV4, requests_signed_by_botocore_verify) {
+  std::ifstream file(std::filesystem::path(__FILE__).parent_path() / "sigv4_botocore.txt");
+  ASSERT_TRUE(file);
+  std::string line;
+  int requests = 0;
+  while (std::getline(file, line)) {
+    if (line.empty() || line.starts_with('#')) continue;
+    WallTime now{std::chrono::seconds(std::stoll(line))};
+    Request request;
+    std::getline(file, request.method);
+    std::getline(file, request.target);
+    while (std::getline(file, line) && !line.empty())
+      request.headers.push_back({line.substr(0, line.find(':')), line.substr(line.find(':') + 1)});
+    auto result = check(request, now, {.version2 = true});
+    EXPECT_TRUE(result) << request.method << " " << request.target << "\n" << (result ? "" : result.error().message);
+    EXPECT_FALSE(check(request, now, {.version2 = true}, "another secret"));
+    ++requests;
+  }
+  EXPECT_EQ(requests, 80);
 }
 
 // --- forms and version 2
