@@ -1,15 +1,13 @@
 #include "app/up.h"
 
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <fmt/format.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <algorithm>
-#include <csignal>
-#include <filesystem>
-
-#include <fmt/format.h>
 
 #include "app/server/node.h"
 #include "app/systems.h"
@@ -19,7 +17,8 @@
 namespace polis::app {
 namespace {
 
-// Stopping takes at most 5 s; a second more, and the process ends the hard way: what was acknowledged is durable anyway.
+// Stopping takes at most 5 s; a second more, and the process ends the hard way: what was acknowledged is durable
+// anyway.
 constexpr unsigned kStopSecondsMax = 6;
 
 std::vector<std::string> lines_of(const std::string& text) {
@@ -46,10 +45,12 @@ Result<SystemList> chosen_systems(const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     if (std::find(known.begin(), known.end(), name) != known.end()) continue;
     auto close = nearest(name, known);
-    return fail(Code::kNotFound, fmt::format("no system is called '{}'.{} There are: {}", name, close ? fmt::format(" Did you mean '{}'?", *close) : "",
-                                             fmt::join(known, ", ")));
+    return fail(Code::kNotFound,
+                fmt::format("no system is called '{}'.{} There are: {}", name,
+                            close ? fmt::format(" Did you mean '{}'?", *close) : "", fmt::join(known, ", ")));
   }
-  std::erase_if(all, [&](const auto& system) { return std::find(names.begin(), names.end(), system->name()) == names.end(); });
+  std::erase_if(
+      all, [&](const auto& system) { return std::find(names.begin(), names.end(), system->name()) == names.end(); });
   return all;
 }
 
@@ -59,7 +60,8 @@ std::string find_console(const std::string& configured) {
   std::error_code error;
   std::filesystem::path here = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
   for (const auto& candidate : {here / "console", here / "../../console/dist"})
-    if (std::filesystem::exists(candidate / "index.html", error)) return std::filesystem::canonical(candidate, error).string();
+    if (std::filesystem::exists(candidate / "index.html", error))
+      return std::filesystem::canonical(candidate, error).string();
   return "";
 }
 
@@ -78,7 +80,8 @@ Result<NodeOptions> node_options(const ParsedCommand& parsed) {
   options.version = std::string(version());
   // Every system's options are known, also of those that do not start: one configuration file serves all.
   base::ConfigSchema schema = declare_options(all_systems());
-  SettingsSources sources{.data_directory = path, .config_path = flag_of(parsed, "config"), .settings = lines_of(flag_of(parsed, "set"))};
+  SettingsSources sources{
+      .data_directory = path, .config_path = flag_of(parsed, "config"), .settings = lines_of(flag_of(parsed, "set"))};
   options.config = TRY(resolve_settings(schema, sources));
   options.console_directory = find_console(options.config.text("main.console_directory"));
   options.config_path = sources.config_path.empty() ? path + "/polis.toml" : sources.config_path;
@@ -92,7 +95,8 @@ void announce(const Node& node, const std::string& path, Terminal& terminal) {
   for (const auto& [name, port] : node.ports()) ports += fmt::format("{}{} {}", ports.empty() ? "" : ", ", name, port);
   terminal.remark(fmt::format("polis is ready on {} (process {}): {}", path, ::getpid(), ports));
   if (!node.credentials_path().empty())
-    terminal.remark(fmt::format("First start: user, password and access key of root are in {}", node.credentials_path()));
+    terminal.remark(
+        fmt::format("First start: user, password and access key of root are in {}", node.credentials_path()));
 }
 
 // Returns on SIGTERM or SIGINT; SIGHUP opens the log file anew.
@@ -102,19 +106,24 @@ void wait_for_stop(const sigset_t& signals) {
     if (::sigwait(&signals, &number) != 0) continue;
     if (number != SIGHUP) return;
     if (obs::Log* log = obs::installed_log())
-      if (auto reopened = log->reopen(); !reopened) obs::log_error("the log file cannot be opened anew", {{"error", reopened.error()}});
+      if (auto reopened = log->reopen(); !reopened)
+        obs::log_error("the log file cannot be opened anew", {{"error", reopened.error()}});
   }
 }
 
 }  // namespace
 
 systems::Command up_command() {
-  return {.name = "up",
-          .help = "Starts polis with all systems, or with those named, until SIGTERM",
-          .arguments = {{.name = "system", .help = "only these", .required = false, .repeated = true}},
-          .flags = {{.name = "config", .help = "TOML file [default DIR/polis.toml, if it is there]", .value = "FILE"},
-                    {.name = "set", .help = "one option (`polis config default` lists them)", .value = "system.key=value", .repeated = true},
-                    {.name = "free-ports", .help = "every listener takes any free port; DIR/run/ready.json names them"}}};
+  return {
+      .name = "up",
+      .help = "Starts polis with all systems, or with those named, until SIGTERM",
+      .arguments = {{.name = "system", .help = "only these", .required = false, .repeated = true}},
+      .flags = {{.name = "config", .help = "TOML file [default DIR/polis.toml, if it is there]", .value = "FILE"},
+                {.name = "set",
+                 .help = "one option (`polis config default` lists them)",
+                 .value = "system.key=value",
+                 .repeated = true},
+                {.name = "free-ports", .help = "every listener takes any free port; DIR/run/ready.json names them"}}};
 }
 
 int run_up(const ParsedCommand& parsed, Terminal& terminal) {

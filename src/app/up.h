@@ -1,5 +1,5 @@
-// `polis up`: runs a node until SIGTERM or SIGINT. The calling thread waits for signals; it must be the first thread of the process,
-// before any other has started.
+// `polis up`: runs a node until SIGTERM or SIGINT. The calling thread waits for signals; it must be the first thread of
+// the process, before any other has started.
 #pragma once
 
 #include "app/cli/command_line.h"

@@ -5,6 +5,8 @@
 
 namespace polis::app {
 
-inline constexpr std::string_view version() { return "0.1.0"; }
+inline constexpr std::string_view version() {
+  return "0.1.0";
+}
 
 }  // namespace polis::app

@@ -8,7 +8,7 @@
 
 #include "app/backup/backup.h"
 #include "app/backup/sealed_keys.h"
-#include "app/server/data_directory.h"
+#include "app/files/data_directory.h"
 #include "kernel/base/digest.h"
 #include "kernel/base/text_encoding.h"
 

@@ -1,4 +1,5 @@
-// ApiConnection: the ApiClient of the command line, over the Unix socket of a data directory or over --url with a token.
+// ApiConnection: the ApiClient of the command line, over the Unix socket of a data directory or over --url with a
+// token.
 #pragma once
 
 #include <memory>

@@ -1,8 +1,7 @@
 #include "app/cli/commands.h"
 
-#include <filesystem>
-
 #include <boost/json.hpp>
+#include <filesystem>
 #include <fmt/format.h>
 
 #include "app/cli/terminal.h"
@@ -32,7 +31,9 @@ std::string text_of(const json::object& object, std::string_view member) {
 std::string listed_ports(const json::object& system) {
   std::string text;
   if (const json::value* ports = system.if_contains("ports"); ports && ports->is_object())
-    for (const auto& port : ports->get_object()) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", std::string_view(port.key()), json::serialize(port.value()));
+    for (const auto& port : ports->get_object())
+      text +=
+          fmt::format("{}{} {}", text.empty() ? "" : ", ", std::string_view(port.key()), json::serialize(port.value()));
   return text;
 }
 
@@ -44,13 +45,14 @@ Task<Result<void>> status(Invocation& call) {
   }
   json::value value = CO_TRY(parsed(answer.body));
   const json::object& object = value.as_object();
-  call.output.line(fmt::format("polis {}  process {}  up {} s  {}", text_of(object, "version"), text_of(object, "pid"), text_of(object, "uptime_s"),
-                               text_of(object, "data_directory")));
+  call.output.line(fmt::format("polis {}  process {}  up {} s  {}", text_of(object, "version"), text_of(object, "pid"),
+                               text_of(object, "uptime_s"), text_of(object, "data_directory")));
   std::vector<std::vector<std::string>> rows;
   if (const json::value* list = object.if_contains("systems"); list && list->is_array())
     for (const json::value& entry : list->get_array()) {
       const json::object& system = entry.as_object();
-      rows.push_back({text_of(system, "name"), text_of(system, "state"), listed_ports(system), text_of(system, "summary"), text_of(system, "message")});
+      rows.push_back({text_of(system, "name"), text_of(system, "state"), listed_ports(system),
+                      text_of(system, "summary"), text_of(system, "message")});
     }
   call.output.table({"system", "state", "ports", "what", "message"}, rows);
   co_return Result<void>();
@@ -80,7 +82,8 @@ Task<Result<void>> config_show(Invocation& call) {
 }
 
 Task<Result<void>> logs(Invocation& call) {
-  auto answer = CO_TRY(co_await call.api.request("GET", "/api/polis/v1/logs?limit=" + base::url_encode(call.flags.at("limit"))));
+  auto answer =
+      CO_TRY(co_await call.api.request("GET", "/api/polis/v1/logs?limit=" + base::url_encode(call.flags.at("limit"))));
   if (call.output.json()) {
     call.output.document(answer.body);
     co_return Result<void>();
@@ -92,7 +95,8 @@ Task<Result<void>> logs(Invocation& call) {
 
 Task<Result<void>> backup(Invocation& call) {
   std::error_code error;
-  json::object body{{"directory", std::filesystem::absolute(call.arguments[0], error).lexically_normal().string()}, {"with_keys", call.has("with-keys")}};
+  json::object body{{"directory", std::filesystem::absolute(call.arguments[0], error).lexically_normal().string()},
+                    {"with_keys", call.has("with-keys")}};
   if (call.has("with-keys")) body["passphrase"] = CO_TRY(line_of_input("passphrase"));
   CO_TRY(co_await call.api.request("POST", "/api/polis/v1/backup", json::serialize(body)));
   for (;;) {
@@ -100,7 +104,8 @@ Task<Result<void>> backup(Invocation& call) {
     json::value value = CO_TRY(parsed(answer.body));
     const json::object& progress = value.as_object();
     if (text_of(progress, "running") == "true") {
-      call.output.progress("backup", progress.at("done_bytes").to_number<uint64_t>(), std::max<uint64_t>(1, progress.at("total_bytes").to_number<uint64_t>()));
+      call.output.progress("backup", progress.at("done_bytes").to_number<uint64_t>(),
+                           std::max<uint64_t>(1, progress.at("total_bytes").to_number<uint64_t>()));
       CO_TRY(co_await io::sleep_for(std::chrono::milliseconds(50)));
       continue;
     }
@@ -108,18 +113,20 @@ Task<Result<void>> backup(Invocation& call) {
       co_return fail(Code::kIo, "the backup was not made: " + text_of(failure->as_object(), "message"));
     const json::object& report = progress.at("report").as_object();
     if (call.output.json()) call.output.document(json::serialize(report));
-    call.output.line(fmt::format("{} files, {}, into {}", text_of(report, "files"), readable_size(report.at("size_bytes").to_number<uint64_t>()),
+    call.output.line(fmt::format("{} files, {}, into {}", text_of(report, "files"),
+                                 readable_size(report.at("size_bytes").to_number<uint64_t>()),
                                  text_of(body, "directory")));
     if (!call.has("with-keys"))
-      call.output.remark("Without the keys (--with-keys) access keys made before cannot be used after a restore; passwords can.");
+      call.output.remark(
+          "Without the keys (--with-keys) access keys made before cannot be used after a restore; passwords can.");
     co_return Result<void>();
   }
 }
 
 }  // namespace
 
-Task<Result<void>> plan_and_apply(Invocation& call, bool yes, std::function<bool(std::string_view)> confirm, std::string method, std::string target,
-                                  std::string body) {
+Task<Result<void>> plan_and_apply(Invocation& call, bool yes, std::function<bool(std::string_view)> confirm,
+                                  std::string method, std::string target, std::string body) {
   auto answer = CO_TRY(co_await call.api.request(std::move(method), std::move(target), std::move(body)));
   json::value value = CO_TRY(parsed(answer.body));
   const json::object& plan = value.as_object();
@@ -144,7 +151,8 @@ Task<Result<void>> plan_and_apply(Invocation& call, bool yes, std::function<bool
 Result<std::string> line_of_input(std::string_view what) {
   std::string line;
   for (int c = std::getc(stdin); c != EOF && c != '\n'; c = std::getc(stdin)) line += static_cast<char>(c);
-  if (line.empty()) return fail(Code::kInvalid, fmt::format("no {} on standard input: write it there as one line", what));
+  if (line.empty())
+    return fail(Code::kInvalid, fmt::format("no {} on standard input: write it there as one line", what));
   return line;
 }
 
@@ -162,24 +170,25 @@ std::string json_member(std::string_view object, std::string_view member) {
 
 std::vector<Command> node_commands() {
   std::vector<Command> list;
-  list.push_back({.name = "status",
-                  .help = "What runs, how it is, and on which ports",
-                  .run = status});
+  list.push_back({.name = "status", .help = "What runs, how it is, and on which ports", .run = status});
   list.push_back({.name = "apply",
                   .help = "Does exactly what a plan lists",
                   .arguments = {{.name = "plan", .help = "the plan's id"}},
                   .destructive = true,
                   .run = apply});
-  list.push_back({.name = "config show", .help = "Every option of the running polis, its value and where that came from", .run = config_show});
+  list.push_back({.name = "config show",
+                  .help = "Every option of the running polis, its value and where that came from",
+                  .run = config_show});
   list.push_back({.name = "logs",
                   .help = "The latest log lines",
                   .flags = {{.name = "limit", .help = "how many", .value = "N", .value_default = "100"}},
                   .run = logs});
-  list.push_back({.name = "backup",
-                  .help = "Copies everything into a fresh directory while polis runs",
-                  .arguments = {{.name = "directory", .help = "absent or empty; on the machine where polis runs"}},
-                  .flags = {{.name = "with-keys", .help = "the node's keys too, under a passphrase read from standard input"}},
-                  .run = backup});
+  list.push_back(
+      {.name = "backup",
+       .help = "Copies everything into a fresh directory while polis runs",
+       .arguments = {{.name = "directory", .help = "absent or empty; on the machine where polis runs"}},
+       .flags = {{.name = "with-keys", .help = "the node's keys too, under a passphrase read from standard input"}},
+       .run = backup});
   return list;
 }
 

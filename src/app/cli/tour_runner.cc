@@ -1,7 +1,6 @@
 #include "app/cli/tour_runner.h"
 
 #include <algorithm>
-
 #include <boost/json.hpp>
 #include <fmt/format.h>
 
@@ -12,7 +11,8 @@ namespace polis::app {
 Task<Result<void>> TourRunner::run(const std::vector<const systems::System*>& systems) {
   for (const systems::System* system : systems) {
     current_ = system->name();
-    bool present = std::any_of(settings_.ports.begin(), settings_.ports.end(), [&](const auto& port) { return port.first.starts_with(current_ + "."); });
+    bool present = std::any_of(settings_.ports.begin(), settings_.ports.end(),
+                               [&](const auto& port) { return port.first.starts_with(current_ + "."); });
     if (!present) continue;
     terminal_.line(fmt::format("{}: {}", system->name(), system->summary()));
     terminal_.line(fmt::format("  {:<34} {:<72} {:>10}", "step", "what happened", "time"));
@@ -23,7 +23,8 @@ Task<Result<void>> TourRunner::run(const std::vector<const systems::System*>& sy
       show(rows_.back());
     }
   }
-  if (rows_.empty()) co_return fail(Code::kNotFound, "no system took a tour: start polis with the systems you want to see");
+  if (rows_.empty())
+    co_return fail(Code::kNotFound, "no system took a tour: start polis with the systems you want to see");
   auto failed = std::count_if(rows_.begin(), rows_.end(), [](const Row& row) { return !row.held; });
   if (terminal_.json()) show_json(failed == 0);
   if (failed > 0) co_return fail(Code::kIo, fmt::format("{} of {} steps did not hold", failed, rows_.size()));
@@ -35,8 +36,11 @@ Task<Result<void>> TourRunner::step(std::string name, std::function<Task<Result<
   const Clock& clock = io::Shard::current().clock();
   SteadyTime begin = clock.steady();
   Result<std::string> outcome = co_await what();
-  rows_.push_back({.system = current_, .step = std::move(name), .outcome = outcome ? *outcome : outcome.error().text(),
-                   .duration = clock.steady() - begin, .held = outcome.has_value()});
+  rows_.push_back({.system = current_,
+                   .step = std::move(name),
+                   .outcome = outcome ? *outcome : outcome.error().text(),
+                   .duration = clock.steady() - begin,
+                   .held = outcome.has_value()});
   show(rows_.back());
   if (!outcome) co_return fail(outcome.error());
   co_return Result<void>();
@@ -48,13 +52,17 @@ uint16_t TourRunner::port(std::string_view name) const {
 }
 
 void TourRunner::show(const Row& row) {
-  terminal_.line(fmt::format("{} {:<34} {:<72} {:>10}", row.held ? "✓" : "✗", row.step, row.outcome, readable_duration(row.duration)));
+  terminal_.line(fmt::format("{} {:<34} {:<72} {:>10}", row.held ? "✓" : "✗", row.step, row.outcome,
+                             readable_duration(row.duration)));
 }
 
 void TourRunner::show_json(bool held) {
   boost::json::array steps;
   for (const Row& row : rows_)
-    steps.push_back({{"system", row.system}, {"step", row.step}, {"held", row.held}, {"what", row.outcome},
+    steps.push_back({{"system", row.system},
+                     {"step", row.step},
+                     {"held", row.held},
+                     {"what", row.outcome},
                      {"duration_us", std::chrono::duration_cast<std::chrono::microseconds>(row.duration).count()}});
   terminal_.document(boost::json::serialize(boost::json::object{{"held", held}, {"steps", std::move(steps)}}));
 }

@@ -1,5 +1,5 @@
-// TourRunner: takes the tour of every system that a running polis has, prints a row a step as it ends (step, what happened, time),
-// and remembers whether all held.
+// TourRunner: takes the tour of every system that a running polis has, prints a row a step as it ends (step, what
+// happened, time), and remembers whether all held.
 #pragma once
 
 #include <map>
@@ -21,7 +21,8 @@ struct TourSettings {
 
 class TourRunner final : public systems::Tour {
  public:
-  TourRunner(TourSettings settings, systems::ApiClient& api, Terminal& terminal) : settings_(std::move(settings)), api_(api), terminal_(terminal) {}
+  TourRunner(TourSettings settings, systems::ApiClient& api, Terminal& terminal)
+      : settings_(std::move(settings)), api_(api), terminal_(terminal) {}
 
   // Every system of `systems` with a port in the running polis. A failed step ends that system's tour, not the others'.
   Task<Result<void>> run(const std::vector<const systems::System*>& systems);

@@ -165,6 +165,9 @@ void mount_core_api(http::Router& router, CoreApi api) {
   mount_backup(router, core);
   systems::mount(router, Method::kGet, "/api/polis/v1/status", "",
                  [core](Request&) -> Task<Result<std::string>> { co_return status_text(*core); });
+  systems::mount(router, Method::kGet, "/api/polis/v1/about", "", [core](Request&) -> Task<Result<std::string>> {
+    co_return json::serialize(json::object{{"version", core->version}, {"region", core->config.text("main.region")}});
+  });
   systems::mount(router, Method::kGet, "/api/polis/v1/config", "polis:ReadConfig",
                  [core](Request&) -> Task<Result<std::string>> { co_return config_text(core->config); });
   systems::mount(router, Method::kGet, "/api/polis/v1/traces", "polis:ReadTraces",

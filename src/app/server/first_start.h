@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "app/server/data_directory.h"
+#include "app/files/data_directory.h"
 #include "kernel/auth/directory.h"
 
 namespace polis::app {

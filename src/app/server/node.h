@@ -8,7 +8,7 @@
 #include <memory>
 #include <string>
 
-#include "app/server/data_directory.h"
+#include "app/files/data_directory.h"
 #include "app/server/settings.h"
 #include "kernel/base/config.h"
 #include "kernel/base/result.h"

@@ -1,6 +1,6 @@
 #include "app/server/tls_files.h"
 
-#include "app/server/data_directory.h"
+#include "app/files/data_directory.h"
 #include "kernel/obs/log.h"
 
 namespace polis::app {

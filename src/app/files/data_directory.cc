@@ -1,4 +1,4 @@
-#include "app/server/data_directory.h"
+#include "app/files/data_directory.h"
 
 #include <boost/json.hpp>
 #include <cerrno>
