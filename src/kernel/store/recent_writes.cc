@@ -16,7 +16,9 @@ const Newest* RecentWrites::find(Keyspace keyspace, std::string_view key) {
 
 void RecentWrites::record(Keyspace keyspace, std::string_view key, const Newest& newest) {
   auto [at, fresh] = newest_.try_emplace(compose(keyspace, key), newest);
+  const bool queued = !fresh && at->second.committed_at == newest.committed_at;
   at->second = newest;
+  if (queued) return;
   order_.push_back({newest.committed_at, &*at});
   bytes_ += cost(at->first);
 }

@@ -143,6 +143,18 @@ Result<StoreState> recover_state(rocksdb::DB& database) {
   return *state;
 }
 
+// Counts a job of the pool for as long as it runs.
+class Job {
+ public:
+  explicit Job(std::atomic<size_t>& jobs) : jobs_(jobs) { ++jobs_; }
+  ~Job() { --jobs_; }
+  Job(const Job&) = delete;
+  Job& operator=(const Job&) = delete;
+
+ private:
+  std::atomic<size_t>& jobs_;
+};
+
 }  // namespace
 
 struct RocksStore::State {
@@ -161,13 +173,11 @@ struct RocksStore::State {
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   std::map<std::string, Keyspace, std::less<>> keyspaces;
   std::atomic<bool> closed{false};
+  std::atomic<size_t> jobs{0};  // on the pool: checkpoints, compactions, looks at version chains
 
   Result<void> open();
   Result<void> shut();
-  ~State() {
-    if (const auto result = shut(); !result)
-      pipeline.reset();  // the failure stays readable until here; nobody is left to tell
-  }
+  ~State() { (void)shut(); }  // a failure here was told by failure() while there was somebody to ask
 };
 
 Result<void> RocksStore::State::open() {
@@ -287,6 +297,7 @@ Task<Result<CommitTime>> RocksStore::checkpoint(std::string directory) {
   State& state = *state_;
   if (state.closed) co_return fail(Code::kClosed, "the store is closed");
   const CommitTime newest = state.views->visible();
+  Job job(state.jobs);
   co_return co_await io::blocking([&]() -> Result<CommitTime> {
     std::error_code error;
     if (std::filesystem::exists(directory, error)) {
@@ -336,6 +347,8 @@ Task<Result<void>> RocksStore::close() {
   State& state = *state_;
   if (const size_t living = state.views->count(); living > 0)
     co_return fail(Code::kBusy, "close: " + std::to_string(living) + " transactions are not over");
+  if (const size_t jobs = state.jobs; jobs > 0)
+    co_return fail(Code::kBusy, "close: " + std::to_string(jobs) + " checkpoints or compactions are running");
   co_return co_await io::blocking([&] { return state.shut(); });
 }
 
@@ -344,6 +357,7 @@ Task<Result<std::vector<RowVersion>>> RocksStore::versions(Keyspace keyspace, st
   if (state.closed) co_return fail(Code::kClosed, "the store is closed");
   if (!state.reader->family(keyspace))
     co_return fail(Code::kInvalid, "no keyspace " + std::to_string(keyspace.id) + " was opened");
+  Job job(state.jobs);
   co_return co_await io::blocking([&]() -> Result<std::vector<RowVersion>> {
     std::string escaped;
     append_escaped_key(escaped, key);
@@ -367,6 +381,7 @@ Task<Result<std::vector<RowVersion>>> RocksStore::versions(Keyspace keyspace, st
 Task<Result<void>> RocksStore::compact() {
   State& state = *state_;
   if (state.closed) co_return fail(Code::kClosed, "the store is closed");
+  Job job(state.jobs);
   co_return co_await io::blocking([&]() -> Result<void> {
     std::vector<rocksdb::ColumnFamilyHandle*> handles;
     {

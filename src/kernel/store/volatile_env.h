@@ -21,8 +21,8 @@ struct DiskFaults {
   std::atomic<bool> ignore_syncs{false};  // sync answers "done" and does nothing: the lie of a bad disk
   std::atomic<bool> fail_syncs{false};    // sync answers an input/output error
   std::atomic<bool> fail_writes{false};   // append answers "no space"
-  std::atomic<bool> power_cut{
-      false};  // everything fails from now on and what is unsynced is lost, as if the process were killed
+  // Nothing becomes durable any more: syncs, renames and new files fail, and what is unsynced is lost.
+  std::atomic<bool> power_cut{false};
   std::atomic<uint64_t> syncs{0};
 };
 

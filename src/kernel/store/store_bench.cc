@@ -1,0 +1,216 @@
+// The store beside bare RocksDB on the same data, the same disk and in the same run:
+//
+//   point reads in cache, one thread              RocksDB Get            target >= 0.8
+//   synced updates by 64 concurrent clients       RocksDB sync writes    target >= 1.0 (its 64 threads against our 64
+//   coroutines)
+//
+// Ratios are printed at the end, so that nobody compares numbers of two runs. POLIS_BENCH_ROWS changes the number of
+// rows.
+#include <benchmark/benchmark.h>
+#include <cstdio>
+#include <cstdlib>
+#include <rocksdb/db.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/options.h>
+#include <rocksdb/table.h>
+#include <sys/resource.h>
+#include <thread>
+
+#include "kernel/base/endian.h"
+#include "kernel/base/random.h"
+#include "kernel/io/shard.h"
+#include "kernel/store/rocks_fixture.h"
+#include "kernel/store/rocks_store.h"
+
+namespace polis::store {
+namespace {
+
+constexpr size_t kValueBytes = 100;
+constexpr size_t kCacheBytes = size_t{512} << 20;
+constexpr int kClients = 64;
+
+uint64_t rows_total() {
+  const char* rows = std::getenv("POLIS_BENCH_ROWS");
+  return rows ? std::strtoull(rows, nullptr, 10) : 200'000;
+}
+
+std::string key_of(uint64_t index) {
+  std::string key(8, '\0');
+  base::store_big(key.data(), (index + 1) * 0x9e3779b97f4a7c15);  // spread; a bijection
+  return key;
+}
+
+double cpu_seconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+struct Measured {
+  double operations_per_second = 0;
+  double cpu_us_per_operation = 0;
+};
+
+template <class F>
+Measured measure(uint64_t operations, F work) {
+  const double cpu_before = cpu_seconds();
+  const auto before = std::chrono::steady_clock::now();
+  work();
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - before).count();
+  return {static_cast<double>(operations) / seconds,
+          (cpu_seconds() - cpu_before) * 1e6 / static_cast<double>(operations)};
+}
+
+void report(const char* what, const Measured& ours, const Measured& theirs) {
+  std::printf("%-38s polis %8.0f/s %6.2f us CPU   rocksdb %8.0f/s %6.2f us CPU   ratio %.2f, by CPU %.2f\n", what,
+              ours.operations_per_second, ours.cpu_us_per_operation, theirs.operations_per_second,
+              theirs.cpu_us_per_operation, ours.operations_per_second / theirs.operations_per_second,
+              theirs.cpu_us_per_operation / ours.cpu_us_per_operation);
+}
+
+// --- the store
+// -------------------------------------------------------------------------------------------------------------------
+
+Task<int> fill(Store& store, Keyspace rows, uint64_t total) {
+  for (uint64_t index = 0; index < total;) {
+    auto txn = (co_await store.begin()).value();
+    for (uint64_t end = std::min(total, index + 1000); index < end; ++index)
+      if (!txn->put(rows, key_of(index), std::string(kValueBytes, 'v'))) std::abort();
+    if (!(co_await txn->commit(Sync::kOs))) std::abort();
+  }
+  co_return 0;
+}
+
+Task<uint64_t> read_points(Store& store, Keyspace rows, uint64_t total, uint64_t times) {
+  base::SeededRandom random(1);
+  uint64_t bytes = 0;
+  auto txn = (co_await store.begin()).value();
+  for (uint64_t i = 0; i < times; ++i) {
+    auto row = co_await txn->get(rows, key_of(random.below(total)));
+    if (!row || !*row) std::abort();
+    bytes += (*row)->value.size();
+  }
+  co_return bytes;
+}
+
+Task<void> update_rows(Store& store, Keyspace rows, uint64_t total, uint64_t times, uint64_t seed) {
+  base::SeededRandom random(seed);
+  for (uint64_t i = 0; i < times; ++i) {
+    const std::string key = key_of(random.below(total));
+    auto done = co_await transact(store, [&](Txn& txn) -> Task<Result<int>> {
+      auto row = CO_TRY(co_await txn.get(rows, key));
+      row->value[0] = static_cast<char>(row->value[0] + 1);
+      CO_TRY(txn.put(rows, key, row->value));
+      co_return 0;
+    });
+    if (!done) std::abort();
+  }
+}
+
+Task<int> update_from_clients(Store& store, Keyspace rows, uint64_t total, uint64_t times_each) {
+  io::TaskGroup group(co_await io::this_scope());
+  for (int i = 0; i < kClients; ++i) group.spawn(update_rows(store, rows, total, times_each, static_cast<uint64_t>(i)));
+  co_await group.join();
+  co_return 0;
+}
+
+// --- bare RocksDB
+// ------------------------------------------------------------------------------------------------------------------
+
+std::unique_ptr<rocksdb::DB> open_bare(const std::string& directory) {
+  rocksdb::Options options;
+  options.create_if_missing = true;
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = rocksdb::NewLRUCache(kCacheBytes);
+  table.cache_index_and_filter_blocks = true;
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  table.block_size = 8 << 10;
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  options.compression = rocksdb::kLZ4Compression;
+  options.write_buffer_size = 16 << 20;
+  rocksdb::DB* database = nullptr;
+  if (!rocksdb::DB::Open(options, directory, &database).ok()) std::abort();
+  return std::unique_ptr<rocksdb::DB>(database);
+}
+
+void bare_fill(rocksdb::DB& database, uint64_t total) {
+  for (uint64_t index = 0; index < total; ++index)
+    if (!database.Put({}, key_of(index), std::string(kValueBytes, 'v')).ok()) std::abort();
+}
+
+uint64_t bare_read(rocksdb::DB& database, uint64_t total, uint64_t times) {
+  base::SeededRandom random(1);
+  uint64_t bytes = 0;
+  std::string value;
+  for (uint64_t i = 0; i < times; ++i) {
+    if (!database.Get({}, key_of(random.below(total)), &value).ok()) std::abort();
+    bytes += value.size();
+  }
+  return bytes;
+}
+
+void bare_update(rocksdb::DB& database, uint64_t total, uint64_t times_each) {
+  std::vector<std::thread> clients;
+  for (int i = 0; i < kClients; ++i) {
+    clients.emplace_back([&, i] {
+      base::SeededRandom random(static_cast<uint64_t>(i));
+      rocksdb::WriteOptions synced;
+      synced.sync = true;
+      std::string value;
+      for (uint64_t n = 0; n < times_each; ++n) {
+        const std::string key = key_of(random.below(total));
+        if (!database.Get({}, key, &value).ok()) std::abort();
+        value[0] = static_cast<char>(value[0] + 1);
+        if (!database.Put(synced, key, value).ok()) std::abort();
+      }
+    });
+  }
+  for (std::thread& client : clients) client.join();
+}
+
+// One pass over everything; Google Benchmark only runs it, since a ratio needs both sides in one process and one run.
+void compare(benchmark::State& state) {
+  const uint64_t total = rows_total(), reads = 200'000, updates_each = 150;
+  for (auto _ : state) {
+    TemporaryDirectory directory;
+    io::Runtime runtime({.shards = 1, .blocking_threads = 4});
+    runtime.start();
+    auto store = RocksStore::open({.directory = directory.path() + "/polis", .block_cache_bytes = kCacheBytes}).value();
+    const Keyspace rows = store->keyspace("rows").value();
+    runtime.call(0, [&] { return fill(*store, rows, total); });
+    (void)runtime.call(0, [&] { return store->compact(); });
+    auto bare = open_bare(directory.path() + "/bare");
+    bare_fill(*bare, total);
+    (void)bare->CompactRange({}, nullptr, nullptr);
+
+    // Once to warm the caches, once to measure.
+    Measured ours, theirs;
+    for (int pass = 0; pass < 2; ++pass) {
+      ours = measure(reads, [&] {
+        benchmark::DoNotOptimize(runtime.call(0, [&] { return read_points(*store, rows, total, reads); }));
+      });
+      theirs = measure(reads, [&] { benchmark::DoNotOptimize(bare_read(*bare, total, reads)); });
+    }
+    report("point read in cache, 1 thread", ours, theirs);
+    state.counters["read_ratio"] = ours.operations_per_second / theirs.operations_per_second;
+
+    const uint64_t updates = updates_each * kClients;
+    ours = measure(updates,
+                   [&] { runtime.call(0, [&] { return update_from_clients(*store, rows, total, updates_each); }); });
+    theirs = measure(updates, [&] { bare_update(*bare, total, updates_each); });
+    report("synced read-modify-write, 64 clients", ours, theirs);
+    state.counters["update_ratio"] = ours.operations_per_second / theirs.operations_per_second;
+    const StoreStatistics statistics = store->statistics();
+    std::printf("%-38s %llu commits, %llu groups, %llu syncs, %llu conflicts\n", "",
+                static_cast<unsigned long long>(statistics.commits), static_cast<unsigned long long>(statistics.groups),
+                static_cast<unsigned long long>(statistics.syncs),
+                static_cast<unsigned long long>(statistics.conflicts));
+  }
+}
+BENCHMARK(compare)->Iterations(1)->Unit(benchmark::kSecond);
+
+}  // namespace
+}  // namespace polis::store
