@@ -1,54 +1,16 @@
-// What every Blob must do, whatever it stands on. An adapter's test instantiates the suite with a factory:
+// What every Blob must do, whatever it stands on. One test file of an adapter includes this and instantiates the suite
+// with a factory:
 //
 //     INSTANTIATE_TEST_SUITE_P(extents, BlobConformance, testing::Values(make_extents_on_a_simulated_disk));
 #pragma once
 
 #include <functional>
 #include <gtest/gtest.h>
-#include <map>
 #include <set>
 
-#include "kernel/blob/blob.h"
-#include "kernel/blob/test_streams.h"
+#include "kernel/blob/blob_under_test.h"
 
 namespace polis::blob {
-
-// One Blob and the world it lives in.
-class BlobUnderTest {
- public:
-  virtual ~BlobUnderTest() = default;
-  virtual Blob& blob() = 0;
-  virtual void reopen() = 0;                   // close, then open on the same bytes
-  virtual void run_task(Task<void> task) = 0;  // until it is done
-  virtual void pass_time(Duration duration) = 0;
-
-  template <class T>
-  T run(Task<T> task) {
-    std::optional<T> value;
-    run_task(keep(std::move(task), value));
-    return std::move(*value);
-  }
-
-  Result<Receipt> put(BytesView bytes, uint64_t hint) {
-    BytesSource source(bytes);
-    return run(blob().put(source, hint));
-  }
-  Result<Receipt> put(BytesView bytes) { return put(bytes, bytes.size()); }
-  Result<Bytes> get(const Receipt& receipt, Range range) {
-    BytesSink sink;
-    auto got = run(blob().get(receipt, range, sink));
-    if (!got) return fail(got.error());
-    return std::move(sink.got);
-  }
-  Result<Bytes> get(const Receipt& receipt) { return get(receipt, {0, receipt.size_bytes}); }
-
- private:
-  template <class T>
-  static Task<void> keep(Task<T> task, std::optional<T>& value) {
-    Task<T> inside = std::move(task);
-    value.emplace(co_await inside);
-  }
-};
 
 using MakeBlobUnderTest = std::function<std::unique_ptr<BlobUnderTest>()>;
 
@@ -57,9 +19,6 @@ class BlobConformance : public testing::TestWithParam<MakeBlobUnderTest> {
   std::unique_ptr<BlobUnderTest> under = GetParam()();
   base::SeededRandom random{7};
 };
-
-#define ASSERT_OK(result) ASSERT_TRUE((result).has_value()) << (result).error().text()
-#define EXPECT_OK(result) EXPECT_TRUE((result).has_value()) << (result).error().text()
 
 inline constexpr size_t kBorderSizes[] = {
     0,     1,      63,     64,     65,     4095,   4096,   4097,    65535,          65536,
@@ -221,29 +180,6 @@ TEST_P(BlobConformance, puts_at_the_same_time_do_not_mix) {
       EXPECT_TRUE(ids.insert(id).second) << "an id was given twice";
     }
   }
-}
-
-// An owner with a plain map of rows, as the metadata of a system would be.
-class MapOwner final : public Owner {
- public:
-  Task<Result<std::vector<bool>>> referenced(std::vector<BlobId> ids) override {
-    std::vector<bool> answer;
-    for (const BlobId& id : ids) answer.push_back(rows.contains(id));
-    co_return answer;
-  }
-  Task<Result<void>> moved(BlobId from, BlobId to) override {
-    auto found = rows.find(from);
-    if (found == rows.end()) co_return fail(Code::kNotFound, "deleted meanwhile");
-    Bytes bytes = std::move(found->second);
-    rows.erase(found);
-    rows.emplace(std::move(to), std::move(bytes));
-    co_return {};
-  }
-  std::map<BlobId, Bytes> rows;
-};
-
-inline Receipt receipt_of(const BlobId& id, uint64_t size_bytes) {
-  return {static_cast<char>(id.size()) + id, size_bytes};
 }
 
 TEST_P(BlobConformance, compaction_keeps_what_is_referenced_and_gives_back_the_rest) {

@@ -154,29 +154,37 @@ DriveFile DriveSet::drive_file(unsigned index) const {
           .stale = stale_};
 }
 
-Task<void> DriveSet::persist_one(unsigned index, UnitMask* failed) {
+Task<void> DriveSet::persist_one(unsigned index, Result<void>* outcome) {
   const Bytes bytes = encode_drive_file(drive_file(index));
-  auto written = co_await disk_.replace_file(path(index) + "/" + kDriveFileName, bytes);
-  if (!written) *failed |= UnitMask{1} << index;
+  *outcome = co_await disk_.replace_file(path(index) + "/" + kDriveFileName, bytes);
 }
 
 Task<Result<void>> DriveSet::persist() {
   CO_TRY(co_await persisting_.acquire());
   ++epoch_;
-  const UnitMask stale = stale_;
-  UnitMask failed = 0;
+  const UnitMask stale = stale_, drives = writable();
+  std::vector<Result<void>> outcomes(size());
   io::TaskGroup group;
   for (unsigned i = 0; i < size(); ++i) {
-    if (writable() >> i & 1) group.spawn(persist_one(i, &failed));
+    if (drives >> i & 1) group.spawn(persist_one(i, &outcomes[i]));
   }
   co_await group.join();
   persisting_.release();
+  unsigned without = size() - static_cast<unsigned>(std::popcount(drives));
+  bool full = false;
   for (unsigned i = 0; i < size(); ++i) {
-    if (failed >> i & 1) take_out(i, DriveState::kFailed, true);
+    if (outcomes[i]) continue;
+    ++without;
+    if (outcomes[i].error().code() == Code::kNoSpace) {
+      full = true;  // full is not broken
+    } else if (writable() >> i & 1) {
+      take_out(i, DriveState::kFailed, true);
+    }
   }
   // Enough copies that any k drives include the newest.
-  if (std::popcount(erasure_.all() & ~writable()) > static_cast<int>(erasure_.parity_units())) {
-    co_return fail(Code::kUnavailable, "too few drives take writes to record the state of the pool");
+  if (without > erasure_.parity_units()) {
+    co_return full ? fail(Code::kNoSpace, "the drives are too full to record the state of the pool")
+                   : fail(Code::kUnavailable, "too few drives take writes to record the state of the pool");
   }
   durable_stale_ = stale;
   co_return {};
@@ -270,7 +278,11 @@ Task<void> DriveSet::refresh_space() {
 uint64_t DriveSet::available_bytes_min() const {
   uint64_t least = UINT64_MAX;
   for (unsigned i = 0; i < size(); ++i) {
-    if (writable() >> i & 1) least = std::min<uint64_t>(least, drives_[i]->available);
+    if (!(writable() >> i & 1)) continue;
+    // Directories of one file system share its space; unknown ones are taken for such.
+    uint64_t sharing = 0;
+    for (unsigned j = 0; j < size(); ++j) sharing += drives_[i]->device == drives_[j]->device;
+    least = std::min(least, drives_[i]->available / sharing);
   }
   return least;
 }

@@ -61,7 +61,7 @@ class DriveSet {
   // An id that no extent of this pool ever had or will have.
   Task<Result<uint64_t>> new_extent_id(uint64_t larger_than);
   Task<void> refresh_space();
-  // The least free space of a drive that takes writes, as of the last refresh.
+  // The least space that is left for one drive that takes writes, as of the last refresh.
   uint64_t available_bytes_min() const;
   void set_used(unsigned index, uint64_t bytes) { drives_[index]->used = bytes; }
   void add_used(unsigned index, uint64_t bytes) { drives_[index]->used += bytes; }
@@ -84,7 +84,7 @@ class DriveSet {
   DriveFile drive_file(unsigned index) const;
   // Writes the drive files of all writable drives with a new epoch.
   Task<Result<void>> persist();
-  Task<void> persist_one(unsigned index, UnitMask* failed);
+  Task<void> persist_one(unsigned index, Result<void>* outcome);
 
   io::Disk& disk_;
   const Erasure& erasure_;

@@ -40,7 +40,8 @@ Task<Result<std::unique_ptr<ExtentBlob>>> ExtentBlob::open(io::Disk& disk, Exten
       disk, *blob->drives_, blob->erasure_,
       ExtentStoreOptions{.extent_file_bytes = std::max<uint64_t>(
                              blob->options_.extent_payload_bytes / blob->erasure_.data_units(), kUnitBytesMax),
-                         .space_reserve_bytes = blob->options_.space_reserve_bytes});
+                         .space_reserve_bytes = blob->options_.space_reserve_bytes,
+                         .mark_interval = blob->options_.mark_interval});
   CO_TRY(co_await blob->extents_->load());
   blob->extents_count_ = blob->extents_->extents().size();
   co_return std::move(blob);
@@ -200,8 +201,10 @@ Task<Result<void>> ExtentBlob::get_spread(const Location& segment, Range range, 
   const uint64_t end = range.offset + range.size;
   SpreadPiece now = next_piece(segment, range.offset, end, k);
   CO_TRY(co_await reader().load(now.window, now.wanted));
+  std::vector<Bytes> spare;  // buffers of the piece before, so that a long get allocates and clears only two sets
   while (now.end < end) {
     SpreadPiece ahead = next_piece(segment, now.end, end, k);
+    ahead.window.units = std::move(spare);
     Result<void> loaded;
     io::TaskGroup reading;  // no parent: it fills our buffers
     reading.spawn(load_piece(&reader(), &ahead, &loaded));
@@ -209,6 +212,7 @@ Task<Result<void>> ExtentBlob::get_spread(const Location& segment, Range range, 
     co_await reading.join();
     CO_TRY(std::move(written));
     CO_TRY(std::move(loaded));
+    spare = std::move(now.window.units);
     now = std::move(ahead);
   }
   co_return co_await emit(now, k, sink);

@@ -351,6 +351,7 @@ struct ExtentBlob::Survivor {
 Task<Result<void>> ExtentBlob::mark(uint64_t extent, std::vector<Survivor>& survivors, bool& young) {
   const unsigned k = erasure_.data_units();
   std::vector<Survivor> all;
+  const uint64_t failures = reader().failures();
   uint64_t end = end_of(extents_->extents().at(extent));
   uint64_t offset = kSuperblockBytes;
   while (auto header = CO_TRY(co_await next_row(extent, offset, end))) {
@@ -390,6 +391,12 @@ Task<Result<void>> ExtentBlob::mark(uint64_t extent, std::vector<Survivor>& surv
     co_await io::yield();
   }
 
+  if (reader().failures() != failures) {
+    co_return fail(Code::kUnavailable,
+                   "extent " + extent_file_name(extent) +
+                       " cannot be read completely: what is not seen must not be taken for deleted");
+  }
+
   // A blob whose rows are not all there is asked for under its announced length, too.
   std::vector<BlobId> ids;
   std::vector<std::pair<size_t, bool>> asked;  // index in all, under the announced length?
@@ -424,9 +431,8 @@ Task<Result<void>> ExtentBlob::mark(uint64_t extent, std::vector<Survivor>& surv
   const uint64_t now_ms = wall_ms();
   const uint64_t sweep_ms =
       static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(options_.sweep_after).count());
-  uint64_t live = 0, payload = 0;
+  uint64_t live = 0;
   for (size_t i = 0; i < all.size(); ++i) {
-    payload += all[i].location.length;
     if (referenced[i]) {
       live += all[i].location.length;
       survivors.push_back(all[i]);
@@ -442,9 +448,10 @@ Task<Result<void>> ExtentBlob::mark(uint64_t extent, std::vector<Survivor>& surv
   ExtentState& state = found->second;
   live_bytes_ += live - state.live_bytes;
   state.live_bytes = live;
-  state.payload_bytes = payload;
   state.marked = true;
-  state.marked_at = home_.clock().steady();
+  // Counted as live for now, what is young may be swept soon.
+  state.mark_again_at = home_.clock().steady() +
+                        (young ? std::min(options_.sweep_after, options_.mark_interval) : options_.mark_interval);
   state.damaged = damaged;
   co_return {};
 }
@@ -550,6 +557,11 @@ Task<Result<uint64_t>> ExtentBlob::compact_here(Progress* progress) {
   if (!owner_) co_return fail(Code::kInvalid, "compaction needs an owner that says what is still referred to");
   CO_TRY(co_await care_.acquire());
   Permit permit(care_);
+  co_await drives_->check_presence();
+  // A small row may have its only headers on the drives that are out.
+  if (drives_->readable() != erasure_.all() || drives_->stale() != 0) {
+    co_return fail(Code::kUnavailable, "compaction needs every drive online and repaired");
+  }
   uint64_t freed = CO_TRY(co_await delete_retired());
   const unsigned k = erasure_.data_units();
   const SteadyTime now = home_.clock().steady();
@@ -561,7 +573,7 @@ Task<Result<uint64_t>> ExtentBlob::compact_here(Progress* progress) {
   for (auto& [id, state] : extents_->extents()) tiny_count += tiny(state) && !state.open;
   for (auto& [id, state] : extents_->extents()) {
     if (state.retired || (state.open && state.open->writers > 0)) continue;
-    const bool old_mark = !state.open && now - state.marked_at >= options_.mark_interval;
+    const bool old_mark = !state.open && now >= state.mark_again_at;
     if (!state.marked || old_mark || sparse(state) || (tiny_count > kTinyExtentsMax && tiny(state) && !state.open))
       candidates.push_back(id);
   }

@@ -132,6 +132,7 @@ Task<Result<OpenExtent*>> ExtentStore::open_new() {
   }
   ExtentState& state = extents_[id];
   state.marked = true;  // everything in it is put by this process
+  state.mark_again_at = io::Shard::current().clock().steady() + options_.mark_interval;
   state.open = std::move(extent);
   current_ = state.open.get();
   current_drives_ = current_->alive;
@@ -168,7 +169,10 @@ Task<Result<void>> ExtentStore::write(OpenExtent& extent, const RowWrites& write
     if (!writes.units[unit].empty()) extent.dirty |= UnitMask{1} << unit;
     if (auto judged = judge(extent, unit, std::move(outcomes[unit])); !judged) verdict = std::move(judged);
   }
-  if (!verdict) co_return verdict;
+  if (!verdict) {
+    since_space_check_bytes_ = UINT64_MAX / 2;  // full sooner than reckoned: look again before the next
+    co_return verdict;
+  }
   co_return enough(extent.alive);
 }
 
@@ -194,7 +198,11 @@ Task<void> ExtentStore::sync_round(OpenExtent& extent) {
     // Whatever the reason, even a full disk: what was handed to this file since its last sync may be gone, so it counts
     // no more.
     extent.alive &= ~(UnitMask{1} << unit);
-    if (drives_.writable() >> unit & 1) drives_.take_out(unit, DriveState::kFailed, true);
+    if (outcomes[unit].error().code() == Code::kNoSpace) {
+      extent.full = true;
+    } else if (drives_.writable() >> unit & 1) {
+      drives_.take_out(unit, DriveState::kFailed, true);
+    }
   }
   ++extent.rounds_finished;
   extent.syncing = false;
@@ -212,6 +220,7 @@ Task<Result<void>> ExtentStore::commit(OpenExtent& extent) {
       co_await sync_round(extent);
     }
   }
+  if (extent.full) co_return fail(Code::kNoSpace, "a drive of the pool is full");
   CO_TRY(enough(extent.alive));
   if (const UnitMask lacking = erasure_.all() & ~extent.alive) CO_TRY(co_await drives_.mark_stale(lacking));
   co_return {};
@@ -222,7 +231,6 @@ void ExtentStore::release(const Reservation& reservation, uint64_t used_bytes, u
   ExtentState& state = extents_.at(extent.id);
   POLIS_ASSERT(extent.writers > 0 && used_bytes <= reservation.bytes);
   if (extent.end == reservation.offset + reservation.bytes) extent.end = reservation.offset + used_bytes;
-  state.payload_bytes += payload_bytes;
   state.live_bytes += payload_bytes;
   state.file_bytes = std::max(state.file_bytes, reservation.offset + used_bytes);
   --extent.writers;

@@ -27,6 +27,7 @@ struct OpenExtent {
   uint64_t end = kSuperblockBytes;               // the bump pointer, the same in every file
   unsigned writers = 0;                          // reservations not yet released
   bool sealed = false;                           // takes no new rows
+  bool full = false;                             // a sync failed for want of space
   // Group commit.
   UnitMask dirty = 0;
   uint64_t rounds_finished = 0;
@@ -35,11 +36,10 @@ struct OpenExtent {
 };
 
 struct ExtentState {
-  uint64_t file_bytes = 0;     // of the longest file
-  uint64_t payload_bytes = 0;  // written by this process; from a mark for older ones
-  uint64_t live_bytes = 0;     // of those, not erased; an estimate between marks
-  bool marked = false;         // live_bytes comes from the owner (or from this process alone)
-  SteadyTime marked_at{};
+  uint64_t file_bytes = 0;  // of the longest file
+  uint64_t live_bytes = 0;  // payload not erased; an estimate between marks
+  bool marked = false;      // live_bytes comes from the owner (or from this process alone)
+  SteadyTime mark_again_at{};
   bool damaged = false;  // holds a referenced blob that cannot be read: never deleted
   bool retired = false;  // everything was moved away; waits for its readers
   SteadyTime retired_at{};
@@ -55,6 +55,7 @@ struct Reservation {
 struct ExtentStoreOptions {
   uint64_t extent_file_bytes = 0;  // a file of this size takes no new rows
   uint64_t space_reserve_bytes = 0;
+  Duration mark_interval{};
 };
 
 class ExtentStore {

@@ -287,9 +287,13 @@ Task<Result<std::optional<RowHeader>>> RowReader::header_at(uint64_t extent, uin
     const unsigned unit = (i + erasure_.data_units()) % erasure_.units();
     if (!(drives_.readable() >> unit & 1)) continue;
     auto file = co_await open(extent, unit);
-    if (!file) continue;
+    if (!file) {
+      ++failures_;
+      continue;
+    }
     auto got = co_await (*file)->read_at(offset, buffer);
     if (!got) {
+      ++failures_;
       drives_.count_read_error(unit);
       continue;
     }
@@ -307,9 +311,15 @@ Task<Result<std::optional<uint64_t>>> RowReader::find_row(uint64_t extent, uint6
     for (unsigned unit = 0; unit < erasure_.units(); ++unit) {
       if (!(drives_.readable() >> unit & 1)) continue;
       auto file = co_await open(extent, unit);
-      if (!file) continue;
+      if (!file) {
+        ++failures_;
+        continue;
+      }
       auto got = co_await (*file)->read_at(at, buffer);
-      if (!got) continue;
+      if (!got) {
+        ++failures_;
+        continue;
+      }
       for (uint64_t step = 0; step + kHeaderFixedBytes <= *got && step < kSearchBytes; step += kAlignBytes) {
         if (nearest && at + step >= *nearest) break;
         const BytesView here = BytesView(buffer).subspan(step, *got - step);

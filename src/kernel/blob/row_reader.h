@@ -73,6 +73,8 @@ class RowReader {
   void clear() { files_.clear(), recent_.clear(); }
 
   uint64_t degraded_reads() const { return degraded_reads_; }
+  // Files of readable drives that could not be opened or read so far. A scan that must not overlook a row compares it.
+  uint64_t failures() const { return failures_; }
 
  private:
   struct OpenFile {
@@ -97,6 +99,7 @@ class RowReader {
   std::map<std::pair<uint64_t, unsigned>, OpenFile> files_;
   std::list<std::pair<uint64_t, unsigned>> recent_;  // newest first
   std::atomic<uint64_t> degraded_reads_{0};
+  uint64_t failures_ = 0;
 };
 
 }  // namespace polis::blob
