@@ -81,6 +81,28 @@ struct RepairReport {
   uint64_t rows_checked = 0, units_rebuilt = 0, rows_lost = 0, bytes_read = 0, bytes_written = 0;
 };
 
+// How the pool lies on its drives at one moment, for people who want to see it heal. Drives are bits by their index.
+struct ExtentStatus {
+  uint64_t id = 0;
+  uint64_t file_bytes = 0;  // in each drive's file; rows fill it from the front
+  uint64_t live_bytes = 0;  // payload not erased
+  bool growing = false;
+  uint32_t absent = 0;  // while it grows: drives that lack rows of it
+};
+struct DamagedRow {
+  uint64_t extent = 0, offset = 0;
+  uint32_t drives = 0;
+};
+struct PoolPicture {
+  unsigned data_units = 0, parity_units = 0;
+  uint32_t stale = 0;  // drives that may lack rows the others hold, until a repair has found them complete
+  std::vector<ExtentStatus> extents;  // by id
+  // Where a running repair of drives is: extents before `repair_extent`, and in it all before `repair_offset`, are done.
+  uint32_t repairing = 0;  // drives; 0: no such repair runs
+  uint64_t repair_extent = 0, repair_offset = 0;
+  std::vector<DamagedRow> damaged;  // rows that wait for repair, at most 4096 of them
+};
+
 // Progress of a long operation: called at most ten times a second. Return false to stop early.
 using Progress = std::function<bool(uint64_t done, uint64_t total)>;
 
@@ -99,6 +121,8 @@ class Blob {
 
   virtual std::vector<DriveStatus> drives() const = 0;
   virtual BlobStatistics statistics() const = 0;
+  // On the shard that opened the Blob. An adapter that cannot look at its drives answers an empty picture.
+  virtual PoolPicture picture() const { return {}; }
   // Takes a drive out of service (as if it were pulled), brings it back, or replaces it by an empty directory to be
   // repaired.
   virtual Task<Result<void>> set_drive(unsigned index, DriveState state) = 0;

@@ -63,6 +63,7 @@ class ExtentBlob final : public Blob {
   void erase(const Receipt& receipt) override;
   std::vector<DriveStatus> drives() const override;
   BlobStatistics statistics() const override;
+  PoolPicture picture() const override;
   Task<Result<void>> set_drive(unsigned index, DriveState state) override;
   Task<Result<RepairReport>> scrub(Progress progress) override;
   Task<Result<RepairReport>> repair(Progress progress) override;
@@ -140,6 +141,12 @@ class ExtentBlob final : public Blob {
   bool committing_ = false;
   std::map<std::pair<uint64_t, uint64_t>, std::pair<RowShape, UnitMask>> repair_queue_;  // by extent and row offset
   bool healing_ = false;
+  // How far a repair of drives has come; null while none runs.
+  struct RepairPosition {
+    UnitMask drives = 0;
+    uint64_t extent = 0, offset = 0;
+  };
+  RepairPosition* repair_position_ = nullptr;
   bool closing_ = false;
   io::Semaphore care_{1};  // one of scrub, repair, compact, set_drive at a time
   io::TaskGroup background_;

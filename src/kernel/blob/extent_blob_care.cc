@@ -24,6 +24,15 @@ struct Permit {
   io::Semaphore& semaphore;
 };
 
+// Runs at the end of a scope.
+template <class F>
+struct Finally {
+  explicit Finally(F given) : at_end(std::move(given)) {}
+  Finally(const Finally&) = delete;
+  ~Finally() { at_end(); }
+  F at_end;
+};
+
 // Calls the caller's Progress at most ten times a second.
 class Reporter {
  public:
@@ -259,6 +268,9 @@ Task<Result<RepairReport>> ExtentBlob::repair_here(Progress* progress) {
     total += state.file_bytes;
   }
   Reporter reporter(progress, total);
+  RepairPosition position{.drives = targets};
+  repair_position_ = &position;
+  Finally forget([this] { repair_position_ = nullptr; });
   for (uint64_t id : ids) {
     CO_TRY(co_await repair_extent(id, targets, report));
     if (auto found = extents_->extents().find(id); found != extents_->extents().end()) done += found->second.file_bytes;
@@ -283,6 +295,10 @@ Task<Result<void>> ExtentBlob::repair_extent(uint64_t extent, UnitMask targets, 
   uint64_t offset = kSuperblockBytes;
   while (auto header = CO_TRY(co_await next_row(extent, offset, end))) {
     RowWindow window = whole_rows(extent, {header->shape});
+    if (repair_position_) {
+      repair_position_->extent = extent;
+      repair_position_->offset = header->shape.offset;
+    }
     co_await reader().probe(window);
     auto& row = window.state[0];
     const uint64_t unit_bytes = header->shape.header_bytes + header->shape.unit_bytes;
