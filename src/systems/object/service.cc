@@ -143,6 +143,18 @@ Service::~Service() = default;
 
 Task<void> Service::handle(http::Request& request, http::Response& response) {
   Call call{.request = request, .response = response, .now = clock_.wall(), .request_id = make_request_id(random_)};
+  co_await answer(call);
+}
+
+Task<void> Service::handle_as(auth::PrincipalPtr principal, http::Request& request, http::Response& response) {
+  POLIS_ASSERT(!principal->anonymous());
+  Call call{.request = request, .response = response, .now = clock_.wall(), .request_id = make_request_id(random_)};
+  call.principal = std::move(principal);
+  co_await answer(call);
+}
+
+Task<void> Service::answer(Call& call) {
+  http::Response& response = call.response;
   response.set("x-amz-request-id", call.request_id);
   response.set("x-amz-id-2", base::base64_encode(base::as_bytes(call.request_id)));
   ++statistics_.requests;
@@ -170,6 +182,12 @@ Task<Answer<void>> Service::authenticate(Call& call) {
   headers.reserve(call.request.fields().size());
   for (http::FieldLine line : call.request.fields()) headers.push_back({line.name, line.value});
   RequestView view{.method = call.request.method_text(), .target = call.request.target(), .headers = headers};
+  if (!call.principal->anonymous()) {  // proved elsewhere
+    auto payload = anonymous_payload(view);
+    if (!payload) co_return refuse(failure_of(payload.error()));
+    call.verified = std::move(*payload);
+    co_return Answer<void>();
+  }
   auto credentials = find_credentials(view, signing_);
   if (!credentials) co_return refuse(failure_of(credentials.error()));
   call.scheme = credentials->scheme;
@@ -422,6 +440,34 @@ Task<void> Service::run_background() {
     auto woken = co_await io::with_timeout(kRest, garbage_.wait());
     if (!woken && woken.error().code() == Code::kCancelled) co_return;
   }
+}
+
+Task<Answer<uint64_t>> Service::empty_bucket(std::string name, bool and_remove) {
+  uint64_t removed = 0;
+  for (bool more = true; more;) {
+    auto txn = CO_ASK(co_await begin());
+    Bucket bucket = CO_ASK(co_await engine_.bucket(*txn, name));
+    VersionListing listing = CO_ASK(co_await engine_.list_versions(*txn, bucket.id, {}));
+    txn.reset();
+    CO_ASK(co_await change([&](Write& write) -> Task<Answer<bool>> {
+      CO_ASK(co_await engine_.bucket_for_change(write.txn, name));
+      for (const VersionListEntry& entry : listing.entries) {
+        DeleteVersion remove{.key = entry.key};
+        remove.version = VersionId{.null_version = entry.version.null_version, .sequence = entry.version.sequence};
+        CO_ASK(co_await engine_.remove(write, bucket, remove));
+      }
+      co_return true;
+    }));
+    removed += listing.entries.size();
+    more = listing.truncated;
+  }
+  if (and_remove) {
+    CO_ASK(co_await change([&](Write& write) -> Task<Answer<bool>> {
+      CO_ASK(co_await engine_.delete_bucket(write, name));
+      co_return true;
+    }));
+  }
+  co_return removed;
 }
 
 Task<Result<std::vector<bool>>> Service::References::referenced(std::vector<blob::BlobId> ids) {

@@ -64,6 +64,9 @@ class Service final {
 
   // One request of the S3 port. The Service outlives it.
   Task<void> handle(http::Request& request, http::Response& response);
+  // The same for somebody who was proved elsewhere (not the anonymous principal): what the request says of itself in signatures is
+  // not looked at, its payload counts as unsigned.
+  Task<void> handle_as(auth::PrincipalPtr principal, http::Request& request, http::Response& response);
 
   // Background work: erases the parts of gone objects, aborts abandoned uploads. Ends when its scope stops.
   Task<void> run_background();
@@ -94,6 +97,7 @@ class Service final {
   };
 
   // --- request (service.cc)
+  Task<void> answer(Call& call);
   Done serve(Call& call);
   Task<Answer<void>> authenticate(Call& call);
   Done dispatch(Call& call);

@@ -2,7 +2,9 @@
 
 #include "kernel/base/config.h"
 #include "kernel/base/random.h"
+#include "systems/object/admin.h"
 #include "systems/object/server.h"
+#include "systems/object/tour.h"
 
 namespace polis::object {
 namespace {
@@ -37,7 +39,7 @@ class ObjectSystem final : public systems::System {
     options.requests_max = static_cast<size_t>(config.integer("object.requests_max"));
     options.upload_age_max = config.duration("object.upload_age_max");
     store::Keyspace keyspace = CO_TRY(context.store.keyspace("object"));
-    io::Endpoint endpoint = CO_TRY(io::Endpoint::parse(config.text("object.s3_listen")));
+    const io::Endpoint& endpoint = context.listen.at("s3");
     server_ = std::make_unique<Server>(context.store, keyspace, context.blob, context.auth, context.clock, random_, std::move(options));
     auto port = server_->start(endpoint);
     if (!port) {
@@ -45,22 +47,39 @@ class ObjectSystem final : public systems::System {
       server_.reset();
       co_return std::unexpected(std::move(port).error());
     }
+    admin_ = std::make_unique<Admin>(*server_, context.auth, context.plans, context.clock);
+    admin_->mount(context.api);
+    if (auto declared = admin_->declare_topics(context.live); !declared) {
+      co_await stop();
+      co_return std::unexpected(std::move(declared).error());
+    }
     co_return systems::OpenPorts{{"s3", *port}};
   }
 
   Task<void> stop() override {
     if (!server_) co_return;
+    if (admin_) co_await admin_->stop();
     co_await server_->stop(std::chrono::seconds(3));
+    admin_.reset();
     server_.reset();
   }
 
-  systems::Health health() const override { return {}; }
+  // Drives say how they are; the Blob keeps their states so that any thread may read them.
+  systems::Health health() const override {
+    if (!admin_) return {};
+    Admin::Condition condition = admin_->condition();
+    systems::Health health{.message = std::move(condition.message)};
+    if (condition.degraded) health.state = systems::HealthState::kDegraded;
+    if (condition.failed) health.state = systems::HealthState::kFailed;
+    return health;
+  }
 
-  Task<Result<void>> tour(systems::Tour&) const override { co_return Result<void>(); }
+  Task<Result<void>> tour(systems::Tour& tour) const override { co_return co_await take_tour(tour); }
 
  private:
   base::SystemRandom random_;
   std::unique_ptr<Server> server_;
+  std::unique_ptr<Admin> admin_;
 };
 
 }  // namespace
