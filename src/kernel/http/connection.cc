@@ -147,7 +147,11 @@ void Connection::begin_exchange() {
     }
   }
   sent_bytes_ = 0;
-  request_.begin(*this, head, server_.options_.body_size_bytes_max);
+  if (server_.options_.tracer) {
+    span_ = server_.options_.tracer->start_request(head.fields.get(Field::kTraceparent).value_or(""), head.method_text);
+    span_.attribute("target", head.target);
+  }
+  request_.begin(*this, head, server_.options_.body_size_bytes_max, span_.context());
   response_.begin(*this);
   exchange_began_ = io::Shard::current().clock().steady();
 }
@@ -292,7 +296,9 @@ void Connection::compose_head(uint64_t body_size_bytes, bool last) {
   }
   out_remaining_ = length.value_or(0);
   const uint64_t most = server_.options_.requests_per_connection_max;
-  if (server_.draining_ || response_.close_asked() || !worth_draining() || (most && requests_ >= most))
+  // A handler that streams may still read the rest of the request; what it left is judged at the end.
+  const bool leaves_too_much = last && !worth_draining();
+  if (server_.draining_ || response_.close_asked() || leaves_too_much || (most && requests_ >= most))
     keep_alive_ = false;
 
   out_.clear();
@@ -502,14 +508,30 @@ Task<void> Connection::linger() {
 }
 
 void Connection::record_access() {
+  const int status = upgraded_ ? 101 : response_.status();
+  const uint64_t received_bytes = have_head_ ? body_received_ : 0;
+  if (span_.recording()) span_.attribute("status", status);
+  const obs::TraceId trace = span_.context().trace;
+  span_ = {};
+  if (!server_.metrics_ && !server_.options_.on_access) return;
+  const Duration duration = io::Shard::current().clock().steady() - exchange_began_;
+  if (server_.metrics_) {
+    const ServerMetrics& metrics = *server_.metrics_;
+    metrics.requests_by_class[static_cast<size_t>(status / 100 <= 5 ? status / 100 : 5)]->add();
+    metrics.received_bytes->add(received_bytes);
+    metrics.sent_bytes->add(sent_bytes_);
+    // An upgraded connection lives as long as its user: no latency.
+    if (!upgraded_) metrics.seconds->observe(duration);
+  }
   if (!server_.options_.on_access) return;
   AccessRecord record;
   record.request = have_head_ ? &parser_.head() : nullptr;
   record.peer = &stream_->peer();
-  record.status = upgraded_ ? 101 : response_.status();
-  record.received_bytes = have_head_ ? body_received_ : 0;
+  record.status = status;
+  record.received_bytes = received_bytes;
   record.sent_bytes = sent_bytes_;
-  record.duration = io::Shard::current().clock().steady() - exchange_began_;
+  record.duration = duration;
+  record.trace = trace;
   record.encrypted = stream_->encrypted();
   server_.options_.on_access(record);
 }

@@ -95,6 +95,7 @@ class Connection final : public Exchange {
   uint64_t out_remaining_ = 0;
   uint64_t sent_bytes_ = 0;
   SteadyTime exchange_began_{};
+  obs::Span span_;
 };
 
 }  // namespace polis::http

@@ -96,6 +96,8 @@ class ResponseParser {
   const ResponseHead& head() const { return head_; }
   size_t head_size_bytes() const { return state_.position; }
   void reset(Method to);
+  // The same head in another place: after its bytes were moved.
+  void rebase(BytesView received);
 
  private:
   std::expected<Progress, Rejection> conclude(const char* base);

@@ -11,6 +11,14 @@ void ResponseParser::reset(Method to) {
   head_.fields.clear();
 }
 
+void ResponseParser::rebase(BytesView received) {
+  if (state_.phase != Phase::kDone) return;
+  const char* base = reinterpret_cast<const char*>(received.data());
+  head_.fields.rebase(base);
+  auto concluded = conclude(base);
+  POLIS_ASSERT(concluded.has_value());
+}
+
 std::expected<Progress, Rejection> ResponseParser::feed(BytesView received) {
 #if defined(__x86_64__)
   using Scan = scan::Sse42;

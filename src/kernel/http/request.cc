@@ -5,10 +5,12 @@
 
 namespace polis::http {
 
-void Request::begin(Exchange& exchange, const RequestHead& head, uint64_t body_size_bytes_max) {
+void Request::begin(Exchange& exchange, const RequestHead& head, uint64_t body_size_bytes_max,
+                    const obs::TraceContext& trace) {
   exchange_ = &exchange;
   head_ = &head;
   body_size_bytes_max_ = body_size_bytes_max;
+  trace_ = trace;
   param_count_ = 0;
   if (context.has_value()) context.reset();
 }

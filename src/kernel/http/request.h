@@ -8,6 +8,7 @@
 #include <string>
 
 #include "kernel/http/exchange.h"
+#include "kernel/obs/trace.h"
 
 namespace polis::http {
 
@@ -57,12 +58,15 @@ class Request {
   // Returns when the client has gone: for work that nobody would wait for. Cancellable.
   Task<Result<void>> peer_gone() { return exchange_->peer_gone(); }
 
+  // For spans of work done for this request; without a trace if the server has no tracer.
+  const obs::TraceContext& trace() const { return trace_; }
+
   // What layers above attach, such as who is asking.
   std::any context;
 
   // --- for the router and the carrier ---
 
-  void begin(Exchange& exchange, const RequestHead& head, uint64_t body_size_bytes_max);
+  void begin(Exchange& exchange, const RequestHead& head, uint64_t body_size_bytes_max, const obs::TraceContext& trace);
   // kInvalid if the value's percent-encoding is broken. `name` must outlive the request.
   Result<void> add_param(std::string_view name, std::string_view raw_value);
   void add_raw_param(std::string_view name, std::string_view value);
@@ -80,6 +84,7 @@ class Request {
   Exchange* exchange_ = nullptr;
   const RequestHead* head_ = nullptr;
   uint64_t body_size_bytes_max_ = 0;
+  obs::TraceContext trace_;
   size_t param_count_ = 0;
   std::array<Param, kParamsMax> params_;
 };

@@ -15,6 +15,23 @@ constexpr size_t kRefusalsMax = 64;
 
 Server::Server(Handler handler, ServerOptions options) : handler_(std::move(handler)), options_(std::move(options)) {
   POLIS_ASSERT(handler_);
+  if (!options_.metrics) return;
+  obs::Registry& registry = *options_.metrics;
+  metrics_.emplace(Metrics{});
+  const std::string& listener = options_.listener;
+  for (size_t digit = 1; digit < metrics_->requests_by_class.size(); ++digit) {
+    metrics_->requests_by_class[digit] =
+        &registry.counter("polis_http_requests", "Requests answered, by the class of their status.",
+                          {{"listener", listener}, {"class", std::to_string(digit) + "xx"}});
+  }
+  metrics_->connections =
+      &registry.counter("polis_http_connections", "Connections accepted.", {{"listener", listener}});
+  metrics_->received_bytes =
+      &registry.counter("polis_http_received_bytes", "Bytes of request bodies.", {{"listener", listener}});
+  metrics_->sent_bytes = &registry.counter("polis_http_sent_bytes", "Bytes of responses.", {{"listener", listener}});
+  metrics_->seconds = &registry.histogram("polis_http_request_seconds",
+                                          "From the end of the request's head to the end of the response.",
+                                          obs::latency_bounds_seconds(), {{"listener", listener}});
 }
 
 Server::~Server() = default;
@@ -42,6 +59,7 @@ Task<void> Server::accept_from(io::Listener& listener, std::shared_ptr<io::TlsCo
       continue;
     }
     ++statistics_.connections_accepted;
+    if (metrics_) metrics_->connections->add();
     if (statistics_.connections_open >= options_.connections_max) {
       ++statistics_.connections_refused;
       if (refusing_ < kRefusalsMax && !tls) serving_.spawn(refuse(std::move(*stream)));

@@ -13,6 +13,8 @@
 #include "kernel/http/router.h"
 #include "kernel/io/shard.h"
 #include "kernel/io/stream.h"
+#include "kernel/obs/metrics.h"
+#include "kernel/obs/trace.h"
 
 namespace polis::http {
 
@@ -39,6 +41,7 @@ struct AccessRecord {
   uint64_t received_bytes = 0;  // of the body
   uint64_t sent_bytes = 0;      // head and body
   Duration duration{};          // from the end of the request's head to the end of the response
+  obs::TraceId trace;           // not valid without a tracer
   bool encrypted = false;
 };
 
@@ -55,7 +58,12 @@ struct ServerOptions {
   size_t connections_max = 20'000;             // a shard; 503 beyond
   uint64_t requests_per_connection_max = 0;    // 0: no limit
   ErrorRenderer error_renderer;                // empty: problem_json
-  std::function<void(const AccessRecord&)> on_access;
+  std::function<void(const AccessRecord&)> on_access;  // on the connection's shard; must not block
+  // Counters and a latency histogram named polis_http_*, with the label listener="..."; null: none.
+  obs::Registry* metrics = nullptr;
+  std::string listener = "main";
+  // A span a request, continuing the client's traceparent; handlers find its context in Request::trace(). Null: none.
+  obs::Tracer* tracer = nullptr;
 };
 
 struct ServerStatistics {
@@ -64,6 +72,15 @@ struct ServerStatistics {
   uint64_t requests = 0;
   uint64_t rejected = 0;  // heads that could not be parsed
   size_t connections_open = 0;
+};
+
+// What a server counts into its registry.
+struct ServerMetrics {
+  std::array<obs::Counter*, 6> requests_by_class{};  // by the first digit of the status
+  obs::Counter* connections = nullptr;
+  obs::Counter* received_bytes = nullptr;
+  obs::Counter* sent_bytes = nullptr;
+  obs::BucketHistogram* seconds = nullptr;
 };
 
 class Connection;
@@ -104,6 +121,7 @@ class Server {
   Connection* first_ = nullptr;  // open connections
   size_t refusing_ = 0;
   ServerStatistics statistics_;
+  std::optional<ServerMetrics> metrics_;
 };
 
 // The servers of all shards of a runtime, behaving as one. Made and drained from a coroutine on any shard.
