@@ -42,6 +42,14 @@ json::object describe(const auth::User& user) {
           {"created_at", time_text(user.created_at)}};
 }
 
+json::object describe(const auth::Account& account) {
+  return {{"id", account.id},
+          {"canonical_id", account.canonical_id},
+          {"name", account.name},
+          {"email", account.email},
+          {"created_at", time_text(account.created_at)}};
+}
+
 json::object describe(const auth::AccessKeyRecord& key) {
   return {{"id", key.id},
           {"description", key.description},
@@ -159,6 +167,27 @@ void mount_sessions(Mount& mount) {
   });
 }
 
+// Accounts own what their users make. Only administrators see more than their own.
+void mount_accounts(Mount& mount) {
+  auth::Directory& directory = mount.directory;
+  mount.get("/accounts", "organizations:ListAccounts", [&directory](Request&) -> Task<Result<std::string>> {
+    co_return describe_all(CO_TRY(co_await directory.accounts()));
+  });
+  mount.on(Method::kPost, "/accounts", "organizations:CreateAccount",
+           [&directory](Request& request) -> Task<Result<std::string>> {
+             if (!principal(request)->administrator)
+               co_return fail(Code::kDenied, "only an administrator makes accounts");
+             Document body = CO_TRY(co_await Document::read(request));
+             auth::NewAccount account;
+             account.name = CO_TRY(body.text("name"));
+             account.email = CO_TRY(body.text("email", ""));
+             account.id = CO_TRY(body.text("id", ""));
+             account.canonical_id = CO_TRY(body.text("canonical_id", ""));
+             co_return json::serialize(
+                 describe(CO_TRY(co_await directory.create_account(actor(request), std::move(account)))));
+           });
+}
+
 void mount_users(Mount& mount) {
   auth::Directory& directory = mount.directory;
   mount.get("/users", "iam:ListUsers", [&directory](Request&) -> Task<Result<std::string>> {
@@ -172,6 +201,12 @@ void mount_users(Mount& mount) {
     user.email = CO_TRY(body.text("email", ""));
     user.password = CO_TRY(body.text("password", ""));
     user.administrator = CO_TRY(body.boolean("administrator", false));
+    user.root = CO_TRY(body.boolean("root", false));
+    user.account_id = CO_TRY(body.text("account", ""));
+    user.id = CO_TRY(body.text("id", ""));
+    bool elsewhere = !user.account_id.empty() && user.account_id != principal(request)->account_id;
+    if ((user.root || elsewhere) && !principal(request)->administrator)
+      co_return fail(Code::kDenied, "only an administrator makes root users, or users of another account");
     if (user.administrator && !principal(request)->administrator)
       co_return fail(Code::kDenied, "only an administrator makes administrators");
     co_return json::serialize(describe(CO_TRY(co_await directory.create_user(actor(request), std::move(user)))));
@@ -395,6 +430,7 @@ Task<Result<auth::PrincipalPtr>> identify(auth::Directory& directory, const Requ
 void mount_auth_api(http::Router& router, auth::Directory& directory, systems::Plans& plans) {
   Mount mount{router, directory, plans};
   mount_sessions(mount);
+  mount_accounts(mount);
   mount_users(mount);
   mount_credentials(mount);
   mount_policies(mount);

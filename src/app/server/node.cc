@@ -59,7 +59,6 @@ struct Node::State {
   Task<void> care();
   Task<void> answer(http::Request& request, http::Response& response);
   http::Handler gate();
-  http::ServerOptions server_options();
 
   NodeOptions options;
   base::SystemClock clock;
@@ -167,18 +166,6 @@ http::Handler Node::State::gate() {
   return [this](http::Request& request, http::Response& response) { return answer(request, response); };
 }
 
-http::ServerOptions Node::State::server_options() {
-  obs::Counter& requests = metrics.counter("polis_main_requests", "Requests on the main port.");
-  obs::BucketHistogram& seconds = metrics.histogram(
-      "polis_main_request_seconds", "From head to end of the answer, on the main port.", obs::latency_bounds_seconds());
-  http::ServerOptions wanted;
-  wanted.on_access = [&requests, &seconds](const http::AccessRecord& record) {
-    requests.add();
-    seconds.observe(record.duration);
-  };
-  return wanted;
-}
-
 Task<Result<void>> Node::State::open_main_port() {
   CoreApi core{.config = options.config,
                .clock = clock,
@@ -203,7 +190,8 @@ Task<Result<void>> Node::State::open_main_port() {
     router->any("/{path...}", console->handler("path"));
   }
 
-  servers = std::make_unique<http::ServerSet>(runtime, gate(), server_options());
+  servers =
+      std::make_unique<http::ServerSet>(runtime, gate(), http::ServerOptions{.metrics = &metrics, .listener = "main"});
   io::Endpoint main = CO_TRY(listen_endpoint(options.config, "main.listen", options.free_ports));
   ports["main"] = CO_TRY(co_await servers->listen(main)).port;
   if (!options.config.text("main.tls_listen").empty()) {
