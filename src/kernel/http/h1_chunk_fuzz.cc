@@ -1,4 +1,5 @@
 // ChunkDecoder: the same body, trailers and end whatever the split; never more data than input.
+#include <algorithm>
 #include <cstdlib>
 
 #include "kernel/http/h1.h"

@@ -1,5 +1,6 @@
 // RequestParser: the same result in one piece, in pieces cut by the input, and by the scalar scan; views stay inside
 // the buffer.
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 

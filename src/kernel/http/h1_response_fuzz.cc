@@ -1,4 +1,5 @@
 // ResponseParser: the same result in one piece and in pieces.
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 

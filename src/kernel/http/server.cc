@@ -17,7 +17,7 @@ Server::Server(Handler handler, ServerOptions options) : handler_(std::move(hand
   POLIS_ASSERT(handler_);
   if (!options_.metrics) return;
   obs::Registry& registry = *options_.metrics;
-  metrics_.emplace(Metrics{});
+  metrics_.emplace();
   const std::string& listener = options_.listener;
   for (size_t digit = 1; digit < metrics_->requests_by_class.size(); ++digit) {
     metrics_->requests_by_class[digit] =

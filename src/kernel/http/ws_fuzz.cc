@@ -1,4 +1,5 @@
 // WebSocket decoder: the same messages and the same end whatever the split.
+#include <algorithm>
 #include <cstdlib>
 
 #include "kernel/http/ws.h"
