@@ -415,6 +415,8 @@ Task<Result<void>> Connection::write_error(int status, std::string detail) {
     failed_ = true;
     co_return fail(Code::kClosed, "the response had begun before its error");
   }
+  // A slow client is the client's timeout, not one of a server behind this one.
+  if (status == 504 && body_error_ && body_error_->code() == Code::kTimeout) status = 408;
   response_.clear_body_fields(status);
   response_.status(status);
   Problem problem{status, detail, {}, have_head_ ? &parser_.head() : nullptr};
@@ -471,8 +473,7 @@ Task<void> Connection::conclude_response() {
     auto sent = co_await write_response({}, true);
     (void)sent;
   } else if (body_error_) {
-    int status = body_error_->code() == Code::kTimeout ? 408 : status_of(body_error_->code());
-    auto sent = co_await write_error(status, body_error_->message());
+    auto sent = co_await write_error(status_of(body_error_->code()), body_error_->message());
     (void)sent;
   } else {
     auto sent = co_await write_error(500, "the server gave no answer");
