@@ -3,6 +3,7 @@
 #include "kernel/base/config.h"
 #include "kernel/base/random.h"
 #include "systems/object/admin.h"
+#include "systems/object/console_api.h"
 #include "systems/object/server.h"
 #include "systems/object/tour.h"
 
@@ -16,7 +17,7 @@ class ObjectSystem final : public systems::System {
   std::vector<systems::Port> ports() const override {
     return {{.name = "s3", .port = 9000, .what = "S3 over HTTP", .authenticated = true}};
   }
-  systems::Placement placement() const override { return systems::Placement::kOneShard; }
+  systems::Placement placement() const override { return systems::Placement::kAny; }
   systems::ConsolePage console_page() const override { return {.id = "object", .title = "Object store", .group = "storage"}; }
 
   void declare_options(base::ConfigSchema& schema) const override {
@@ -40,8 +41,8 @@ class ObjectSystem final : public systems::System {
     options.upload_age_max = config.duration("object.upload_age_max");
     store::Keyspace keyspace = CO_TRY(context.store.keyspace("object"));
     const io::Endpoint& endpoint = context.listen.at("s3");
-    server_ = std::make_unique<Server>(context.store, keyspace, context.blob, context.auth, context.clock, random_, std::move(options));
-    auto port = server_->start(endpoint);
+    server_ = std::make_unique<Server>(context.runtime, context.store, keyspace, context.blob, context.auth, context.clock, random_, std::move(options));
+    auto port = co_await server_->start(endpoint);
     if (!port) {
       co_await server_->stop({});
       server_.reset();
@@ -49,7 +50,10 @@ class ObjectSystem final : public systems::System {
     }
     admin_ = std::make_unique<Admin>(*server_, context.auth, context.plans, context.clock);
     admin_->mount(context.api);
-    if (auto declared = admin_->declare_topics(context.live); !declared) {
+    console_ = std::make_unique<ConsoleApi>(server_->service(), context.plans);
+    console_->mount(context.api);
+    for (auto declared : {admin_->declare_topics(context.live), console_->declare_topics(context.live)}) {
+      if (declared) continue;
       co_await stop();
       co_return std::unexpected(std::move(declared).error());
     }
@@ -60,6 +64,7 @@ class ObjectSystem final : public systems::System {
     if (!server_) co_return;
     if (admin_) co_await admin_->stop();
     co_await server_->stop(std::chrono::seconds(3));
+    console_.reset();
     admin_.reset();
     server_.reset();
   }
@@ -80,6 +85,7 @@ class ObjectSystem final : public systems::System {
   base::SystemRandom random_;
   std::unique_ptr<Server> server_;
   std::unique_ptr<Admin> admin_;
+  std::unique_ptr<ConsoleApi> console_;
 };
 
 }  // namespace

@@ -1,0 +1,39 @@
+// Gateway: the S3 API for those who are signed in to polis, on the main port below /api/object/v1/s3. The console is an
+// S3 client through it: one origin, one port, the session instead of an access key, the same rights and the same code
+// behind it.
+//
+//     GET /api/object/v1/s3/photos/2024/a.jpg     is     GET /photos/2024/a.jpg     as the user of the session
+//
+// A request arrives on any shard and is served on the Service's: its body and its answer are carried across piece by
+// piece, at most one piece of 256 KiB under way, so that back-pressure reaches the client.
+//
+// Objects are other people's bytes, and here they share an origin with the console: every answer is sandboxed by its
+// Content-Security-Policy, never sniffed, and a download.
+#pragma once
+
+#include <string>
+
+#include "kernel/auth/principal.h"
+#include "kernel/http/router.h"
+#include "kernel/io/shard.h"
+#include "systems/object/service.h"
+
+namespace polis::object {
+
+// The shard that owns the service is the one that calls; the service outlives the router.
+void mount_gateway(http::Router& router, Service& service, io::Shard& home);
+
+// A request that polis itself makes for somebody, on the Service's shard, with a small body and a small answer.
+struct LocalRequest {
+  std::string method;
+  std::string target;  // "/photos?delete", percent-encoded
+  std::vector<std::pair<std::string, std::string>> fields;
+  std::string body;
+};
+struct LocalAnswer {
+  int status = 0;
+  std::string body;  // kTooLarge beyond 4 MiB: a page of 1000 long keys takes 1 to 3
+};
+Task<Result<LocalAnswer>> ask(Service& service, auth::PrincipalPtr principal, const LocalRequest& request);
+
+}  // namespace polis::object
