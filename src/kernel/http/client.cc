@@ -15,6 +15,20 @@ SteadyTime now() {
   return io::Shard::current().now();
 }
 
+bool may_repeat(std::string_view method) {
+  switch (method_of(method)) {
+    case Method::kGet:
+    case Method::kHead:
+    case Method::kPut:
+    case Method::kDelete:
+    case Method::kOptions:
+    case Method::kTrace:
+      return true;
+    default:
+      return false;
+  }
+}
+
 Error broken(std::string_view rule) {
   return {Code::kCorrupt, "the server's response breaks HTTP: " + std::string(rule)};
 }
@@ -173,8 +187,11 @@ Task<Result<ClientResponse>> Client::send_within(ClientRequest& request) {
     }
     auto done = co_await exchange(*connection, request);
     if (done) co_return ClientResponse(*this, std::move(connection));
-    // A kept connection that the server had closed: the request was not begun, so a new connection is no repetition.
-    if (reused && !connection->heard && !request.source && done.error().code() == Code::kClosed) continue;
+    // A kept connection that the server had closed. It may still have acted on the request before, so only what may be
+    // done twice is done again (RFC 9110 §9.2.2).
+    if (reused && !connection->heard && !request.source && may_repeat(request.method) &&
+        done.error().code() == Code::kClosed)
+      continue;
     if (done.error().code() == Code::kClosed) {
       co_return fail(Error(Code::kUnavailable, "the server closed the connection without an answer", done.error()));
     }

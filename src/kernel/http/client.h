@@ -1,7 +1,7 @@
 // Client: requests to HTTP/1.1 servers over TCP, TLS and Unix sockets, with connections kept and reused per authority.
-// Belongs to the shard that made it. Redirects are answers like any other; nothing is retried but a request that
-// provably never reached its server: one without a body whose kept connection turned out to be closed. A body goes out
-// before the response is read; a server that refuses it early and closes is heard all the same.
+// Belongs to the shard that made it. Redirects are answers like any other. Nothing is retried but an idempotent request
+// without a BodySource whose kept connection turned out to be closed. A body goes out before the response is read; a
+// server that refuses it early and closes is heard all the same.
 #pragma once
 
 #include <map>

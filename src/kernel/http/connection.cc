@@ -440,7 +440,7 @@ Task<Result<Upgraded>> Connection::switch_protocols() {
   out_.append(response_.lines()).append("Connection: Upgrade\r\n\r\n");
   const BytesView parts[] = {as_bytes(out_)};
   CO_TRY(co_await send_parts(parts));
-  co_return Upgraded{stream_.get(), unread(), &idle_scope_};
+  co_return Upgraded{stream_.get(), unread(), &idle_scope_, &server_.draining_};
 }
 
 Task<void> Connection::reject(h1::Rejection rejection) {

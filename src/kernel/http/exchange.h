@@ -22,6 +22,7 @@ struct Upgraded {
   BytesView received;
   // Whoever waits for the peer without owing it anything puts its scope here meanwhile: a draining server stops it.
   io::Scope** drain_scope = nullptr;
+  const bool* draining = nullptr;
 };
 
 class Exchange {

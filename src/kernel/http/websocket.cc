@@ -30,6 +30,7 @@ std::string_view handshake_fault(const Request& request) {
 WebSocket::WebSocket(io::Stream& stream, Upgraded upgraded, const WebSocketOptions& options)
     : stream_(stream),
       drain_scope_(upgraded.drain_scope),
+      draining_(upgraded.draining),
       options_(options),
       decoder_(ws::Role::kServer, options.message_size_bytes_max),
       buffer_(std::max(kReceiveSize, upgraded.received.size())) {
@@ -129,8 +130,8 @@ Task<Result<WebSocket::Message>> WebSocket::receive() {
     if (peer_closed_ || broken_ || close_posted_) co_return fail(Code::kClosed, "the WebSocket is closed");
     begin_ = end_ = 0;
     Result<size_t> got = fail(Code::kClosed, "");
-    bool drained_by_server = false;
-    {
+    bool drained_by_server = *draining_;
+    if (!drained_by_server) {
       io::Scope* parent = co_await io::this_scope();
       io::Scope scope(parent);
       *drain_scope_ = &scope;

@@ -61,6 +61,7 @@ class WebSocket {
 
   io::Stream& stream_;
   io::Scope** drain_scope_;
+  const bool* draining_;
   WebSocketOptions options_;
   ws::Decoder decoder_;
   Bytes buffer_;
