@@ -37,7 +37,9 @@ using BlobId = std::string;
 
 // Everything needed to read the blob again. A compaction may move a blob: then its id changes and the owner is told.
 struct Receipt {
-  std::string location;  // opaque, <= 64 bytes a segment; a blob has one segment a GiB at most
+  // Opaque, <= 49 bytes a segment. One segment a GiB; up to six more if the size was not announced. Empty for an empty
+  // blob.
+  std::string location;
   uint64_t size_bytes = 0;
 };
 // The ids of the receipt's segments, for the owner's back-references.
@@ -97,7 +99,8 @@ struct PoolPicture {
   unsigned data_units = 0, parity_units = 0;
   uint32_t stale = 0;  // drives that may lack rows the others hold, until a repair has found them complete
   std::vector<ExtentStatus> extents;  // by id
-  // Where a running repair of drives is: extents before `repair_extent`, and in it all before `repair_offset`, are done.
+  // Where a running repair of drives is: extents before `repair_extent`, and in it all before `repair_offset`, are
+  // done.
   uint32_t repairing = 0;  // drives; 0: no such repair runs
   uint64_t repair_extent = 0, repair_offset = 0;
   std::vector<DamagedRow> damaged;  // rows that wait for repair, at most 4096 of them
@@ -130,7 +133,8 @@ class Blob {
   virtual Task<Result<RepairReport>> scrub(Progress progress) = 0;
   // Rebuilds everything missing or damaged on the drives that are online.
   virtual Task<Result<RepairReport>> repair(Progress progress) = 0;
-  // Rewrites extents less than half live. Returns the bytes given back.
+  // Rewrites extents less than half live. Returns the bytes given back. kUnavailable unless every drive is online and
+  // repaired.
   virtual Task<Result<uint64_t>> compact(Progress progress) = 0;
   virtual void set_owner(Owner* owner) = 0;
   virtual Task<Result<void>> close() = 0;

@@ -48,7 +48,7 @@ struct ExtentBlobOptions {
   const Clock* clock = nullptr;  // null: the shard's
 };
 
-// Rows known to be damaged, waiting to be healed. Bounded: beyond, the whole drive is repaired instead.
+// Rows known to be damaged, waiting to be healed. Bounded: what is found beyond is found again by the next scrub.
 inline constexpr size_t kRepairQueueMax = 65536;
 
 class ExtentBlob final : public Blob {

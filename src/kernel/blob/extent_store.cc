@@ -8,6 +8,9 @@ namespace {
 
 // How much may be written between two looks at the free space of the drives.
 constexpr uint64_t kSpaceCheckBytes = 64 << 20;
+// A directory that was moved or deleted still takes writes through open files: puts look for it so often. Six small
+// reads.
+constexpr Duration kCheckInterval = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -42,8 +45,10 @@ Result<void> ExtentStore::enough(UnitMask alive) const {
 
 Task<Result<Reservation>> ExtentStore::reserve(uint64_t bytes) {
   CO_TRY(enough(drives_.writable()));
-  if (since_space_check_bytes_ + bytes > kSpaceCheckBytes) {
+  const SteadyTime now = io::Shard::current().clock().steady();
+  if (since_space_check_bytes_ + bytes > kSpaceCheckBytes || now - last_check_ >= kCheckInterval) {
     since_space_check_bytes_ = 0;
+    last_check_ = now;
     co_await drives_.check_presence();
     co_await drives_.refresh_space();
     CO_TRY(enough(drives_.writable()));

@@ -126,6 +126,7 @@ class ExtentStore {
   UnitMask current_drives_ = 0;  // that were writable when current_ was made
   io::Semaphore opening_{1};
   uint64_t syncs_ = 0;
+  SteadyTime last_check_{};
   uint64_t since_space_check_bytes_ = UINT64_MAX / 2;  // checked before the first write
 };
 

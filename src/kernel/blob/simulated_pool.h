@@ -1,6 +1,7 @@
 // A pool of drives on a simulated disk, for the tests of extents.
 #pragma once
 
+#include <functional>
 #include <gtest/gtest.h>
 
 #include "kernel/blob/blob_under_test.h"
@@ -29,8 +30,11 @@ inline sim::WorldOptions fast_world() {
 // A pool on a simulated disk.
 class SimulatedPool final : public BlobUnderTest {
  public:
-  explicit SimulatedPool(ExtentBlobOptions options, uint64_t seed = 1)
+  // `wrap` puts another disk between the pool and the simulated one.
+  explicit SimulatedPool(ExtentBlobOptions options, uint64_t seed = 1,
+                         std::function<std::unique_ptr<io::Disk>(io::Disk&)> wrap = {})
       : world(seed, fast_world()), options_(std::move(options)) {
+    if (wrap) wrapped_ = wrap(world.disk());
     auto opened = open();
     if (!opened) ADD_FAILURE() << opened.error().text();
   }
@@ -46,7 +50,7 @@ class SimulatedPool final : public BlobUnderTest {
   }
 
   Result<void> open() {
-    auto opened = world.run(ExtentBlob::open(world.disk(), options_, world.random()));
+    auto opened = world.run(ExtentBlob::open(wrapped_ ? *wrapped_ : world.disk(), options_, world.random()));
     if (!opened) return fail(opened.error());
     blob_ = std::move(*opened);
     return {};
@@ -78,6 +82,7 @@ class SimulatedPool final : public BlobUnderTest {
 
  private:
   ExtentBlobOptions options_;
+  std::unique_ptr<io::Disk> wrapped_;
   std::unique_ptr<ExtentBlob> blob_;
 };
 
