@@ -369,7 +369,7 @@ TEST(PowerCuts, every_acknowledged_receipt_reads_back_exactly) {
     for (unsigned drive : {a, b}) ASSERT_OK(pool.run(pool.blob().set_drive(drive, DriveState::kMissing)));
     expect_all(pool, load.acknowledged, "after power cuts, two drives out");
   };
-  const uint64_t broken = sim::for_each_seed(sim::seeds(), round, [] { return testing::Test::HasFailure(); });
+  const uint64_t broken = sim::for_each_seed(sim::seeds(kSeeds), round, [] { return testing::Test::HasFailure(); });
   EXPECT_EQ(broken, 0u) << "POLIS_SEED=" << broken;
 }
 
@@ -475,7 +475,7 @@ TEST(PowerCuts, compaction_and_repair_survive_them) {
       ASSERT_TRUE(*got == bytes) << "seed " << seed;
     }
   };
-  const uint64_t broken = sim::for_each_seed(sim::seeds(), round, [] { return testing::Test::HasFailure(); });
+  const uint64_t broken = sim::for_each_seed(sim::seeds(kSeeds), round, [] { return testing::Test::HasFailure(); });
   EXPECT_EQ(broken, 0u) << "POLIS_SEED=" << broken;
 }
 
