@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "kernel/blob/conformance.h"
-#include "kernel/blob/simulated_pool.h"
+#include "kernel/blob/simulated_pool_test.h"
 
 namespace polis::blob {
 namespace {

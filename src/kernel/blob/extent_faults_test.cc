@@ -2,7 +2,7 @@
 // cuts.
 #include <gtest/gtest.h>
 
-#include "kernel/blob/simulated_pool.h"
+#include "kernel/blob/simulated_pool_test.h"
 
 namespace polis::blob {
 namespace {
