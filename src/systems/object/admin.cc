@@ -1,8 +1,10 @@
 #include "systems/object/admin.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <charconv>
 
+#include "kernel/base/text_encoding.h"
 #include "kernel/base/time_format.h"
 #include "kernel/blob/durability.h"
 #include "kernel/http/uri.h"
@@ -104,11 +106,9 @@ Error as_error(const Failure& failure) {
   return Error(code, failure.message());
 }
 
-// Four directories below one folder are one drive in truth; what that protects against must be said.
+// Directories of one file system are one drive in truth; what that protects against must be said.
 bool one_file_system(const std::vector<blob::DriveStatus>& drives) {
-  for (const blob::DriveStatus& drive : drives)
-    if (drive.state == blob::DriveState::kOnline && drive.available_bytes != drives.front().available_bytes) return false;
-  return true;
+  return std::all_of(drives.begin(), drives.end(), [&](const blob::DriveStatus& drive) { return drive.device == drives.front().device; });
 }
 
 }  // namespace
@@ -152,6 +152,17 @@ void Admin::mount(http::Router& router) {
     auto actor = systems::actor(request);
     co_return co_await io::on(home_, [this, actor, text = std::string(as_text(body))] { return add_account(actor, text); });
   });
+  systems::mount(router, http::Method::kPost, at("/presign"), "", [this](http::Request& request) -> Json {
+    Bytes body = CO_TRY(co_await request.read_all(systems::kApiBodySizeBytesMax));
+    co_return co_await presign(systems::principal(request), std::string(as_text(body)));
+  });
+  // S3 itself for those who signed in: the console and the command line need no signature.
+  router.any(
+      at("/s3/{path...}"),
+      [this](http::Request& request, http::Response& response) {
+        return server_.service().handle_for(systems::principal(request), std::string(request.param("path")), request, response);
+      },
+      {.body_size_bytes_max = kPutBytesMax});
   auto plan_drive_at = [&](std::string_view path, blob::DriveState state) {
     systems::mount_plan(router, http::Method::kPost, at(path), std::string(kManage), plans_, [this, state](http::Request& request) {
       return io::on(home_, [this, state, index = std::string(request.param("index"))] { return plan_drive(index, state); });
@@ -159,6 +170,15 @@ void Admin::mount(http::Router& router) {
   };
   plan_drive_at("/drives/{index}/kill", blob::DriveState::kMissing);
   plan_drive_at("/drives/{index}/replace", blob::DriveState::kReplacing);
+  systems::mount_plan(router, http::Method::kDelete, at("/buckets/{bucket}/objects"), "s3:DeleteObject", plans_,
+                      [this](http::Request& request) -> Task<Result<systems::PlanDraft>> {
+                        auto prefix = CO_TRY(request.query_value("prefix"));
+                        const auth::Principal& who = *systems::principal(request);
+                        co_return co_await io::on(home_, [this, name = std::string(request.param("bucket")), below = prefix.value_or(""),
+                                                          owner = Owner{who.account_id, who.canonical_id}] {
+                          return plan_removal(name, below, owner);
+                        });
+                      });
   systems::mount_plan(router, http::Method::kDelete, at("/buckets/{bucket}"), "s3:DeleteBucket", plans_, [this](http::Request& request) {
     return io::on(home_, [this, name = std::string(request.param("bucket"))] { return plan_bucket_removal(name); });
   });
@@ -184,12 +204,12 @@ Admin::Condition Admin::condition() const {
   Condition out;
   unsigned away = 0;
   std::string which;
-  for (const blob::DriveStatus& drive : server_.service().blob().drives()) {
+  for (const blob::DriveStatus& drive : server_.blob().drives()) {
     if (drive.state == blob::DriveState::kOnline) continue;
     ++away;
     which += (which.empty() ? "" : ", ") + std::to_string(drive.index) + " (" + std::string(name(drive.state)) + ")";
   }
-  if (auto failure = server_.service().store().failure()) {
+  if (auto failure = server_.store().failure()) {
     out.failed = true;
     out.message = "The metadata store refuses writes: " + failure->text();
   } else if (away > 2) {
@@ -206,8 +226,8 @@ Admin::Condition Admin::condition() const {
 // --- reading -------------------------------------------------------------------------------------------------------------------
 
 Admin::Json Admin::status() {
-  const ServiceStatistics& service = server_.service().statistics();
-  http::ServerStatistics http = server_.http_statistics();
+  ServiceStatistics service = co_await server_.statistics();
+  http::ServerStatistics http = co_await server_.http_statistics();
   json::object operations;
   for (const auto& [operation, count] : service.operations) operations[operation] = count;
   Condition state = condition();
@@ -222,12 +242,12 @@ Admin::Json Admin::status() {
                    {"sent_bytes", service.sent_bytes},
                    {"connections_open", http.connections_open},
                    {"operations", std::move(operations)},
-                   {"blob", blob_json(server_.service().blob().statistics())}};
+                   {"blob", blob_json(server_.blob().statistics())}};
   co_return json::serialize(out);
 }
 
 Admin::Json Admin::drives() {
-  auto all = server_.service().blob().drives();
+  auto all = server_.blob().drives();
   json::array list;
   for (const blob::DriveStatus& drive : all) list.push_back(drive_json(drive));
   bool shared = one_file_system(all);
@@ -235,13 +255,13 @@ Admin::Json Admin::drives() {
                    {"one_file_system", shared},
                    {"protects", shared ? "The drives are directories of one file system: this protects against corruption, not against losing it."
                                        : "Any two drives may be lost."},
-                   {"blob", blob_json(server_.service().blob().statistics())}};
+                   {"blob", blob_json(server_.blob().statistics())}};
   co_return json::serialize(out);
 }
 
 Admin::Json Admin::buckets() {
-  auto txn = CO_TRY(co_await server_.service().store().begin());
-  const Engine& engine = server_.service().engine();
+  auto txn = CO_TRY(co_await server_.store().begin());
+  const Engine& engine = server_.engine();
   json::array list;
   std::string after;
   for (bool more = true; more;) {
@@ -260,17 +280,17 @@ Admin::Json Admin::buckets() {
 }
 
 Admin::Json Admin::bucket(std::string bucket_name) {
-  auto txn = CO_TRY(co_await server_.service().store().begin());
-  auto found = co_await server_.service().engine().bucket(*txn, bucket_name);
+  auto txn = CO_TRY(co_await server_.store().begin());
+  auto found = co_await server_.engine().bucket(*txn, bucket_name);
   if (!found) co_return fail(as_error(found.error()));
-  auto usage = co_await server_.service().engine().usage(*txn, found->id);
+  auto usage = co_await server_.engine().usage(*txn, found->id);
   if (!usage) co_return fail(as_error(usage.error()));
   co_return json::serialize(bucket_json(*found, *usage));
 }
 
 Admin::Json Admin::puts() {
   json::object list;
-  for (const PutTimes& put : server_.service().recent_puts()) {
+  for (const PutTimes& put : co_await server_.recent_puts()) {
     list[put.request_id] = json::object{{"bucket", put.bucket},
                                         {"key", put.key},
                                         {"size_bytes", put.size_bytes},
@@ -285,13 +305,36 @@ Admin::Json Admin::puts() {
 
 Admin::Json Admin::grid() {
   json::object list;
-  for (const blob::DriveStatus& drive : server_.service().blob().drives()) list[std::to_string(drive.index)] = drive_json(drive);
+  for (const blob::DriveStatus& drive : server_.blob().drives()) list[std::to_string(drive.index)] = drive_json(drive);
   json::object jobs;
   for (const auto& [kind, job] : jobs_) jobs[kind] = job_json(job, clock_.wall());
-  const ServiceStatistics& service = server_.service().statistics();
+  ServiceStatistics service = co_await server_.statistics();
+  // Extents are the rows of the picture: by id, so that a patch names only what changed. The newest 200 fill a screen.
+  blob::PoolPicture picture = server_.blob().picture();
+  json::object extents;
+  size_t skip = picture.extents.size() > 200 ? picture.extents.size() - 200 : 0;
+  for (size_t i = skip; i < picture.extents.size(); ++i) {
+    const blob::ExtentStatus& extent = picture.extents[i];
+    extents[std::to_string(extent.id)] = json::object{{"file_bytes", extent.file_bytes},
+                                                      {"live_bytes", extent.live_bytes},
+                                                      {"growing", extent.growing},
+                                                      {"absent", extent.absent},
+                                                      {"repaired", picture.repairing != 0 && extent.id < picture.repair_extent}};
+  }
+  json::object damaged;
+  for (const blob::DamagedRow& row : picture.damaged)
+    damaged[std::to_string(row.extent) + ":" + std::to_string(row.offset)] = row.drives;
   json::object out{{"drives", std::move(list)},
+                   {"data_units", picture.data_units},
+                   {"parity_units", picture.parity_units},
+                   {"stale", picture.stale},
+                   {"repairing", picture.repairing},
+                   {"repair_extent", picture.repair_extent},
+                   {"repair_offset", picture.repair_offset},
+                   {"extents", std::move(extents)},
+                   {"damaged", std::move(damaged)},
                    {"jobs", std::move(jobs)},
-                   {"blob", blob_json(server_.service().blob().statistics())},
+                   {"blob", blob_json(server_.blob().statistics())},
                    {"requests", service.requests},
                    {"received_bytes", service.received_bytes},
                    {"sent_bytes", service.sent_bytes}};
@@ -364,7 +407,7 @@ Admin::Json Admin::start_job(std::string kind) {
 
 Task<void> Admin::run_job(Job& job) {
   SteadyTime begun = clock_.steady();
-  blob::Blob& blob = server_.service().blob();
+  blob::Blob& blob = server_.blob();
   blob::Progress progress = [this, &job](uint64_t done, uint64_t total) {
     job.done = done;
     job.total = total;
@@ -391,7 +434,7 @@ Task<void> Admin::run_job(Job& job) {
 }
 
 Admin::Json Admin::set_drive(unsigned index, blob::DriveState state) {
-  blob::Blob& blob = server_.service().blob();
+  blob::Blob& blob = server_.blob();
   if (index >= blob.drives().size()) co_return fail(Code::kNotFound, "there is no drive of that number");
   CO_TRY(co_await blob.set_drive(index, state));
   co_return json::serialize(drive_json(blob.drives()[index]));
@@ -421,7 +464,7 @@ Admin::Json Admin::add_account(auth::Actor actor, std::string body) {
 Task<Result<systems::PlanDraft>> Admin::plan_drive(std::string text, blob::DriveState state) {
   unsigned index = UINT32_MAX;
   std::from_chars(text.data(), text.data() + text.size(), index);
-  auto drives = server_.service().blob().drives();
+  auto drives = server_.blob().drives();
   if (index >= drives.size()) co_return fail(Code::kNotFound, "there is no drive " + text);
   const blob::DriveStatus& drive = drives[index];
   bool replace = state == blob::DriveState::kReplacing;
@@ -432,16 +475,77 @@ Task<Result<systems::PlanDraft>> Admin::plan_drive(std::string text, blob::Drive
   draft.touched_count = 1;
   draft.touched_bytes = drive.used_bytes;
   draft.apply = [this, index, state, before = drive.state]() -> Json {
-    if (server_.service().blob().drives()[index].state != before)
+    if (server_.blob().drives()[index].state != before)
       co_return fail(Code::kConflict, "the drive's state has changed since the plan was made");
     co_return co_await set_drive(index, state);
   };
   co_return draft;
 }
 
+Task<Result<systems::PlanDraft>> Admin::plan_removal(std::string bucket_name, std::string prefix, Owner owner) {
+  // What a plan holds in memory: 10,000 entries of about 500 bytes.
+  constexpr size_t kListedMax = 10'000;
+  auto txn = CO_TRY(co_await server_.store().begin());
+  const Engine& engine = server_.engine();
+  auto found = co_await engine.bucket(*txn, bucket_name);
+  if (!found) co_return fail(as_error(found.error()));
+  std::vector<ListEntry> listed;
+  ListQuery query{.prefix = prefix};
+  for (bool more = true; more;) {
+    auto page = co_await engine.list(*txn, found->id, query);
+    if (!page) co_return fail(as_error(page.error()));
+    std::move(page->entries.begin(), page->entries.end(), std::back_inserter(listed));
+    if (listed.size() > kListedMax) co_return fail(Code::kTooLarge, "more than 10,000 objects: name a longer prefix, or remove the bucket");
+    more = page->truncated;
+    query.after = page->last;
+  }
+  systems::PlanDraft draft;
+  draft.title = "Remove " + std::to_string(listed.size()) + " objects of bucket " + bucket_name;
+  for (const ListEntry& entry : listed) {
+    if (draft.touches.size() < 999) draft.touches.push_back(entry.key + ", " + std::to_string(entry.version.size_bytes) + " bytes");
+    draft.touched_bytes += entry.version.size_bytes;
+  }
+  if (listed.size() > 999) draft.touches.push_back("and " + std::to_string(listed.size() - 999) + " more");
+  draft.touched_count = listed.size();
+  draft.apply = [this, bucket_name, listed = std::move(listed), owner]() -> Json {
+    auto removed = co_await server_.service().remove_listed(bucket_name, listed, owner);
+    if (!removed) co_return fail(as_error(removed.error()));
+    co_return json::serialize(json::object{{"bucket", bucket_name}, {"objects_removed", *removed}});
+  };
+  co_return draft;
+}
+
+Admin::Json Admin::presign(auth::PrincipalPtr principal, std::string body) {
+  json::error_code error;
+  json::value root = json::parse(body, error);
+  if (error || !root.is_object()) co_return fail(Code::kInvalid, "send a JSON object: bucket, key, method, expires_s, endpoint");
+  auto text = [&](std::string_view key) -> std::string {
+    const json::value* value = root.get_object().if_contains(key);
+    return value && value->is_string() ? std::string(value->get_string()) : std::string();
+  };
+  const json::value* expires = root.get_object().if_contains("expires_s");
+  int64_t seconds = expires && expires->is_int64() ? expires->get_int64() : 3600;
+  if (seconds < 1 || seconds > kPresignSecondsMax) co_return fail(Code::kInvalid, "expires_s must lie between 1 and 604800");
+  std::string bucket = text("bucket"), key = text("key"), endpoint = text("endpoint"), method = text("method");
+  if (bucket.empty() || key.empty() || endpoint.empty()) co_return fail(Code::kInvalid, "bucket, key and endpoint are needed");
+  if (method.empty()) method = "GET";
+  // Signed with a key of the caller: the URL can do what the caller may, no more.
+  for (const auth::AccessKeyRecord& record : CO_TRY(co_await directory_.access_keys(principal->user_id))) {
+    if (!record.active) continue;
+    auth::AccessKeyPtr access_key = CO_TRY(co_await directory_.access_key(record.id));
+    std::string target = "/" + base::url_encode(bucket) + "/" + base::url_encode(key, base::Slash::kKeep);
+    HeaderView host{"host", endpoint};
+    RequestView view{.method = method, .target = target, .headers = {&host, 1}};
+    SigningIdentity identity{.access_key = access_key->id, .secret_key = access_key->secret};
+    std::string signed_target = object::presign(view, identity, seconds, clock_.wall());
+    co_return json::serialize(json::object{{"url", "http://" + endpoint + signed_target}, {"method", method}, {"expires_s", seconds}});
+  }
+  co_return fail(Code::kNotFound, "you have no active access key: make one with `polis key add`");
+}
+
 Task<Result<systems::PlanDraft>> Admin::plan_bucket_removal(std::string bucket_name) {
-  auto txn = CO_TRY(co_await server_.service().store().begin());
-  const Engine& engine = server_.service().engine();
+  auto txn = CO_TRY(co_await server_.store().begin());
+  const Engine& engine = server_.engine();
   auto found = co_await engine.bucket(*txn, bucket_name);
   if (!found) co_return fail(as_error(found.error()));
   auto usage = co_await engine.usage(*txn, found->id);
@@ -458,9 +562,9 @@ Task<Result<systems::PlanDraft>> Admin::plan_bucket_removal(std::string bucket_n
   draft.touched_bytes = static_cast<uint64_t>(std::max<int64_t>(0, usage->size_bytes));
   draft.apply = [this, bucket_name, id = found->id, before = *usage]() -> Json {
     {
-      auto now_txn = CO_TRY(co_await server_.service().store().begin());
-      auto now = co_await server_.service().engine().bucket(*now_txn, bucket_name);
-      auto usage_now = co_await server_.service().engine().usage(*now_txn, id);
+      auto now_txn = CO_TRY(co_await server_.store().begin());
+      auto now = co_await server_.engine().bucket(*now_txn, bucket_name);
+      auto usage_now = co_await server_.engine().usage(*now_txn, id);
       if (!now || now->id != id || !usage_now || *usage_now != before)
         co_return fail(Code::kConflict, "the bucket has changed since the plan was made");
     }

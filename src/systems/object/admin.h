@@ -57,6 +57,8 @@ class Admin {
   Json grid();
   Task<Result<systems::PlanDraft>> plan_drive(std::string index, blob::DriveState state);
   Task<Result<systems::PlanDraft>> plan_bucket_removal(std::string name);
+  Task<Result<systems::PlanDraft>> plan_removal(std::string bucket_name, std::string prefix, Owner owner);
+  Json presign(auth::PrincipalPtr principal, std::string body);
   Task<void> run_job(Job& job);
 
   // Accounts with preset ids and keys, as test suites and migrations bring them.

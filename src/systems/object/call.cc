@@ -75,7 +75,7 @@ std::optional<std::string_view> Query::find_value(std::string_view name) const {
 
 Answer<void> take_apart(Call& call, const std::vector<std::string>& domains) {
   call.query = ASK(Query::parse(call.request.query()));
-  std::string_view path = call.request.path();
+  std::string_view path = call.path;
   if (path == "*") return {};  // OPTIONS *
   if (path.empty() || path.front() != '/') return refuse(ErrorCode::kInvalidUri);
   path.remove_prefix(1);
@@ -83,6 +83,7 @@ Answer<void> take_apart(Call& call, const std::vector<std::string>& domains) {
   std::string host = lower(call.request.authority());
   if (size_t colon = host.rfind(':'); colon != host.npos && host.find(']', colon) == host.npos) host.resize(colon);
   for (const std::string& domain : domains) {
+    if (call.proved) break;  // the main port's host says nothing about buckets
     if (host.size() > domain.size() + 1 && host.ends_with(domain) && host[host.size() - domain.size() - 1] == '.') {
       call.bucket = host.substr(0, host.size() - domain.size() - 1);
       call.virtual_host = true;

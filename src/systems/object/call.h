@@ -41,11 +41,13 @@ struct Call {
   WallTime now{};
   std::string request_id;
 
+  std::string path;    // "/bucket/key", raw
   std::string bucket;  // empty: the service itself
   std::string key;     // empty: the bucket itself
   bool virtual_host = false;
   Query query;
 
+  bool proved = false;  // somebody else has proved the principal: no signature is looked for
   auth::PrincipalPtr principal = auth::anonymous_principal();
   AuthScheme scheme = AuthScheme::kAnonymous;
   Verified verified;
@@ -53,6 +55,8 @@ struct Call {
   // "" if absent.
   std::string_view header(std::string_view name) const { return request.field(name).value_or(""); }
   bool has_header(std::string_view name) const { return request.field(name).has_value(); }
+  // x-amz-copy-source; the admin API takes it from the query, because its client sends no headers of its own.
+  std::string_view copy_source() const { return proved && query.has("x-amz-copy-source") ? query.get("x-amz-copy-source") : header("x-amz-copy-source"); }
   Owner caller() const { return {principal->account_id, principal->canonical_id}; }
 };
 

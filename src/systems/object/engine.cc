@@ -324,11 +324,17 @@ Task<Answer<void>> Engine::moved(Write& write, const blob::BlobId& from, const b
   auto row = CO_ASK(co_await write.txn.get_for_update(keyspace_, reference_key(from)));
   if (!row) co_return refuse(Failure(Error(Code::kNotFound, "nobody refers to this piece of a blob")));
   BackReference reference = CO_ASK(decode_reference(row->value));
+  // A location is its segments, each behind one byte of length.
   auto replace = [&](blob::Receipt& receipt) {
-    size_t at = receipt.location.find(from);
-    if (at == receipt.location.npos) return false;
-    receipt.location.replace(at, from.size(), to);
-    return true;
+    for (size_t at = 0; at < receipt.location.size();) {
+      size_t length = static_cast<uint8_t>(receipt.location[at]);
+      if (receipt.location.compare(at + 1, length, from) == 0) {
+        receipt.location.replace(at, length + 1, static_cast<char>(to.size()) + to);
+        return true;
+      }
+      at += 1 + length;
+    }
+    return false;
   };
   auto gone = refuse(Failure(Error(Code::kNotFound, "the row that a back reference names does not hold this piece of a blob")));
   if (reference.kind == BackReference::Kind::kPart) {

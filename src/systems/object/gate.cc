@@ -2,107 +2,91 @@
 
 namespace polis::object {
 
-// --- KeyedGate ---------------------------------------------------------------------------------------------------------------
-
-KeyedGate::Hold& KeyedGate::Hold::operator=(Hold&& other) noexcept {
+Home::Hold& Home::Hold::operator=(Hold&& other) noexcept {
   if (this == &other) return *this;
   leave();
-  gate_ = std::exchange(other.gate_, nullptr);
-  name_ = std::move(other.name_);
-  exclusive_ = other.exclusive_;
+  home_ = std::exchange(other.home_, nullptr);
+  id_ = std::move(other.id_);
+  kind_ = other.kind_;
   return *this;
 }
 
-void KeyedGate::Hold::leave() {
-  if (!gate_) return;
-  auto found = gate_->entries_.find(name_);
-  POLIS_ASSERT(found != gate_->entries_.end());
-  Entry& entry = *found->second;
-  if (exclusive_) {
-    entry.exclusive = false;
+void Home::Hold::leave() {
+  if (!home_) return;
+  Home& home = *std::exchange(home_, nullptr);
+  if (io::Shard::current_or_null() == &home.shard_) {
+    home.leave(id_, kind_);
   } else {
-    --entry.shared;
+    home.shard_.post([&home, id = std::move(id_), kind = kind_] { home.leave(id, kind); });
   }
-  if (--entry.interested == 0) {
-    gate_->entries_.erase(found);
-  } else {
-    entry.changed.set();
-  }
-  gate_ = nullptr;
 }
 
-Task<Result<KeyedGate::Hold>> KeyedGate::enter(std::string name, bool exclusive) {
-  auto& slot = entries_[name];
-  if (!slot) slot = std::make_unique<Entry>();
-  Entry& entry = *slot;
-  ++entry.interested;
-  while (entry.exclusive || (exclusive && entry.shared > 0)) {
-    entry.changed.reset();
-    auto waited = co_await entry.changed.wait();
+Task<Result<Home::Hold>> Home::share(UploadId id) {
+  CO_TRY(co_await io::on(shard_, [this, id] { return enter(id, false); }));
+  co_return Hold(*this, std::move(id), Hold::Kind::kShared);
+}
+
+Task<Result<Home::Hold>> Home::own(UploadId id) {
+  CO_TRY(co_await io::on(shard_, [this, id] { return enter(id, true); }));
+  co_return Hold(*this, std::move(id), Hold::Kind::kExclusive);
+}
+
+Task<Result<Home::Hold>> Home::pin(UploadId id) {
+  auto count = [](Home& home, UploadId one) -> Task<Result<bool>> {
+    ++home.pins_[one];
+    co_return true;
+  };
+  CO_TRY(co_await io::on(shard_, [this, id, count] { return count(*this, id); }));
+  co_return Hold(*this, std::move(id), Hold::Kind::kPin);
+}
+
+Task<Result<bool>> Home::enter(UploadId id, bool exclusive) {
+  auto& slot = gates_[id];
+  if (!slot) slot = std::make_unique<Gate>();
+  Gate& gate = *slot;
+  ++gate.interested;
+  while (gate.exclusive || (exclusive && gate.shared > 0)) {
+    gate.changed.reset();
+    auto waited = co_await gate.changed.wait();
     if (!waited) {
-      if (--entry.interested == 0) entries_.erase(name);
+      if (--gate.interested == 0) gates_.erase(id);
       co_return std::unexpected(std::move(waited).error());
     }
   }
   if (exclusive) {
-    entry.exclusive = true;
+    gate.exclusive = true;
   } else {
-    ++entry.shared;
+    ++gate.shared;
   }
-  Hold hold;
-  hold.gate_ = this;
-  hold.name_ = std::move(name);
-  hold.exclusive_ = exclusive;
-  co_return hold;
+  co_return true;
 }
 
-// --- PinBoard ----------------------------------------------------------------------------------------------------------------
-
-PinBoard::Pin::Pin(PinBoard& board, const ObjectVersion& version) : board_(&board), upload_(version.upload) {
-  if (!upload_.empty()) ++board.uploads_[upload_];
-  if (version.blob.location.empty()) return;
-  location_ = version.blob.location;
-  Entry& entry = board.blobs_[location_];
-  if (entry.readers++ > 0) return;
-  entry.receipt = version.blob;
-  for (const blob::BlobId& id : blob::segments(version.blob)) ++board.segments_[id];
-}
-
-PinBoard::Pin& PinBoard::Pin::operator=(Pin&& other) noexcept {
-  if (this == &other) return *this;
-  drop();
-  board_ = std::exchange(other.board_, nullptr);
-  location_ = std::move(other.location_);
-  upload_ = std::move(other.upload_);
-  return *this;
-}
-
-void PinBoard::Pin::drop() {
-  if (!board_) return;
-  if (!upload_.empty()) {
-    auto upload = board_->uploads_.find(upload_);
-    if (--upload->second == 0) board_->uploads_.erase(upload);
+void Home::leave(const UploadId& id, Hold::Kind kind) {
+  if (kind == Hold::Kind::kPin) {
+    auto pin = pins_.find(id);
+    if (--pin->second == 0) pins_.erase(pin);
+    return;
   }
-  if (!location_.empty()) {
-    auto found = board_->blobs_.find(location_);
-    if (--found->second.readers == 0) {
-      for (const blob::BlobId& id : blob::segments(found->second.receipt)) {
-        auto segment = board_->segments_.find(id);
-        if (--segment->second == 0) board_->segments_.erase(segment);
-      }
-      if (found->second.released) board_->blob_.erase(found->second.receipt);
-      board_->blobs_.erase(found);
-    }
-  }
-  board_ = nullptr;
-}
-
-void PinBoard::release(const blob::Receipt& receipt) {
-  auto found = blobs_.find(receipt.location);
-  if (found == blobs_.end()) {
-    blob_.erase(receipt);
+  auto found = gates_.find(id);
+  POLIS_ASSERT(found != gates_.end());
+  Gate& gate = *found->second;
+  if (kind == Hold::Kind::kExclusive) {
+    gate.exclusive = false;
   } else {
-    found->second.released = true;
+    --gate.shared;
+  }
+  if (--gate.interested == 0) {
+    gates_.erase(found);
+  } else {
+    gate.changed.set();
+  }
+}
+
+void Home::announce_garbage() {
+  if (io::Shard::current_or_null() == &shard_) {
+    garbage_.set();
+  } else {
+    shard_.post([this] { garbage_.set(); });
   }
 }
 

@@ -1,5 +1,5 @@
-// Order among requests of one shard: a gate for each upload (parts together, Complete and Abort alone), the usage slots of changes in
-// flight, and pins on bytes that a reader still needs after their rows are gone. None of it is durable: it ends with its requests.
+// Order among requests: a gate for each upload (parts together, Complete and Abort alone), pins on the parts of objects that
+// somebody still reads, and the usage slots of changes in flight. None of it is durable: it ends with its requests.
 #pragma once
 
 #include <map>
@@ -7,15 +7,18 @@
 #include <string>
 #include <vector>
 
-#include "kernel/blob/blob.h"
 #include "kernel/io/shard.h"
 #include "systems/object/engine.h"
 
 namespace polis::object {
 
-// Shared and exclusive holds by name. Lives on one shard.
-class KeyedGate {
+// What the Services of all shards share. Lives on one shard; its functions may be called from any and hop there.
+class Home {
  public:
+  Home() : shard_(io::Shard::current()) {}
+  Home(const Home&) = delete;
+
+  // Leaves the gate, or unpins, when it goes; on any shard.
   class Hold {
    public:
     Hold() = default;
@@ -24,32 +27,51 @@ class KeyedGate {
     ~Hold() { leave(); }
 
    private:
-    friend class KeyedGate;
+    friend class Home;
+    enum class Kind : unsigned char { kShared, kExclusive, kPin };
+    Hold(Home& home, UploadId id, Kind kind) : home_(&home), id_(std::move(id)), kind_(kind) {}
     void leave();
-    KeyedGate* gate_ = nullptr;
-    std::string name_;
-    bool exclusive_ = false;
+    Home* home_ = nullptr;
+    UploadId id_;
+    Kind kind_ = Kind::kShared;
   };
 
-  Task<Result<Hold>> share(std::string name) { return enter(std::move(name), false); }
-  Task<Result<Hold>> own(std::string name) { return enter(std::move(name), true); }
+  Task<Result<Hold>> share(UploadId id);
+  Task<Result<Hold>> own(UploadId id);
+  // The reaper passes an upload over while it is pinned.
+  Task<Result<Hold>> pin(UploadId id);
+
+  // On the home shard.
+  bool pinned(const UploadId& id) const { return pins_.contains(id); }
+  // Wakes the reaper.
+  void announce_garbage();
+  io::Event& garbage() { return garbage_; }
+  io::Shard& shard() { return shard_; }
 
  private:
-  struct Entry {
+  struct Gate {
     size_t shared = 0;
     bool exclusive = false;
-    size_t interested = 0;  // holders and waiters; the entry goes with the last
+    size_t interested = 0;  // holders and waiters; the gate goes with the last
     io::Event changed;
   };
-  Task<Result<Hold>> enter(std::string name, bool exclusive);
-  std::map<std::string, std::unique_ptr<Entry>> entries_;
+  Task<Result<bool>> enter(UploadId id, bool exclusive);
+  void leave(const UploadId& id, Hold::Kind kind);
+
+  io::Shard& shard_;
+  std::map<UploadId, std::unique_ptr<Gate>> gates_;
+  std::map<UploadId, size_t> pins_;
+  io::Event garbage_;
 };
 
-// The usage slots that are free. Waiting for one is what bounds the changes in flight.
+// The usage slots of one shard that are free. Waiting for one is what bounds the changes in flight.
 class SlotPool {
  public:
-  SlotPool() : permits_(kUsageSlots) {
-    for (uint16_t slot = kUsageSlots; slot-- > 0;) free_.push_back(slot);
+  // The slots of shard `index` of `shards`.
+  SlotPool(unsigned index, unsigned shards) : permits_(per_shard(shards)) {
+    uint16_t count = per_shard(shards);
+    POLIS_ASSERT((index + 1u) * count <= kUsageSlots);
+    for (uint16_t i = count; i-- > 0;) free_.push_back(static_cast<uint16_t>(index * count + i));
   }
   class Lease {
    public:
@@ -74,45 +96,9 @@ class SlotPool {
   }
 
  private:
+  static uint16_t per_shard(unsigned shards) { return static_cast<uint16_t>(kUsageSlots / shards); }
   io::Semaphore permits_;
   std::vector<uint16_t> free_;
-};
-
-// Keeps the bytes of a version while somebody reads them: what is released meanwhile is handed to the Blob with the last pin.
-class PinBoard {
- public:
-  explicit PinBoard(blob::Blob& blob) : blob_(blob) {}
-
-  class Pin {
-   public:
-    Pin() = default;
-    Pin(PinBoard& board, const ObjectVersion& version);
-    Pin(Pin&& other) noexcept { *this = std::move(other); }
-    Pin& operator=(Pin&& other) noexcept;
-    ~Pin() { drop(); }
-
-   private:
-    void drop();
-    PinBoard* board_ = nullptr;
-    std::string location_;
-    UploadId upload_;
-  };
-
-  // A row no longer refers to it.
-  void release(const blob::Receipt& receipt);
-  bool pinned(const blob::BlobId& segment) const { return segments_.contains(segment); }
-  bool pinned_upload(const UploadId& upload) const { return uploads_.contains(upload); }
-
- private:
-  struct Entry {
-    size_t readers = 0;
-    bool released = false;
-    blob::Receipt receipt;
-  };
-  blob::Blob& blob_;
-  std::map<std::string, Entry> blobs_;  // by location
-  std::map<blob::BlobId, size_t> segments_;
-  std::map<UploadId, size_t> uploads_;
 };
 
 }  // namespace polis::object

@@ -74,7 +74,7 @@ Service::Done Service::create_upload(Call& call) {
 }
 
 Service::Done Service::upload_part(Call& call) {
-  if (call.has_header("x-amz-copy-source")) co_return co_await upload_part_copy(call);
+  if (!call.copy_source().empty()) co_return co_await upload_part_copy(call);
   CO_ASK(refuse_unsupported_headers(call));
   Part part;
   part.number = static_cast<uint32_t>(CO_ASK(number_of("partNumber", call.query.get("partNumber"), 1, kPartNumberMax)));
@@ -97,7 +97,7 @@ Service::Done Service::upload_part(Call& call) {
   part.inlined = stored.inlined;
   part.bytes = stored.inlined ? stored.inlined_bytes : "";
   part.blob = stored.blob;
-  auto gate = CO_ASK(co_await uploads_.share(id));
+  auto gate = CO_ASK(co_await home_.share(id));
   auto put = co_await change([&](Write& write) -> Task<Answer<bool>> {
     CO_ASK(co_await engine_.put_part(write, bucket.id, call.key, id, part));
     co_return true;
@@ -116,7 +116,7 @@ Service::Done Service::upload_part_copy(Call& call) {
   Part part;
   part.number = static_cast<uint32_t>(CO_ASK(number_of("partNumber", call.query.get("partNumber"), 1, kPartNumberMax)));
   UploadId id = CO_ASK(upload_id_of(call.query.get("uploadId")));
-  CopySource source = CO_ASK(copy_source_of(call.header("x-amz-copy-source")));
+  CopySource source = CO_ASK(copy_source_of(call.copy_source()));
   auto txn = CO_ASK(co_await begin());
   Bucket from = CO_ASK(co_await engine_.bucket(*txn, source.bucket));
   CO_ASK(check_expected_owner(call, from, "x-amz-source-expected-bucket-owner"));
@@ -139,7 +139,7 @@ Service::Done Service::upload_part_copy(Call& call) {
   part.inlined = stored.inlined;
   part.bytes = stored.inlined ? stored.inlined_bytes : "";
   part.blob = stored.blob;
-  auto gate = CO_ASK(co_await uploads_.share(id));
+  auto gate = CO_ASK(co_await home_.share(id));
   auto put = co_await change([&](Write& write) -> Task<Answer<bool>> {
     CO_ASK(co_await engine_.put_part(write, to.id, call.key, id, part));
     co_return true;
@@ -195,7 +195,7 @@ Service::Done Service::complete_upload(Call& call) {
     }
   }
 
-  auto gate = CO_ASK(co_await uploads_.own(complete.upload));
+  auto gate = CO_ASK(co_await home_.own(complete.upload));
   PutOutcome outcome = CO_ASK(co_await change([&](Write& write) -> Task<Answer<PutOutcome>> {
     bucket = CO_ASK(co_await engine_.bucket_for_change(write.txn, call.bucket));
     co_return co_await engine_.complete(write, bucket, complete);
@@ -217,7 +217,7 @@ Service::Done Service::abort_upload(Call& call) {
   Bucket bucket;
   bucket = CO_ASK(co_await load_bucket(call));
   CO_ASK(require(call, bucket, call.key, "s3:AbortMultipartUpload"));
-  auto gate = CO_ASK(co_await uploads_.own(id));
+  auto gate = CO_ASK(co_await home_.own(id));
   CO_ASK(co_await change([&](Write& write) -> Task<Answer<bool>> {
     CO_ASK(co_await engine_.abort(write, bucket.id, call.key, id));
     co_return true;

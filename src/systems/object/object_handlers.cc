@@ -143,7 +143,8 @@ Service::Done Service::get_object(Call& call) {
     CO_ASK(co_await out.send());
     co_return Answer<void>();
   }
-  PinBoard::Pin pin(pins_, version);
+  Home::Hold pin;
+  if (!version.upload.empty()) pin = CO_ASK(co_await home_.pin(version.upload));
   ResponseSink sink(out, statistics_.sent_bytes);
   CO_ASK(co_await send_range(bucket.id, call.key, version, range, sink));
   CO_ASK(co_await out.finish());
@@ -232,7 +233,7 @@ Task<Answer<Service::AclChoice>> Service::choose_acl(Call& call, const Bucket& b
 }
 
 Service::Done Service::put_object(Call& call) {
-  if (call.has_header("x-amz-copy-source")) co_return co_await copy_object(call);
+  if (!call.copy_source().empty()) co_return co_await copy_object(call);
   CO_ASK(refuse_unsupported_headers(call));
   SteadyTime begun = clock_.steady();
   PutTimes times{.bucket = call.bucket, .key = call.key, .request_id = call.request_id, .at = call.now};
@@ -297,7 +298,7 @@ Service::Done Service::put_object(Call& call) {
 
 Service::Done Service::copy_object(Call& call) {
   CO_ASK(refuse_unsupported_headers(call));
-  CopySource source = CO_ASK(copy_source_of(call.header("x-amz-copy-source")));
+  CopySource source = CO_ASK(copy_source_of(call.copy_source()));
   std::string_view directive = call.header("x-amz-metadata-directive"), tagging_directive = call.header("x-amz-tagging-directive");
   for (std::string_view one : {directive, tagging_directive})
     if (!one.empty() && one != "COPY" && one != "REPLACE") co_return refuse(ErrorCode::kInvalidArgument, "Unknown directive " + std::string(one));

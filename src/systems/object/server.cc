@@ -31,24 +31,57 @@ http::ServerOptions http_options() {
 
 }  // namespace
 
-Server::Server(store::Store& store, store::Keyspace keyspace, blob::Blob& blob, auth::Directory& directory, const Clock& clock,
-               Random& random, ServiceOptions options)
-    : service_(store, keyspace, blob, directory, clock, random, std::move(options)),
-      http_([this](http::Request& request, http::Response& response) { return service_.handle(request, response); }, http_options()) {
-  blob.set_owner(&service_.references());
+Server::Server(io::Runtime& runtime, store::Store& store, store::Keyspace keyspace, blob::Blob& blob, auth::Directory& directory,
+               const Clock& clock, Random& random, ServiceOptions options)
+    : runtime_(runtime),
+      store_(store),
+      blob_(blob),
+      engine_(keyspace),
+      http_(runtime, [this](http::Request& request, http::Response& response) { return service().handle(request, response); },
+            http_options()) {
+  for (unsigned i = 0; i < runtime.size(); ++i)
+    services_.push_back(std::make_unique<Service>(i, runtime.size(), home_, store, keyspace, blob, directory, clock, random, options));
+  blob.set_owner(&service().references());
 }
 
-Result<uint16_t> Server::start(const io::Endpoint& endpoint) {
-  io::Endpoint bound = TRY(http_.listen(endpoint));
-  background_.spawn(service_.run_background());
-  return bound.port;
+Task<Result<uint16_t>> Server::start(io::Endpoint endpoint) {
+  io::Endpoint bound = CO_TRY(co_await http_.listen(std::move(endpoint)));
+  background_.spawn(service().run_background());
+  co_return bound.port;
 }
 
 Task<void> Server::stop(Duration grace) {
   co_await http_.drain(grace);
   background_.stop();
   co_await background_.join();
-  service_.blob().set_owner(nullptr);
+  blob_.set_owner(nullptr);
+}
+
+Task<ServiceStatistics> Server::statistics() {
+  ServiceStatistics sum;
+  for (unsigned i = 0; i < runtime_.size(); ++i) {
+    auto copy = [](const Service& service) -> Task<ServiceStatistics> { co_return service.statistics(); };
+    ServiceStatistics one = co_await io::on(runtime_.shard(i), [this, i, copy] { return copy(*services_[i]); });
+    sum.requests += one.requests;
+    sum.errors_client += one.errors_client;
+    sum.errors_server += one.errors_server;
+    sum.slowed_down += one.slowed_down;
+    sum.received_bytes += one.received_bytes;
+    sum.sent_bytes += one.sent_bytes;
+    sum.in_flight += one.in_flight;
+    for (const auto& [operation, count] : one.operations) sum.operations[operation] += count;
+  }
+  co_return sum;
+}
+
+Task<std::vector<PutTimes>> Server::recent_puts() {
+  std::vector<PutTimes> all;
+  for (unsigned i = 0; i < runtime_.size(); ++i) {
+    auto copy = [](const Service& service) -> Task<std::vector<PutTimes>> { co_return service.recent_puts(); };
+    auto one = co_await io::on(runtime_.shard(i), [this, i, copy] { return copy(*services_[i]); });
+    all.insert(all.end(), std::make_move_iterator(one.begin()), std::make_move_iterator(one.end()));
+  }
+  co_return all;
 }
 
 }  // namespace polis::object

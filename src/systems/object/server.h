@@ -1,7 +1,8 @@
-// The listener of the S3 port and what runs behind it: binds Service to the kernel's HTTP server, on one shard.
+// The listener of the S3 port and what runs behind it: one Service a shard behind the kernel's HTTP servers.
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "kernel/http/server.h"
 #include "systems/object/service.h"
@@ -10,21 +11,33 @@ namespace polis::object {
 
 class Server {
  public:
-  // Everything must outlive the server.
-  Server(store::Store& store, store::Keyspace keyspace, blob::Blob& blob, auth::Directory& directory, const Clock& clock, Random& random,
-         ServiceOptions options);
+  // On the shard that opened the Blob: it becomes the home of what the Services share. Everything outlives the server.
+  Server(io::Runtime& runtime, store::Store& store, store::Keyspace keyspace, blob::Blob& blob, auth::Directory& directory,
+         const Clock& clock, Random& random, ServiceOptions options);
 
-  // On the shard that it will live on, which is the Blob's.
-  Result<uint16_t> start(const io::Endpoint& endpoint);
+  // Binds on every shard and answers with the port.
+  Task<Result<uint16_t>> start(io::Endpoint endpoint);
   // Refuses new connections, lets requests finish within `grace`, ends the background work.
   Task<void> stop(Duration grace);
 
-  Service& service() { return service_; }
-  http::ServerStatistics http_statistics() const { return http_.statistics(); }
+  // The Service of the calling shard.
+  Service& service() { return *services_[io::Shard::current().index()]; }
+  store::Store& store() { return store_; }
+  blob::Blob& blob() { return blob_; }
+  const Engine& engine() const { return engine_; }
+  // Of all shards.
+  Task<ServiceStatistics> statistics();
+  Task<std::vector<PutTimes>> recent_puts();
+  Task<http::ServerStatistics> http_statistics() { return http_.statistics(); }
 
  private:
-  Service service_;
-  http::Server http_;
+  io::Runtime& runtime_;
+  store::Store& store_;
+  blob::Blob& blob_;
+  const Engine engine_;
+  Home home_;
+  std::vector<std::unique_ptr<Service>> services_;  // by shard, each used there
+  http::ServerSet http_;
   io::TaskGroup background_;
 };
 

@@ -130,10 +130,18 @@ std::string make_request_id(Random& random) {
 
 }  // namespace
 
-Service::Service(store::Store& store, store::Keyspace keyspace, blob::Blob& blob, auth::Directory& directory, const Clock& clock,
-                 Random& random, ServiceOptions options)
-    : store_(store), blob_(blob), directory_(directory), clock_(clock), random_(random), options_(std::move(options)),
-      engine_(keyspace), pins_(blob) {
+Service::Service(unsigned index, unsigned shards, Home& home, store::Store& store, store::Keyspace keyspace, blob::Blob& blob,
+                 auth::Directory& directory, const Clock& clock, Random& random, ServiceOptions options)
+    : store_(store),
+      blob_(blob),
+      directory_(directory),
+      clock_(clock),
+      random_(random),
+      options_(std::move(options)),
+      engine_(keyspace),
+      slots_(index, shards),
+      requests_max_(std::max<size_t>(1, options_.requests_max / shards)),
+      home_(home) {
   if (!options_.any_region) signing_.region = options_.region;
   signing_.domains = options_.domains;
   signing_.version2 = options_.version2;
@@ -158,7 +166,7 @@ Task<void> Service::answer(Call& call) {
   response.set("x-amz-request-id", call.request_id);
   response.set("x-amz-id-2", base::base64_encode(base::as_bytes(call.request_id)));
   ++statistics_.requests;
-  if (statistics_.in_flight >= options_.requests_max) {
+  if (statistics_.in_flight >= requests_max_) {
     ++statistics_.slowed_down;
     co_await reply_failure(call, Failure(ErrorCode::kSlowDown).header("Retry-After", "1"));
     co_return;
@@ -173,7 +181,8 @@ Task<Answer<void>> Service::serve(Call& call) {
   CO_ASK(take_apart(call, options_.domains));
   if (call.request.method() == http::Method::kOptions) co_return co_await preflight(call);
   if (call.has_header("origin")) co_await add_cors_headers(call);
-  CO_ASK(co_await authenticate(call));
+  if (call.proved && call.principal->anonymous()) co_return refuse(ErrorCode::kAccessDenied);
+  if (!call.proved) CO_ASK(co_await authenticate(call));
   co_return co_await dispatch(call);
 }
 
@@ -414,31 +423,34 @@ Task<std::string> Service::display_name(std::string canonical_id) {
 // --- after a commit, and behind the scenes ----------------------------------------------------------------------------------------
 
 void Service::after_commit(const std::vector<blob::Receipt>& released, bool made_garbage) {
-  for (const blob::Receipt& receipt : released) pins_.release(receipt);
-  if (made_garbage) garbage_.set();
+  // Whoever reads such a blob right now still gets its bytes: the Blob keeps what it reads, and what was looked up a moment ago.
+  for (const blob::Receipt& receipt : released) blob_.erase(receipt);
+  if (made_garbage) home_.announce_garbage();
 }
 
 Task<void> Service::run_background() {
   // Slices keep each transaction small (1000 part rows are about 200 KB) and let others in between.
   constexpr size_t kSlice = 1000;
-  constexpr auto kRest = std::chrono::seconds(60);  // for uploads that were pinned, and for the ageing of abandoned ones
+  constexpr auto kRest = std::chrono::seconds(60);  // then uploads that were pinned are looked at again
+  // A reader that has just found the object needs a moment to pin its parts.
+  constexpr auto kGrace = std::chrono::seconds(2);
   for (;;) {
-    garbage_.reset();
+    auto woken = co_await io::with_timeout(kRest, home_.garbage().wait());
+    if (!woken && woken.error().code() == Code::kCancelled) co_return;
+    home_.garbage().reset();
     auto txn = co_await begin();
-    if (txn) {
-      auto ids = co_await engine_.garbage(**txn, 100);
-      txn->reset();
-      if (ids) {
-        for (const UploadId& id : *ids) {
-          for (bool done = false; !done && !pins_.pinned_upload(id);) {
-            auto reaped = co_await change([&](Write& write) { return engine_.reap(write, id, kSlice); });
-            done = !reaped || *reaped;
-          }
-        }
+    if (!txn) continue;
+    auto ids = co_await engine_.garbage(**txn, 100);
+    txn->reset();
+    if (!ids || ids->empty()) continue;
+    if (!co_await io::sleep_for(kGrace)) co_return;
+    for (const UploadId& id : *ids) {
+      for (bool done = false; !done && !home_.pinned(id);) {
+        auto reaped = co_await change([&](Write& write) { return engine_.reap(write, id, kSlice); });
+        done = !reaped || *reaped;
       }
     }
-    auto woken = co_await io::with_timeout(kRest, garbage_.wait());
-    if (!woken && woken.error().code() == Code::kCancelled) co_return;
+    if (ids->size() == 100) home_.garbage().set();
   }
 }
 
@@ -470,6 +482,23 @@ Task<Answer<uint64_t>> Service::empty_bucket(std::string name, bool and_remove) 
   co_return removed;
 }
 
+Task<Answer<uint64_t>> Service::remove_listed(std::string bucket_name, std::vector<ListEntry> listed, Owner owner) {
+  for (size_t begin_at = 0; begin_at < listed.size(); begin_at += 1000) {
+    size_t end = std::min(listed.size(), begin_at + 1000);
+    CO_ASK(co_await change([&](Write& write) -> Task<Answer<bool>> {
+      Bucket bucket = CO_ASK(co_await engine_.bucket_for_change(write.txn, bucket_name));
+      for (size_t i = begin_at; i < end; ++i) {
+        auto now = co_await engine_.version(write.txn, bucket.id, listed[i].key, std::nullopt);
+        if (!now || now->sequence != listed[i].version.sequence)
+          co_return refuse(ErrorCode::kOperationAborted, "The object " + listed[i].key + " has changed since the plan was made");
+        CO_ASK(co_await engine_.remove(write, bucket, {.key = listed[i].key, .owner = owner}));
+      }
+      co_return true;
+    }));
+  }
+  co_return listed.size();
+}
+
 Task<Result<std::vector<bool>>> Service::References::referenced(std::vector<blob::BlobId> ids) {
   auto txn = CO_TRY(co_await service_.store_.begin());
   std::vector<bool> out;
@@ -477,7 +506,7 @@ Task<Result<std::vector<bool>>> Service::References::referenced(std::vector<blob
   for (const blob::BlobId& id : ids) {
     auto known = co_await service_.engine_.referenced(*txn, id);
     if (!known) co_return fail(Code::kIo, "looking up a back reference: " + known.error().message());
-    out.push_back(*known || service_.pins_.pinned(id));
+    out.push_back(*known);
   }
   co_return out;
 }

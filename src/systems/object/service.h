@@ -1,5 +1,5 @@
 // Service: the S3 API over the engine. Takes a request apart, proves who asks, decides whether they may, moves bytes between the
-// connection and the Blob, and runs the engine inside transactions. Lives on one shard, the Blob's.
+// connection and the Blob, and runs the engine inside transactions. One Service a shard; what they share is Home.
 //
 //     handle ─► take apart ─► authenticate ─► route ─► (authorize ─► body ─► blob ─► transaction) ─► reply
 //
@@ -31,7 +31,7 @@ struct ServiceOptions {
   bool any_region = true;             // accept any region in a credential scope
   std::vector<std::string> domains;   // of virtual-host style
   bool version2 = false;              // Signature Version 2
-  size_t requests_max = 1024;         // in flight; beyond it the answer is SlowDown. 1024 uploads hold 2 MiB each at most
+  size_t requests_max = 1024;         // in flight on all shards; beyond it the answer is SlowDown. 1024 uploads hold 2 MiB each at most
   Duration upload_age_max = std::chrono::hours(24 * 7);  // abandoned uploads are aborted
 };
 
@@ -58,8 +58,9 @@ struct MoreContext {
 
 class Service final {
  public:
-  Service(store::Store& store, store::Keyspace keyspace, blob::Blob& blob, auth::Directory& directory, const Clock& clock,
-          Random& random, ServiceOptions options);
+  // For shard `index` of `shards`, and used on that shard alone. `random` is thread-safe. All references outlive it.
+  Service(unsigned index, unsigned shards, Home& home, store::Store& store, store::Keyspace keyspace, blob::Blob& blob,
+          auth::Directory& directory, const Clock& clock, Random& random, ServiceOptions options);
   ~Service();
 
   // One request of the S3 port. The Service outlives it.
@@ -68,7 +69,10 @@ class Service final {
   // not looked at, its payload counts as unsigned.
   Task<void> handle_as(auth::PrincipalPtr principal, http::Request& request, http::Response& response);
 
-  // Background work: erases the parts of gone objects, aborts abandoned uploads. Ends when its scope stops.
+  // The same request from the admin API, where app has proved who asks: `path` is "bucket/key", percent-encoded.
+  Task<void> handle_for(auth::PrincipalPtr principal, std::string path, http::Request& request, http::Response& response);
+
+  // Background work, on the home shard: erases the parts of gone objects, aborts abandoned uploads. Ends when its scope stops.
   Task<void> run_background();
 
   // What compaction asks; blob.set_owner(&service.references()).
@@ -82,6 +86,8 @@ class Service final {
   const std::vector<PutTimes>& recent_puts() const { return recent_puts_; }
   // Removes all versions and uploads of a bucket, then the bucket: for a plan that listed them. Returns the versions removed.
   Task<Answer<uint64_t>> empty_bucket(std::string name, bool and_remove);
+  // Removes these keys as long as each still has the version that was listed; kOperationAborted at the first that has not.
+  Task<Answer<uint64_t>> remove_listed(std::string bucket_name, std::vector<ListEntry> listed, Owner owner);
 
  private:
   friend struct Operation;
@@ -98,6 +104,7 @@ class Service final {
 
   // --- request (service.cc)
   Task<void> answer(Call& call);
+  Task<void> run(Call& call);
   Done serve(Call& call);
   Task<Answer<void>> authenticate(Call& call);
   Done dispatch(Call& call);
@@ -235,9 +242,8 @@ class Service final {
   SigningOptions signing_;
   SigningKeyCache signing_keys_;
   SlotPool slots_;
-  KeyedGate uploads_;
-  PinBoard pins_;
-  io::Event garbage_;
+  const size_t requests_max_;
+  Home& home_;
   ServiceStatistics statistics_;
   std::vector<PutTimes> recent_puts_;  // the last 32, oldest first
 

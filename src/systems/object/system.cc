@@ -3,8 +3,10 @@
 #include "kernel/base/config.h"
 #include "kernel/base/random.h"
 #include "systems/object/admin.h"
+#include "systems/object/commands.h"
 #include "systems/object/console_api.h"
 #include "systems/object/server.h"
+#include "systems/object/tour.h"
 #include "systems/object/tour.h"
 
 namespace polis::object {
@@ -29,6 +31,8 @@ class ObjectSystem final : public systems::System {
     schema.add_duration("object.upload_age_max", std::chrono::hours(24 * 7), {.min = std::chrono::minutes(1)},
                         "Multipart uploads abandoned for so long are aborted.");
   }
+
+  std::vector<systems::Command> commands() const override { return object::commands(); }
 
   Task<Result<systems::OpenPorts>> start(systems::Context& context) override {
     const base::Config& config = context.config;

@@ -1,5 +1,4 @@
-// The tour of the object store: a client of its own (HTTP and SigV4) that puts real bytes in, loses drives, and reads
-// every byte back. Runs in the process of the command line.
+// The tour of the object store: what it claims, shown on real bytes through its own S3 port.
 #pragma once
 
 #include "systems/tour.h"

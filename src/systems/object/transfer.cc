@@ -131,7 +131,8 @@ Task<Answer<Service::Stored>> Service::store_body(Body& body) {
 
 Task<Answer<Service::Stored>> Service::store_copy(BucketId bucket, std::string key, ObjectVersion version, blob::Range range,
                                                   ChecksumAlgorithm algorithm) {
-  PinBoard::Pin pin(pins_, version);
+  Home::Hold pin;
+  if (!version.upload.empty()) pin = CO_ASK(co_await home_.pin(version.upload));
   VersionSource source(*this, bucket, key, version, range, algorithm);
   auto stored = co_await store_bytes(source, range.size);
   if (!stored) co_return refuse(source.failure() ? *source.failure() : std::move(stored).error());
