@@ -62,8 +62,7 @@ uint64_t end_of(const ExtentState& state) {
 
 }  // namespace
 
-// --- healing
-// ---------------------------------------------------------------------------------------------------------------
+// --- healing ---
 
 void ExtentBlob::note_damage(const Damage& damage) {
   if (!extents_->extents().contains(damage.extent)) return;
@@ -168,8 +167,7 @@ Task<Result<std::optional<RowHeader>>> ExtentBlob::next_row(uint64_t extent, uin
   co_return header;
 }
 
-// --- scrub
-// -----------------------------------------------------------------------------------------------------------------
+// --- scrub ---
 
 Task<Result<RepairReport>> ExtentBlob::scrub_here(Progress* progress) {
   CO_TRY(co_await care_.acquire());
@@ -221,8 +219,7 @@ Task<Result<RepairReport>> ExtentBlob::scrub_here(Progress* progress) {
   co_return report;
 }
 
-// --- repair
-// ----------------------------------------------------------------------------------------------------------------
+// --- repair ---
 
 Task<Result<RepairReport>> ExtentBlob::repair_here(Progress* progress) {
   CO_TRY(co_await care_.acquire());
@@ -324,8 +321,7 @@ Task<Result<void>> ExtentBlob::repair_extent(uint64_t extent, UnitMask targets, 
   co_return {};
 }
 
-// --- drives
-// ----------------------------------------------------------------------------------------------------------------
+// --- drives ---
 
 Task<Result<void>> ExtentBlob::set_drive_here(unsigned index, DriveState state) {
   if (index >= drives_->size()) {
@@ -352,8 +348,7 @@ Task<Result<void>> ExtentBlob::set_drive_here(unsigned index, DriveState state) 
   co_return {};
 }
 
-// --- compaction
-// ------------------------------------------------------------------------------------------------------------
+// --- compaction ---
 
 // A blob (segment) found in an extent.
 struct ExtentBlob::Survivor {
