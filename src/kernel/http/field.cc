@@ -1,5 +1,7 @@
 #include "kernel/http/field.h"
 
+#include <cstring>
+
 namespace polis::http {
 namespace {
 
@@ -25,6 +27,55 @@ constexpr size_t slot_of(std::string_view name) {
   uint32_t last = static_cast<uint8_t>(name.back()) | 0x20u;
   uint32_t mixed = static_cast<uint32_t>(name.size()) | first << 8 | middle << 16 | last << 24;
   return (mixed * 0x9E3779B1u) >> 23;
+}
+
+// A known name in lower case, and where its letters are: a byte equals it, case ignored, if (byte | fold) does.
+struct Folded {
+  size_t size_bytes = 0;
+  std::array<char, 40> lower{};
+  std::array<char, 40> fold{};
+};
+constexpr std::array<Folded, kNameCount> kFolded = [] {
+  std::array<Folded, kNameCount> all{};
+  for (size_t i = 0; i < kNameCount; ++i) {
+    all[i].size_bytes = kNames[i].size();
+    for (size_t j = 0; j < kNames[i].size(); ++j) {
+      char c = lower(kNames[i][j]);
+      all[i].lower[j] = c;
+      all[i].fold[j] = c >= 'a' && c <= 'z' ? 0x20 : 0;
+    }
+  }
+  return all;
+}();
+
+template <class Word>
+Word load(const char* from) {
+  Word word;
+  std::memcpy(&word, from, sizeof word);
+  return word;
+}
+
+template <class Word>
+bool equal_words(const Folded& known, const char* text, size_t at) {
+  return (load<Word>(text + at) | load<Word>(known.fold.data() + at)) == load<Word>(known.lower.data() + at);
+}
+
+// Eight bytes at a time, the last ones overlapping.
+bool equal_folded(const Folded& known, std::string_view name) {
+  const size_t size = known.size_bytes;
+  if (name.size() != size) return false;
+  const char* text = name.data();
+  if (size >= 8) {
+    for (size_t at = 0; at + 8 < size; at += 8) {
+      if (!equal_words<uint64_t>(known, text, at)) return false;
+    }
+    return equal_words<uint64_t>(known, text, size - 8);
+  }
+  if (size >= 4) return equal_words<uint32_t>(known, text, 0) && equal_words<uint32_t>(known, text, size - 4);
+  for (size_t at = 0; at < size; ++at) {
+    if (!equal_words<uint8_t>(known, text, at)) return false;
+  }
+  return true;
 }
 
 consteval std::array<uint8_t, kSlots> make_table() {
@@ -56,7 +107,7 @@ bool equal_ignoring_case(std::string_view a, std::string_view b) {
 Field field_of(std::string_view name) {
   if (name.empty()) return Field::kOther;
   for (size_t slot = slot_of(name); kTable[slot] != 0; slot = (slot + 1) % kSlots) {
-    if (equal_ignoring_case(kNames[kTable[slot]], name)) return static_cast<Field>(kTable[slot]);
+    if (equal_folded(kFolded[kTable[slot]], name)) return static_cast<Field>(kTable[slot]);
   }
   return Field::kOther;
 }

@@ -103,6 +103,7 @@ Task<Result<WebSocket::Message>> WebSocket::receive() {
       if (!step) {
         close(step.error().close_code, step.error().rule);
         begin_ = end_ = 0;
+        peer_closed_ = true;  // nothing it sends can be understood any more, its close frame included
         co_return fail(Code::kClosed, "the peer broke the WebSocket protocol: " + std::string(step.error().rule));
       }
       begin_ += step->consumed;
@@ -167,15 +168,19 @@ Task<void> WebSocket::finish() {
   close();
   if (!co_await io::with_timeout<Result<void>>(kCloseTimeout, empty_.wait()) || broken_ || peer_closed_) co_return;
   const SteadyTime deadline = io::Shard::current().now() + kCloseTimeout;
-  while (!peer_closed_ && io::Shard::current().now() < deadline) {
+  for (;;) {
+    // What the handler left unread first: the close frame may be among it.
+    while (begin_ != end_) {
+      auto step = decoder_.feed(BytesView(buffer_).subspan(begin_, end_ - begin_));
+      if (!step) co_return;
+      begin_ += step->consumed;
+      if (step->message && step->message->opcode == ws::Opcode::kClose) co_return;
+    }
+    if (io::Shard::current().now() >= deadline) co_return;
     auto got = co_await io::with_timeout<Result<size_t>>(kCloseTimeout, stream_.read_some(buffer_));
     if (!got) co_return;
-    for (size_t at = 0; at < *got;) {
-      auto step = decoder_.feed(BytesView(buffer_).subspan(at, *got - at));
-      if (!step) co_return;
-      at += step->consumed;
-      if (step->message && step->message->opcode == ws::Opcode::kClose) peer_closed_ = true;
-    }
+    begin_ = 0;
+    end_ = *got;
   }
 }
 

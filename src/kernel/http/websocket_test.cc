@@ -103,18 +103,19 @@ TEST(WebSocket, a_breach_of_the_protocol_is_answered_with_its_code) {
   std::string bytes = kHandshake;
   ws::append_frame(bytes, ws::Opcode::kText, as_bytes("unmasked"));
   auto [head, frames] = converse(bytes);
-  EXPECT_EQ(messages_of(frames), "8:1002:a client's frame is ");
+  EXPECT_EQ(messages_of(frames), "8:1002:a client's frame is  ");
 }
 
 TEST(WebSocket, what_is_no_handshake_gets_426_or_400) {
   EXPECT_TRUE(
       converse("GET /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").first.starts_with("HTTP/1.1 426 "));
+  const std::string kLast = "GET /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
   std::string old = kHandshake;
   old.replace(old.find(": 13"), 4, ": 8 ");
-  EXPECT_TRUE(converse(old + "x").first.starts_with("HTTP/1.1 426 "));
+  EXPECT_TRUE(converse(old + kLast).first.starts_with("HTTP/1.1 426 "));
   std::string bad_key = kHandshake;
   bad_key.replace(bad_key.find("dGhl"), 4, "????");
-  EXPECT_TRUE(converse(bad_key + "x").first.starts_with("HTTP/1.1 400 "));
+  EXPECT_TRUE(converse(bad_key + kLast).first.starts_with("HTTP/1.1 400 "));
 }
 
 TEST(WebSocket, a_full_queue_answers_busy_and_empties_when_the_client_reads) {

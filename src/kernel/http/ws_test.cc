@@ -63,7 +63,7 @@ TEST(WebSocketDecoder, ends_with_the_code_that_the_standard_names) {
   struct Case {
     std::string input, expected;
   };
-  std::string huge_length = "\x82\xff" + std::string(8, '\x80');
+  std::string huge_length = "\x82\xff" + std::string(12, '\x80');
   const Case cases[] = {
       {frame(0x81, "a", false), "!1002"},  // not masked
       {frame(0xC1, "a"), "!1002"},         // RSV1
