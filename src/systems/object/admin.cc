@@ -156,13 +156,6 @@ void Admin::mount(http::Router& router) {
     Bytes body = CO_TRY(co_await request.read_all(systems::kApiBodySizeBytesMax));
     co_return co_await presign(systems::principal(request), std::string(as_text(body)));
   });
-  // S3 itself for those who signed in: the console and the command line need no signature.
-  router.any(
-      at("/s3/{path...}"),
-      [this](http::Request& request, http::Response& response) {
-        return server_.service().handle_for(systems::principal(request), std::string(request.param("path")), request, response);
-      },
-      {.body_size_bytes_max = kPutBytesMax});
   auto plan_drive_at = [&](std::string_view path, blob::DriveState state) {
     systems::mount_plan(router, http::Method::kPost, at(path), std::string(kManage), plans_, [this, state](http::Request& request) {
       return io::on(home_, [this, state, index = std::string(request.param("index"))] { return plan_drive(index, state); });
