@@ -1,0 +1,30 @@
+// Which systems have a page here. A system adds a folder under src/systems and one line below; its code is loaded when it is opened.
+import { lazy, type ComponentType, type LazyExoticComponent } from "react";
+import type { IconName } from "../parts/icons";
+import type { SearchHit } from "./search";
+
+export interface Page {
+  id: string;
+  title: string;
+  group: string;
+  icon: IconName;
+  component: LazyExoticComponent<ComponentType>;
+  // What the search finds inside the system; loaded with its first use.
+  search?: (text: string) => Promise<SearchHit[]>;
+}
+
+export const GROUPS = ["storage", "data", "edge", "compute", "people", "places", "money"];
+
+export const PAGES: Page[] = [
+  {
+    id: "object",
+    title: "Object store",
+    group: "storage",
+    icon: "object",
+    component: lazy(() => import("../systems/object/ObjectPage")),
+    search: (text) => import("../systems/object/search").then((module) => module.search(text)),
+  },
+];
+
+export const Home = lazy(() => import("./home/Home"));
+export const Access = lazy(() => import("./access/AccessPage"));

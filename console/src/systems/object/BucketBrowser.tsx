@@ -1,0 +1,262 @@
+// One bucket: folders and objects below a prefix; upload by button or by dropping files, download, removal by plan.
+import { useEffect, useRef, useState, type DragEvent } from "react";
+import type { Plan } from "../../app/api";
+import { Link, address } from "../../app/router";
+import { Empty } from "../../parts/Empty";
+import { bytes, count } from "../../parts/format";
+import { Icon } from "../../parts/icons";
+import { ErrorNote, Waiting } from "../../parts/Note";
+import { PlanDialog } from "../../parts/PlanDialog";
+import { Table, type Column } from "../../parts/Table";
+import { Time } from "../../parts/Time";
+import * as api from "./api";
+import { useS3Endpoint } from "./endpoint";
+import * as s3 from "./s3";
+import { start, useUploads } from "./uploads";
+
+type Entry = { kind: "folder"; prefix: string } | ({ kind: "object" } & s3.ObjectEntry);
+
+interface Pages {
+  entries: Entry[];
+  next?: string;
+}
+
+// Pages of a listing, one after the other.
+function useListing(bucket: string, prefix: string) {
+  const [pages, setPages] = useState<Pages>();
+  const [error, setError] = useState<unknown>();
+  const [turn, setTurn] = useState(0);
+  const load = async (token: string | undefined, before: Entry[], wanted: () => boolean): Promise<void> => {
+    try {
+      const page = await s3.list(bucket, prefix, token);
+      if (!wanted()) return;
+      const entries: Entry[] = [
+        ...before,
+        ...page.folders.map((folder) => ({ kind: "folder" as const, prefix: folder })),
+        ...page.objects.map((object) => ({ kind: "object" as const, ...object })),
+      ];
+      setPages({ entries, ...(page.next && { next: page.next }) });
+      setError(undefined);
+    } catch (reason) {
+      if (wanted()) setError(reason);
+    }
+  };
+  useEffect(() => {
+    let current = true;
+    void load(undefined, [], () => current);
+    return () => {
+      current = false;
+    };
+  }, [bucket, prefix, turn]);
+  return {
+    pages,
+    error,
+    more: () => pages?.next && load(pages.next, pages.entries, () => true),
+    reload: () => setTurn((value) => value + 1),
+  };
+}
+
+function Breadcrumbs({ bucket, prefix }: { bucket: string; prefix: string }) {
+  const steps = prefix.split("/").filter(Boolean);
+  return (
+    <nav className="breadcrumbs" aria-label="Where in the bucket">
+      <Link to="/object/buckets">Buckets</Link>
+      <span aria-hidden="true">/</span>
+      <Link to={address("/object/buckets", { bucket })} aria-current={steps.length === 0 ? "page" : undefined}>
+        {bucket}
+      </Link>
+      {steps.map((step, index) => {
+        const below = `${steps.slice(0, index + 1).join("/")}/`;
+        return (
+          <span key={below} className="breadcrumbs">
+            <span aria-hidden="true">/</span>
+            <Link to={address("/object/buckets", { bucket, prefix: below })} aria-current={below === prefix ? "page" : undefined}>
+              {step}
+            </Link>
+          </span>
+        );
+      })}
+    </nav>
+  );
+}
+
+export function BucketBrowser({ bucket, prefix }: { bucket: string; prefix: string }) {
+  const { pages, error, more, reload } = useListing(bucket, prefix);
+  const endpoint = useS3Endpoint();
+  const picker = useRef<HTMLInputElement>(null);
+  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  const [plan, setPlan] = useState<() => Promise<Plan>>();
+  const [over, setOver] = useState(false);
+  useEffect(() => setChosen(new Set()), [bucket, prefix]);
+
+  // A finished upload shows up by itself.
+  const finished = useUploads().filter((one) => one.bucket === bucket && one.state === "done").length;
+  const seen = useRef(finished);
+  useEffect(() => {
+    if (finished !== seen.current) reload();
+    seen.current = finished;
+  }, [finished]);
+
+  const send = (files: FileList | null): void => {
+    for (const file of files ?? []) start(bucket, prefix + file.name, file);
+  };
+  const drop = (event: DragEvent): void => {
+    event.preventDefault();
+    setOver(false);
+    send(event.dataTransfer.files);
+  };
+  const toggle = (key: string): void => {
+    const next = new Set(chosen);
+    if (!next.delete(key)) next.add(key);
+    setChosen(next);
+  };
+
+  const columns: Column<Entry>[] = [
+    {
+      title: "Choose",
+      hideTitle: true,
+      cell: (entry) =>
+        entry.kind === "object" && (
+          <input type="checkbox" aria-label={`Choose ${entry.key}`} checked={chosen.has(entry.key)} onChange={() => toggle(entry.key)} />
+        ),
+    },
+    {
+      title: "Name",
+      className: "grow",
+      cell: (entry) =>
+        entry.kind === "folder" ? (
+          <span className="key-cell">
+            <Icon name="folder" />
+            <Link to={address("/object/buckets", { bucket, prefix: entry.prefix })}>{entry.prefix.slice(prefix.length)}</Link>
+          </span>
+        ) : (
+          <span className="key-cell">
+            <Icon name="file" />
+            <a href={s3.urlOf(bucket, entry.key)} download>
+              {entry.key.slice(prefix.length) || entry.key}
+            </a>
+          </span>
+        ),
+    },
+    {
+      title: "Size",
+      className: "right",
+      cell: (entry) => (entry.kind === "object" ? <span title={`${count(entry.size)} bytes`}>{bytes(entry.size)}</span> : ""),
+    },
+    { title: "Changed", className: "wide", cell: (entry) => entry.kind === "object" && <Time at={entry.modifiedAt} /> },
+    {
+      title: "ETag",
+      className: "wide",
+      cell: (entry) =>
+        entry.kind === "object" && (
+          <span className="mono soft" title={entry.etag}>
+            {entry.etag.slice(0, 8)}…{entry.etag.includes("-") ? entry.etag.slice(entry.etag.indexOf("-")) : ""}
+          </span>
+        ),
+    },
+    {
+      title: "Actions",
+      hideTitle: true,
+      className: "actions",
+      cell: (entry) => {
+        const name = entry.kind === "object" ? entry.key : entry.prefix;
+        const what = entry.kind === "object" ? { keys: [entry.key] } : { prefix: entry.prefix };
+        return (
+          <>
+            {entry.kind === "object" && (
+              <a className="button quiet small icon wide" href={s3.urlOf(bucket, entry.key)} download aria-label={`Download ${name}`}>
+                <Icon name="download" size={14} />
+              </a>
+            )}
+            <button
+              type="button"
+              className="button quiet small icon"
+              aria-label={`Remove ${name}`}
+              onClick={() => setPlan(() => () => api.planRemoveObjects(bucket, what))}
+            >
+              <Icon name="trash" size={14} />
+            </button>
+          </>
+        );
+      },
+    },
+  ];
+
+  return (
+    <section
+      className={`card drop${over ? " over" : ""}`}
+      aria-label={`Bucket ${bucket}`}
+      onDragOver={(event) => {
+        event.preventDefault();
+        setOver(true);
+      }}
+      onDragLeave={() => setOver(false)}
+      onDrop={drop}
+    >
+      <div className="card-head">
+        <Breadcrumbs bucket={bucket} prefix={prefix} />
+        <div className="aside">
+          {chosen.size > 0 && (
+            <button
+              type="button"
+              className="button"
+              onClick={() => setPlan(() => () => api.planRemoveObjects(bucket, { keys: [...chosen] }))}
+            >
+              <Icon name="trash" /> Remove {count(chosen.size)} …
+            </button>
+          )}
+          <button type="button" className="button quiet icon" onClick={reload} aria-label="Read the list again" title="Read the list again">
+            <Icon name="repair" />
+          </button>
+          <input
+            ref={picker}
+            type="file"
+            multiple
+            hidden
+            aria-label="Files to upload"
+            onChange={(event) => {
+              send(event.target.files);
+              event.target.value = "";
+            }}
+          />
+          <button type="button" className="button primary" onClick={() => picker.current?.click()}>
+            <Icon name="upload" /> Upload
+          </button>
+        </div>
+      </div>
+      <ErrorNote error={error} retry={reload} />
+      {!pages && !error && <Waiting />}
+      {pages && pages.entries.length === 0 && (
+        <Empty title="Nothing here yet" command={`aws --endpoint-url ${endpoint} s3 cp FILE s3://${bucket}/${prefix}`}>
+          <p>Drop files here, choose them with Upload, or copy them with any S3 client:</p>
+        </Empty>
+      )}
+      {pages && pages.entries.length > 0 && (
+        <Table
+          caption={`Objects of ${bucket}/${prefix}`}
+          columns={columns}
+          rows={pages.entries}
+          id={(entry) => (entry.kind === "folder" ? entry.prefix : entry.key)}
+        />
+      )}
+      {pages?.next && (
+        <div className="card-body">
+          <button type="button" className="button" onClick={more}>
+            Show more
+          </button>
+        </div>
+      )}
+      {plan && (
+        <PlanDialog
+          draft={plan}
+          verb="Remove"
+          close={() => setPlan(undefined)}
+          done={() => {
+            setChosen(new Set());
+            reload();
+          }}
+        />
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,197 @@
+import { bytes, bytesPerSecond, count, percent, perSecond, plural } from "../../parts/format";
+import { useRates, useTopic } from "../../parts/live";
+import { RateChart } from "../../parts/RateChart";
+import { Table, type Column } from "../../parts/Table";
+import { useState } from "react";
+import type { Plan } from "../../app/api";
+import { useLoad } from "../../app/useLoad";
+import { ErrorNote, Note } from "../../parts/Note";
+import { PlanDialog } from "../../parts/PlanDialog";
+import { ProgressBar } from "../../parts/ProgressBar";
+import * as api from "./api";
+import type { Drive, GridSample, Job } from "./api";
+import { DriveChip, StripeGrid } from "./StripeGrid";
+
+function Rates() {
+  const history = useRates<GridSample>("object.grid", (value) => ({
+    requests: value.requests,
+    received: value.received_bytes,
+    sent: value.sent_bytes,
+    puts: value.blob.puts,
+    gets: value.blob.gets,
+    degraded: value.blob.degraded_reads,
+    rebuilt: value.blob.repaired_units,
+  }));
+  return (
+    <div className="columns">
+      <RateChart
+        title="Requests"
+        history={history}
+        format={perSecond}
+        series={[{ label: "requests", color: 1, counters: ["requests"] }]}
+      />
+      <RateChart
+        title="Transfer"
+        history={history}
+        format={bytesPerSecond}
+        series={[
+          { label: "in", color: 1, counters: ["received"] },
+          { label: "out", color: 2, dash: [6, 4], counters: ["sent"] },
+        ]}
+      />
+      <RateChart
+        title="Decoding and rebuilding"
+        history={history}
+        format={perSecond}
+        series={[
+          { label: "decoded reads", color: 2, counters: ["degraded"] },
+          { label: "rebuilt units", color: 3, dash: [6, 4], counters: ["rebuilt"] },
+        ]}
+      />
+    </div>
+  );
+}
+
+function Figures({ grid }: { grid: GridSample }) {
+  const { blob } = grid;
+  const figures: [string, string, (string | undefined)?][] = [
+    ["Stored, parity included", bytes(blob.stored_bytes)],
+    ["Live payload", bytes(blob.live_bytes), blob.live_bytes > 0 ? `${(blob.stored_bytes / blob.live_bytes).toFixed(2)}×` : undefined],
+    ["Extents", count(blob.extents)],
+    ["Puts to drives", count(blob.puts)],
+    ["Reads from drives", count(blob.gets)],
+    ["Decoded reads", count(blob.degraded_reads)],
+    ["Rebuilt units", count(blob.repaired_units)],
+    ["Waiting for repair", plural(blob.repair_queue, "row")],
+    ["Syncs", count(blob.syncs)],
+    ["Scrub errors", count(blob.scrub_errors)],
+  ];
+  return (
+    <section className="card" aria-label="Key figures">
+      <div className="card-body">
+        <dl className="figures">
+          {figures.map(([name, value, more]) => (
+            <div className="figure" key={name}>
+              <dt>{name}</dt>
+              <dd>
+                {value} {more && <small>{more}</small>}
+              </dd>
+            </div>
+          ))}
+        </dl>
+      </div>
+    </section>
+  );
+}
+
+function JobLine({ job }: { job: Job }) {
+  if (job.running) return <ProgressBar done={job.done} total={job.total} label={job.kind} />;
+  if (job.error) return <span className="soft">failed: {job.error}</span>;
+  const report = Object.entries(job.report ?? {}).filter(([, value]) => value > 0);
+  const words = report.map(([name, value]) =>
+    name.includes("bytes") ? `${name.replaceAll("_", " ")} ${bytes(value)}` : `${name.replaceAll("_", " ")} ${count(value)}`,
+  );
+  return <span className="soft">{words.join(", ") || "nothing to do"}</span>;
+}
+
+function Drives({ grid }: { grid: GridSample }) {
+  const loaded = useLoad(api.drives, []);
+  const [plan, setPlan] = useState<{ drive: Drive; draft: () => Promise<Plan> }>();
+  const [error, setError] = useState<unknown>();
+  const run = (kind: Job["kind"]): void => {
+    setError(undefined);
+    api.startJob(kind).catch(setError);
+  };
+  const columns: Column<Drive>[] = [
+    { title: "Drive", cell: (drive) => <b>{drive.index}</b> },
+    { title: "State", cell: (drive) => <DriveChip state={drive.state} /> },
+    { title: "Path", className: "grow wide", cell: (drive) => <span className="mono">{drive.path}</span> },
+    { title: "Used", className: "right", cell: (drive) => bytes(drive.used_bytes) },
+    { title: "Free", className: "right wide", cell: (drive) => bytes(drive.available_bytes) },
+    {
+      title: "Full",
+      className: "right wide",
+      cell: (drive) =>
+        drive.used_bytes + drive.available_bytes > 0 ? percent(drive.used_bytes / (drive.used_bytes + drive.available_bytes)) : "–",
+    },
+    {
+      title: "Errors",
+      className: "right",
+      cell: (drive) => (
+        <span title="read errors / write errors / corrupt blocks">
+          {count(drive.read_errors)} / {count(drive.write_errors)} / {count(drive.corrupt_blocks)}
+        </span>
+      ),
+    },
+    {
+      title: "Actions",
+      hideTitle: true,
+      className: "actions",
+      cell: (drive) =>
+        drive.state !== "online" && (
+          <button
+            type="button"
+            className="button small"
+            onClick={() => setPlan({ drive, draft: () => api.planReplaceDrive(drive.index) })}
+          >
+            Replace …
+          </button>
+        ),
+    },
+  ];
+  const jobs = Object.values(grid.jobs).sort((a, b) => a.kind.localeCompare(b.kind));
+  return (
+    <section className="card" aria-label="Drives">
+      <div className="card-head">
+        <h2>Drives</h2>
+        <div className="aside">
+          <button type="button" className="button small" onClick={() => run("scrub")} disabled={grid.jobs["scrub"]?.running}>
+            Scrub
+          </button>
+          <button type="button" className="button small" onClick={() => run("compact")} disabled={grid.jobs["compact"]?.running}>
+            Compact
+          </button>
+        </div>
+      </div>
+      <ErrorNote error={error ?? loaded.error} />
+      {loaded.value?.one_file_system && (
+        <div className="card-body">
+          <Note kind="info">{loaded.value.protects}</Note>
+        </div>
+      )}
+      <Table caption="Drives" columns={columns} rows={Object.values(grid.drives)} id={(drive) => drive.index} />
+      {jobs.length > 0 && (
+        <div className="card-body figures">
+          {jobs.map((job) => (
+            <div key={job.kind}>
+              <h3>
+                {job.kind} {job.running ? "runs" : "ended"}
+              </h3>
+              <JobLine job={job} />
+            </div>
+          ))}
+        </div>
+      )}
+      {plan && (
+        <PlanDialog
+          draft={plan.draft}
+          verb={`Replace drive ${plan.drive.index}`}
+          close={() => setPlan(undefined)}
+          done={() => run("repair")}
+        />
+      )}
+    </section>
+  );
+}
+
+export function Overview() {
+  const grid = useTopic<GridSample>("object.grid").value;
+  return (
+    <>
+      <StripeGrid />
+      <Rates />
+      {grid && <Figures grid={grid} />}
+      {grid && <Drives grid={grid} />}
+    </>
+  );
+}

@@ -1,0 +1,137 @@
+// The admin API of the object store and its live topics, as the console reads them. The browser test holds every field named here
+// against a running server (tests/browser/api_test.mjs reads `SHAPES` below).
+import { get, post, request, type Plan } from "../../app/api";
+
+const BASE = "/api/object/v1";
+
+export type DriveState = "online" | "missing" | "replacing" | "failed";
+
+export interface Drive {
+  index: number;
+  path: string;
+  state: DriveState;
+  used_bytes: number;
+  available_bytes: number;
+  read_errors: number;
+  write_errors: number;
+  corrupt_blocks: number;
+}
+
+export interface BlobFigures {
+  extents: number;
+  live_bytes: number;
+  stored_bytes: number;
+  puts: number;
+  gets: number;
+  degraded_reads: number;
+  repaired_units: number;
+  syncs: number;
+  repair_queue: number;
+  scrubbed_bytes: number;
+  scrub_errors: number;
+}
+
+export interface Job {
+  kind: "scrub" | "repair" | "compact";
+  running: boolean;
+  done: number;
+  total: number;
+  begun_at: string;
+  took_ms: number;
+  error?: string;
+  report?: Record<string, number>;
+}
+
+// Topic "object.grid".
+export interface GridSample {
+  drives: Record<string, Drive>;
+  jobs: Record<string, Job>;
+  blob: BlobFigures;
+  requests: number;
+  received_bytes: number;
+  sent_bytes: number;
+}
+
+// Topic "object.stripes": a row is a slice of an extent; cells are o sound, m drive away, d damaged, s perhaps missing, r rebuilding.
+export interface StripeRow {
+  extent: number;
+  from: number;
+  to: number;
+  cells: string;
+}
+export interface StripesSample {
+  data_units: number;
+  parity_units: number;
+  slice_bytes: number;
+  repairing: boolean;
+  extents: number;
+  file_bytes: number;
+  live_bytes: number;
+  rows: Record<string, StripeRow>;
+}
+
+// Topic "object.puts": the latest PUTs by request id.
+export interface PutTimes {
+  bucket: string;
+  key: string;
+  size_bytes: number;
+  at: string;
+  authenticate_ms?: number;
+  authorize_ms: number;
+  bytes_ms: number;
+  metadata_ms: number;
+  total_ms: number;
+}
+export interface PutsSample {
+  puts: Record<string, PutTimes>;
+}
+
+export interface BucketUsage {
+  name: string;
+  owner: string;
+  created_at: string;
+  versioning: "unversioned" | "enabled" | "suspended";
+  objects: number;
+  versions: number;
+  delete_markers: number;
+  size_bytes: number;
+  has_policy: boolean;
+  public_access_blocked: boolean;
+}
+
+export interface DurabilityLine {
+  what: string;
+  data_units: number;
+  parity_units: number;
+  repair_hours: number;
+  nines: number;
+  loss_a_year: number;
+}
+export interface Durability {
+  assumptions: {
+    data_units: number;
+    parity_units: number;
+    annual_failure_rate: number;
+    repair_hours: number;
+    repair_measured: boolean;
+    leaves_out: string;
+  };
+  nines: number;
+  loss_a_year: number;
+  table: DurabilityLine[];
+}
+
+export const drives = (): Promise<{ drives: Drive[]; one_file_system: boolean; protects: string }> => get(`${BASE}/drives`);
+export const buckets = (): Promise<{ buckets: BucketUsage[] }> => get(`${BASE}/buckets`);
+export const startJob = (kind: Job["kind"]): Promise<Job> => post(`${BASE}/jobs/${kind}`);
+export const driveOnline = (index: number): Promise<Drive> => post(`${BASE}/drives/${index}/online`);
+export const planLoseDrive = (index: number): Promise<Plan> => post(`${BASE}/drives/${index}/kill`);
+export const planReplaceDrive = (index: number): Promise<Plan> => post(`${BASE}/drives/${index}/replace`);
+export const planRemoveBucket = (bucket: string): Promise<Plan> =>
+  request("DELETE", `${BASE}/buckets/${encodeURIComponent(bucket)}`);
+export const planRemoveObjects = (bucket: string, what: { keys: string[] } | { prefix: string }): Promise<Plan> =>
+  post(`${BASE}/buckets/${encodeURIComponent(bucket)}/remove`, what);
+export const durability = (query: { k: number; m: number; afr: number; repair_hours?: number }): Promise<Durability> => {
+  const parameters = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]));
+  return get(`${BASE}/durability?${parameters}`);
+};
