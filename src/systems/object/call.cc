@@ -75,7 +75,7 @@ std::optional<std::string_view> Query::find_value(std::string_view name) const {
 
 Answer<void> take_apart(Call& call, const std::vector<std::string>& domains) {
   call.query = ASK(Query::parse(call.request.query()));
-  std::string_view path = call.path;
+  std::string_view path = call.request.path();
   if (path == "*") return {};  // OPTIONS *
   if (path.empty() || path.front() != '/') return refuse(ErrorCode::kInvalidUri);
   path.remove_prefix(1);

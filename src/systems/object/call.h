@@ -41,7 +41,6 @@ struct Call {
   WallTime now{};
   std::string request_id;
 
-  std::string path;    // "/bucket/key", raw
   std::string bucket;  // empty: the service itself
   std::string key;     // empty: the bucket itself
   bool virtual_host = false;
