@@ -44,7 +44,8 @@ class Request {
   Task<Result<size_t>> read(MutableBytes into) { return exchange_->read_body(into); }
   // The whole body, in memory. kTooLarge beyond `size_bytes_max` or the request's limit.
   Task<Result<Bytes>> read_all(uint64_t size_bytes_max);
-  // Raises or lowers the limit on this body, before reading. The server's default stands otherwise.
+  // Raises or lowers the limit on this body, before reading. The server's default stands otherwise. Behind a Router an
+  // announced length is judged before the handler runs: a larger limit belongs into RouteOptions there.
   void limit_body(uint64_t size_bytes_max) { body_size_bytes_max_ = size_bytes_max; }
   uint64_t body_size_bytes_max() const { return body_size_bytes_max_; }
   // After read() answered 0.
