@@ -158,11 +158,14 @@ Task<void> Service::handle_as(auth::PrincipalPtr principal, http::Request& reque
   POLIS_ASSERT(!principal->anonymous());
   Call call{.request = request, .response = response, .now = clock_.wall(), .request_id = make_request_id(random_)};
   call.principal = std::move(principal);
+  call.proved = true;
+  call.scheme = AuthScheme::kV4Header;  // as good as a signature in the header
   co_await answer(call);
 }
 
 Task<void> Service::answer(Call& call) {
   http::Response& response = call.response;
+  call.path = call.request.path();
   response.set("x-amz-request-id", call.request_id);
   response.set("x-amz-id-2", base::base64_encode(base::as_bytes(call.request_id)));
   ++statistics_.requests;
@@ -181,8 +184,7 @@ Task<Answer<void>> Service::serve(Call& call) {
   CO_ASK(take_apart(call, options_.domains));
   if (call.request.method() == http::Method::kOptions) co_return co_await preflight(call);
   if (call.has_header("origin")) co_await add_cors_headers(call);
-  if (call.proved && call.principal->anonymous()) co_return refuse(ErrorCode::kAccessDenied);
-  if (!call.proved) CO_ASK(co_await authenticate(call));
+  CO_ASK(co_await authenticate(call));
   co_return co_await dispatch(call);
 }
 
@@ -191,7 +193,7 @@ Task<Answer<void>> Service::authenticate(Call& call) {
   headers.reserve(call.request.fields().size());
   for (http::FieldLine line : call.request.fields()) headers.push_back({line.name, line.value});
   RequestView view{.method = call.request.method_text(), .target = call.request.target(), .headers = headers};
-  if (!call.principal->anonymous()) {  // proved elsewhere
+  if (call.proved) {
     auto payload = anonymous_payload(view);
     if (!payload) co_return refuse(failure_of(payload.error()));
     call.verified = std::move(*payload);
@@ -312,7 +314,20 @@ Answer<void> Service::check_expected_owner(const Call& call, const Bucket& bucke
 Task<Answer<Bucket>> Service::load_bucket(Call& call, store::Txn& txn) {
   Bucket bucket = CO_ASK(co_await engine_.bucket(txn, call.bucket));
   CO_ASK(check_expected_owner(call, bucket, "x-amz-expected-bucket-owner"));
+  call.bucket_id = bucket.id;
   co_return bucket;
+}
+
+Task<Answer<Bucket>> Service::bucket_for_change(Write& write, const Call& call) {
+  Bucket now = CO_ASK(co_await engine_.bucket_for_change(write.txn, call.bucket));
+  // Deleted and made again by somebody else while the body came: what was allowed there is not allowed here.
+  if (now.id != call.bucket_id) co_return refuse(Failure(ErrorCode::kNoSuchBucket).detail("BucketName", call.bucket));
+  co_return now;
+}
+
+Task<Answer<Bucket>> Service::update_bucket(Write& write, const Call& call, std::function<Answer<void>(Bucket&)> change) {
+  CO_ASK(co_await bucket_for_change(write, call));
+  co_return co_await engine_.update_bucket(write, call.bucket, std::move(change));
 }
 
 Task<Answer<Bucket>> Service::load_bucket(Call& call) {
@@ -434,10 +449,17 @@ Task<void> Service::run_background() {
   constexpr auto kRest = std::chrono::seconds(60);  // then uploads that were pinned are looked at again
   // A reader that has just found the object needs a moment to pin its parts.
   constexpr auto kGrace = std::chrono::seconds(2);
+  constexpr auto kAgeing = std::chrono::hours(1);  // between looks for abandoned uploads
+  SteadyTime aged = clock_.steady() - kAgeing;
   for (;;) {
     auto woken = co_await io::with_timeout(kRest, home_.garbage().wait());
     if (!woken && woken.error().code() == Code::kCancelled) co_return;
     home_.garbage().reset();
+    if (clock_.steady() - aged >= std::min<Duration>(kAgeing, options_.upload_age_max)) {
+      aged = clock_.steady();
+      // What failed today is looked at again in an hour; the store says itself why it refuses.
+      (void)co_await abort_abandoned(clock_.wall() - options_.upload_age_max);
+    }
     auto txn = co_await begin();
     if (!txn) continue;
     auto ids = co_await engine_.garbage(**txn, 100);
@@ -452,6 +474,40 @@ Task<void> Service::run_background() {
     }
     if (ids->size() == 100) home_.garbage().set();
   }
+}
+
+Task<Answer<void>> Service::abort_abandoned(WallTime before) {
+  std::string after;
+  for (bool more_buckets = true; more_buckets;) {
+    auto txn = CO_ASK(co_await begin());
+    BucketPage page = CO_ASK(co_await engine_.list_buckets(*txn, nullptr, "", after, 100));
+    txn.reset();
+    more_buckets = page.more;
+    for (const Bucket& bucket : page.buckets) {
+      after = bucket.name;
+      UploadListQuery query;
+      for (bool more = true; more;) {
+        auto listing_txn = CO_ASK(co_await begin());
+        UploadListing listing = CO_ASK(co_await engine_.list_uploads(*listing_txn, bucket.id, query));
+        listing_txn.reset();
+        for (const Upload& upload : listing.uploads) {
+          if (upload.initiated_at >= before) continue;
+          auto gate = CO_ASK(co_await home_.own(upload.id));
+          auto aborted = co_await change([&](Write& write) -> Task<Answer<bool>> {
+            CO_ASK(co_await engine_.abort(write, bucket.id, upload.key, upload.id));
+            co_return true;
+          });
+          // Completed or aborted by its owner in the last moment: just as well.
+          if (!aborted && aborted.error().code() != ErrorCode::kNoSuchUpload) co_return refuse(std::move(aborted).error());
+        }
+        more = listing.truncated;
+        query.key_after = listing.last_key;
+        query.upload_after = listing.last_upload;
+      }
+      co_await io::yield();
+    }
+  }
+  co_return Answer<void>();
 }
 
 Task<Answer<uint64_t>> Service::empty_bucket(std::string name, bool and_remove) {
@@ -500,6 +556,8 @@ Task<Answer<uint64_t>> Service::remove_listed(std::string bucket_name, std::vect
 }
 
 Task<Result<std::vector<bool>>> Service::References::referenced(std::vector<blob::BlobId> ids) {
+  // Changes that the store could not make durable are invisible now and may be there after a restart.
+  if (auto why = service_.store_.failure()) co_return fail(Error(Code::kUnavailable, "back references cannot be looked up", *why));
   auto txn = CO_TRY(co_await service_.store_.begin());
   std::vector<bool> out;
   out.reserve(ids.size());

@@ -69,9 +69,6 @@ class Service final {
   // not looked at, its payload counts as unsigned.
   Task<void> handle_as(auth::PrincipalPtr principal, http::Request& request, http::Response& response);
 
-  // The same request from the admin API, where app has proved who asks: `path` is "bucket/key", percent-encoded.
-  Task<void> handle_for(auth::PrincipalPtr principal, std::string path, http::Request& request, http::Response& response);
-
   // Background work, on the home shard: erases the parts of gone objects, aborts abandoned uploads. Ends when its scope stops.
   Task<void> run_background();
 
@@ -104,7 +101,6 @@ class Service final {
 
   // --- request (service.cc)
   Task<void> answer(Call& call);
-  Task<void> run(Call& call);
   Done serve(Call& call);
   Task<Answer<void>> authenticate(Call& call);
   Done dispatch(Call& call);
@@ -113,6 +109,9 @@ class Service final {
   // The bucket of the call, after x-amz-expected-bucket-owner was held against it.
   Task<Answer<Bucket>> load_bucket(Call& call, store::Txn& txn);
   Task<Answer<Bucket>> load_bucket(Call& call);
+  // The bucket that was loaded, as it is now and for a change; kNoSuchBucket if another one has its name meanwhile.
+  Task<Answer<Bucket>> bucket_for_change(Write& write, const Call& call);
+  Task<Answer<Bucket>> update_bucket(Write& write, const Call& call, std::function<Answer<void>(Bucket&)> change);
   Answer<void> check_expected_owner(const Call& call, const Bucket& bucket, std::string_view header) const;
   Answer<const auth::Policy*> policy_of(const Bucket& bucket);
   // kAccessDenied, or kNoSuchKey if `version` is null, the action reads and the caller may list.
@@ -136,6 +135,7 @@ class Service final {
   // `body(Write&) -> Task<Answer<T>>`.
   template <class F>
   auto change(F body) -> std::invoke_result_t<F&, Write&>;
+  Task<Answer<void>> abort_abandoned(WallTime before);
   void after_commit(const std::vector<blob::Receipt>& released, bool made_garbage);
 
   // --- moving bytes (transfer.cc)
@@ -150,10 +150,13 @@ class Service final {
   // Bytes durable first; the name comes last.
   Task<Answer<Stored>> store_bytes(blob::ByteSource& source, std::optional<uint64_t> size_bytes);
   Task<Answer<Stored>> store_body(Body& body);
-  Task<Answer<Stored>> store_copy(BucketId bucket, std::string key, ObjectVersion version, blob::Range range,
+  Task<Answer<Stored>> store_copy(ObjectVersion version, std::string inlined_bytes, blob::Range range,
                                   ChecksumAlgorithm algorithm);
   void discard(const Stored& stored);
-  Task<Answer<void>> send_range(BucketId bucket, std::string_view key, const ObjectVersion& version, blob::Range range,
+  // What an inlined version holds, and nothing for any other; in the transaction that found the version, because an
+  // overwrite takes the bytes with it.
+  Task<Answer<std::string>> inlined_bytes(store::Txn& txn, BucketId bucket, std::string_view key, const ObjectVersion& version);
+  Task<Answer<void>> send_range(const ObjectVersion& version, std::string_view inlined_bytes, blob::Range range,
                                 blob::ByteSink& sink);
   friend class VersionSource;
 

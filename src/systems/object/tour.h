@@ -1,4 +1,5 @@
-// The tour of the object store: what it claims, shown on real bytes through its own S3 port.
+// The tour of the object store: a client of its own (HTTP and SigV4) that puts real bytes in, loses drives, and reads
+// every byte back. Runs in the process of the command line.
 #pragma once
 
 #include "systems/tour.h"

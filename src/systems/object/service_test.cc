@@ -1,0 +1,270 @@
+// The S3 port from outside: a real server on a loopback port of its own, signed requests, two shards.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "kernel/auth/directory.h"
+#include "kernel/base/random.h"
+#include "kernel/base/text_encoding.h"
+#include "kernel/blob/extent_blob.h"
+#include "kernel/http/client.h"
+#include "kernel/store/rocks_store.h"
+#include "systems/object/server.h"
+
+namespace polis::object {
+namespace {
+
+using testing::HasSubstr;
+
+struct Reply {
+  int status = 0;
+  std::string body;
+  std::map<std::string, std::string> headers;
+};
+
+class S3Port : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { world_ = new World(); }
+  static void TearDownTestSuite() {
+    delete world_;
+    world_ = nullptr;
+  }
+
+  struct Asked {
+    std::string method, target, body;
+    std::vector<std::pair<std::string, std::string>> headers;
+    bool anonymous = false;
+    std::string secret;  // another than the right one
+  };
+  static Reply ask(Asked asked) { return world_->ask(std::move(asked)); }
+  static Reply ask(std::string method, std::string target, std::string body = {}) { return world_->ask({std::move(method), std::move(target), std::move(body)}); }
+
+ private:
+  struct World {
+    World() : runtime({.shards = 2, .blocking_threads = 4}) {
+      std::string pattern = (std::filesystem::temp_directory_path() / "polis-s3-XXXXXX").string();
+      POLIS_ASSERT(mkdtemp(pattern.data()) != nullptr);
+      directory_path = pattern;
+      store = store::RocksStore::open({.directory = directory_path + "/store"}).value();
+      auto keyspace = store->keyspace("object").value();
+      runtime.start();
+      runtime.call(0, [&, keyspace] { return open(keyspace); });
+    }
+    ~World() {
+      runtime.call(0, [&] { return close(); });
+      runtime.stop();
+      store.reset();
+      std::error_code ignored;
+      std::filesystem::remove_all(directory_path, ignored);
+    }
+
+    Task<bool> open(store::Keyspace keyspace) {
+      blob::ExtentBlobOptions options;
+      for (int i = 0; i < 6; ++i) options.drives.push_back(directory_path + "/drive" + std::to_string(i));
+      blob = (co_await blob::ExtentBlob::open(*disk, options, random)).value();
+      directory = (co_await auth::Directory::open(*store, *disk, clock, random, {.keys_directory = directory_path + "/keys", .shards = 2})).value();
+      root = (co_await directory->bootstrap({.password = "a long password"})).value().value();
+      ServiceOptions service;
+      service.domains = {"s3.local"};
+      server = std::make_unique<Server>(runtime, *store, keyspace, *blob, *directory, clock, random, service);
+      port = (co_await server->start(io::Endpoint::parse("127.0.0.1:0").value())).value();
+      client = std::make_unique<http::Client>();
+      co_return true;
+    }
+    Task<bool> close() {
+      client.reset();
+      co_await server->stop(std::chrono::seconds(1));
+      server.reset();
+      directory.reset();
+      (void)co_await blob->close();
+      blob.reset();
+      (void)co_await store->close();
+      co_return true;
+    }
+
+    Reply ask(Asked asked) {
+      return runtime.call(0, [&] { return send(asked); });
+    }
+    Task<Reply> send(const Asked& asked) {
+      std::string host = "127.0.0.1:" + std::to_string(port);
+      for (const auto& [name, value] : asked.headers)
+        if (name == "host") host = value;
+      std::vector<HeaderView> headers = {{"host", host}};
+      for (const auto& [name, value] : asked.headers)
+        if (name != "host") headers.push_back({name, value});
+      RequestView view{.method = asked.method, .target = asked.target, .headers = headers};
+      SigningIdentity identity{.access_key = root.access_key, .secret_key = asked.secret.empty() ? root.secret_key : asked.secret};
+      http::ClientRequest request{.method = asked.method,
+                                  .url = http::Url::parse("http://127.0.0.1:" + std::to_string(port) + asked.target).value(),
+                                  .fields = asked.headers,
+                                  .body = as_bytes(asked.body)};
+      if (!asked.anonymous)
+        for (OwnedHeader& header : sign(view, identity, base::hex_encode(base::sha256(std::string_view(asked.body))), clock.wall()))
+          request.fields.emplace_back(std::move(header.name), std::move(header.value));
+      auto response = co_await client->send(std::move(request));
+      Reply reply;
+      if (!response) {
+        ADD_FAILURE() << response.error().text();
+        co_return reply;
+      }
+      reply.status = response->status();
+      for (http::FieldLine line : response->fields()) {
+        std::string name(line.name);
+        for (char& c : name) c = static_cast<char>(std::tolower(c));
+        reply.headers[name] = line.value;
+      }
+      auto body = co_await response->read_all(64u << 20);
+      if (body) reply.body = as_text(*body);
+      co_return reply;
+    }
+
+    std::string directory_path;
+    base::SystemClock clock;
+    base::SystemRandom random;
+    std::unique_ptr<io::Disk> disk = io::make_system_disk();
+    io::Runtime runtime;
+    std::unique_ptr<store::RocksStore> store;
+    std::unique_ptr<blob::ExtentBlob> blob;
+    std::unique_ptr<auth::Directory> directory;
+    auth::RootCredentials root;
+    std::unique_ptr<Server> server;
+    std::unique_ptr<http::Client> client;
+    uint16_t port = 0;
+  };
+  static inline World* world_ = nullptr;
+};
+
+TEST_F(S3Port, an_object_comes_back_as_it_went_in) {
+  EXPECT_EQ(ask("PUT", "/round").status, 200);
+  for (size_t size : {size_t{0}, size_t{1}, size_t{2048}, size_t{2049}, size_t{300'000}, size_t{3} << 20}) {
+    std::string bytes(size, '\0');
+    base::SeededRandom random(size);
+    random.fill(as_writable_bytes(bytes));
+    Reply put = ask({"PUT", "/round/k", bytes, {{"content-type", "text/plain"}, {"x-amz-meta-a", "b"}}});
+    EXPECT_EQ(put.status, 200) << put.body;
+    EXPECT_EQ(put.headers["etag"], "\"" + base::hex_encode(base::md5(std::string_view(bytes))) + "\"");
+    Reply get = ask("GET", "/round/k");
+    EXPECT_EQ(get.status, 200);
+    EXPECT_TRUE(get.body == bytes) << size;
+    EXPECT_EQ(get.headers["content-type"], "text/plain");
+    EXPECT_EQ(get.headers["x-amz-meta-a"], "b");
+    Reply head = ask("HEAD", "/round/k");
+    EXPECT_EQ(head.headers["content-length"], std::to_string(size));
+    EXPECT_EQ(head.body, "");
+  }
+}
+
+TEST_F(S3Port, ranges_answer_206_and_416) {
+  ask("PUT", "/ranges");
+  ask("PUT", "/ranges/k", "0123456789");
+  Reply part = ask({"GET", "/ranges/k", "", {{"range", "bytes=3-5"}}});
+  EXPECT_EQ(part.status, 206);
+  EXPECT_EQ(part.body, "345");
+  EXPECT_EQ(part.headers["content-range"], "bytes 3-5/10");
+  Reply outside = ask({"GET", "/ranges/k", "", {{"range", "bytes=10-"}}});
+  EXPECT_EQ(outside.status, 416);
+  EXPECT_THAT(outside.body, HasSubstr("<Code>InvalidRange</Code>"));
+}
+
+TEST_F(S3Port, errors_are_xml_with_a_code_and_head_has_no_body) {
+  Reply missing = ask("GET", "/no-such-bucket/k");
+  EXPECT_EQ(missing.status, 404);
+  EXPECT_THAT(missing.body, HasSubstr("<Code>NoSuchBucket</Code>"));
+  EXPECT_EQ(missing.headers["content-type"], "application/xml");
+  EXPECT_FALSE(missing.headers["x-amz-request-id"].empty());
+  EXPECT_EQ(ask("HEAD", "/no-such-bucket/k").status, 404);
+  EXPECT_THAT(ask("PUT", "/Bad_Name").body, HasSubstr("InvalidBucketName"));
+  EXPECT_EQ(ask("PUT", "/round?lifecycle=", "<x/>").status, 501);
+  EXPECT_EQ(ask("PATCH", "/round/k", "x").status, 501);
+}
+
+TEST_F(S3Port, a_wrong_secret_and_nobody_are_refused) {
+  Reply wrong = ask({.method = "GET", .target = "/", .secret = "wrong"});
+  EXPECT_EQ(wrong.status, 403);
+  EXPECT_THAT(wrong.body, HasSubstr("<Code>SignatureDoesNotMatch</Code>"));
+  ask("PUT", "/private");
+  ask("PUT", "/private/k", "secret");
+  Reply nobody = ask({.method = "GET", .target = "/private/k", .anonymous = true});
+  EXPECT_EQ(nobody.status, 403);
+  EXPECT_THAT(nobody.body, HasSubstr("AccessDenied"));
+}
+
+TEST_F(S3Port, a_digest_that_does_not_match_stores_nothing) {
+  ask("PUT", "/digests");
+  Reply bad = ask({"PUT", "/digests/k", "hello", {{"content-md5", "AAAAAAAAAAAAAAAAAAAAAA=="}}});
+  EXPECT_EQ(bad.status, 400);
+  EXPECT_THAT(bad.body, HasSubstr("<Code>BadDigest</Code>"));
+  EXPECT_EQ(ask({"PUT", "/digests/k", "hello", {{"content-md5", "short"}}}).status, 400);
+  EXPECT_THAT(ask({"PUT", "/digests/k", "hello", {{"x-amz-checksum-crc32", "AAAAAA=="}}}).body, HasSubstr("BadDigest"));
+  EXPECT_EQ(ask("GET", "/digests/k").status, 404);
+}
+
+TEST_F(S3Port, parts_become_one_object_and_read_back_across_their_borders) {
+  ask("PUT", "/parts");
+  Reply begun = ask("POST", "/parts/k?uploads=");
+  std::string id = begun.body.substr(begun.body.find("<UploadId>") + 10, 32);
+  std::string bytes(kPartBytesMin * 2 + 77, 'x');
+  base::SeededRandom random(9);
+  random.fill(as_writable_bytes(bytes));
+  std::string list = "<CompleteMultipartUpload>";
+  for (size_t i = 0; i < 3; ++i) {
+    Reply part = ask("PUT", "/parts/k?partNumber=" + std::to_string(i + 1) + "&uploadId=" + id, bytes.substr(i * kPartBytesMin, kPartBytesMin));
+    EXPECT_EQ(part.status, 200) << part.body;
+    list += "<Part><PartNumber>" + std::to_string(i + 1) + "</PartNumber><ETag>" + part.headers["etag"] + "</ETag></Part>";
+  }
+  list += "</CompleteMultipartUpload>";
+  EXPECT_EQ(ask("GET", "/parts/k").status, 404);  // nothing is visible before
+  Reply done = ask("POST", "/parts/k?uploadId=" + id, list);
+  EXPECT_EQ(done.status, 200) << done.body;
+  EXPECT_EQ(ask("POST", "/parts/k?uploadId=" + id, list).status, 200);  // a client that lost the answer
+  EXPECT_TRUE(ask("GET", "/parts/k").body == bytes);
+  std::string range = "bytes=" + std::to_string(kPartBytesMin - 10) + "-" + std::to_string(kPartBytesMin * 2 + 9);
+  EXPECT_TRUE(ask({"GET", "/parts/k", "", {{"range", range}}}).body == bytes.substr(kPartBytesMin - 10, kPartBytesMin + 20));
+  Reply third = ask("GET", "/parts/k?partNumber=3");
+  EXPECT_EQ(third.body.size(), 77u);
+  EXPECT_EQ(third.headers["x-amz-mp-parts-count"], "3");
+}
+
+TEST_F(S3Port, a_copy_inside_the_store_keeps_bytes_and_metadata) {
+  ask("PUT", "/copies");
+  std::string bytes(100'000, 'c');
+  ask({"PUT", "/copies/a", bytes, {{"x-amz-meta-kept", "yes"}}});
+  Reply copied = ask({"PUT", "/copies/b", "", {{"x-amz-copy-source", "/copies/a"}}});
+  EXPECT_EQ(copied.status, 200) << copied.body;
+  Reply got = ask("GET", "/copies/b");
+  EXPECT_TRUE(got.body == bytes);
+  EXPECT_EQ(got.headers["x-amz-meta-kept"], "yes");
+  EXPECT_THAT(ask({"PUT", "/copies/a", "", {{"x-amz-copy-source", "/copies/a"}}}).body, HasSubstr("InvalidRequest"));
+}
+
+TEST_F(S3Port, a_bucket_in_the_host_is_the_bucket) {
+  ask("PUT", "/hosted");
+  EXPECT_EQ(ask({"PUT", "/k%20x", "v", {{"host", "hosted.s3.local"}}}).status, 200);
+  EXPECT_EQ(ask("GET", "/hosted/k%20x").body, "v");
+}
+
+TEST_F(S3Port, a_bucket_is_removed_only_when_it_is_empty) {
+  ask("PUT", "/removal");
+  ask("PUT", "/removal/k", "v");
+  EXPECT_EQ(ask("DELETE", "/removal").status, 409);
+  EXPECT_EQ(ask("DELETE", "/removal/k").status, 204);
+  EXPECT_EQ(ask("DELETE", "/removal/k").status, 204);
+  EXPECT_EQ(ask("DELETE", "/removal").status, 204);
+  EXPECT_EQ(ask("DELETE", "/removal").status, 404);
+}
+
+TEST_F(S3Port, broken_requests_get_clear_answers) {
+  ask("PUT", "/broken");
+  EXPECT_EQ(ask("GET", "/broken?max-keys=-1").status, 400);
+  EXPECT_EQ(ask("GET", "/broken?list-type=2&continuation-token=zzz").status, 400);
+  EXPECT_EQ(ask("GET", "/broken/k?versionId=zzz").status, 400);
+  EXPECT_THAT(ask("POST", "/broken?delete=", "<Delete><Object>").body, HasSubstr("MalformedXML"));
+  EXPECT_THAT(ask("PUT", "/broken/k?uploadId=abc&partNumber=1", "x").body, HasSubstr("NoSuchUpload"));
+  EXPECT_THAT(ask("PUT", "/broken/k?uploadId=00112233445566778899aabbccddeeff&partNumber=0", "x").body, HasSubstr("InvalidArgument"));
+  EXPECT_EQ(ask("PUT", "/broken/" + std::string(1025, 'k'), "x").status, 400);
+  EXPECT_EQ(ask("PUT", "/broken?policy=", "{").status, 400);
+}
+
+}  // namespace
+}  // namespace polis::object
