@@ -27,9 +27,20 @@ interface ChartProps {
 
 const token = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+// A token as the canvas needs it: one colour, not a choice of two.
+function colorOf(name: string): string {
+  const probe = document.createElement("span");
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const color = getComputedStyle(probe).color;
+  probe.remove();
+  return color;
+}
+const faint = (color: string): string => color.replace(/^rgb\(/, "rgba(").replace(/\)$/, ", 0.13)");
+
 // Changes when the theme does.
 function useTheme(): string {
-  const read = () => token("--ground");
+  const read = () => colorOf("--ground");
   const [ground, setGround] = useState(read);
   useEffect(() => {
     const update = () => setGround(read());
@@ -65,8 +76,8 @@ export function Chart(props: ChartProps) {
   useEffect(() => {
     const element = place.current;
     if (!element) return;
-    const text = token("--text-soft");
-    const line = token("--line");
+    const text = colorOf("--text-soft");
+    const line = colorOf("--line");
     const font = `11px ${token("--font")}`;
     const axis = { stroke: text, font, grid: { stroke: line, width: 1 }, ticks: { show: false } };
     const { xFormat, xLog, axisWidth } = latest.current;
@@ -104,11 +115,11 @@ export function Chart(props: ChartProps) {
           {},
           ...latest.current.series.map((one) => ({
             label: one.label,
-            stroke: token(`--series-${one.color}`),
+            stroke: colorOf(`--series-${one.color}`),
             width: 1.75,
             ...(one.dash && { dash: one.dash }),
             points: { show: false },
-            fill: latest.current.series.length === 1 ? `${token(`--series-${one.color}`)}22` : undefined,
+            fill: latest.current.series.length === 1 ? faint(colorOf(`--series-${one.color}`)) : undefined,
           })),
         ] as uPlot.Series[],
       },

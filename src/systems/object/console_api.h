@@ -38,7 +38,7 @@ class ConsoleApi {
 // A row is a slice of an extent, a cell what one drive holds of it: o sound, m on a drive that is away, d damaged, s
 // perhaps missing (the drive was away and no repair has found it complete since), r being rebuilt. At most
 // kStripeRowsMax rows: slices double until they fit.
-inline constexpr size_t kStripeRowsMax = 48;
+inline constexpr size_t kStripeRowsMax = 32;
 std::string stripes_json(const blob::PoolPicture& picture, const std::vector<blob::DriveStatus>& drives);
 
 }  // namespace polis::object
