@@ -58,7 +58,8 @@ class Owner {
   // Which of these ids does some row still refer to?
   virtual Task<Result<std::vector<bool>>> referenced(std::vector<BlobId> ids) = 0;
   // Segment `from` now lies at `to` with the same bytes: change the rows that refer to it in one durable transaction.
-  // kConflict or kNotFound when the row changed meanwhile: then the copy is dropped.
+  // kConflict or kNotFound when the row changed meanwhile: then the copy is dropped, and `from` with its extent only if
+  // referenced() denies it, too.
   virtual Task<Result<void>> moved(BlobId from, BlobId to) = 0;
 };
 
@@ -119,6 +120,9 @@ class Blob {
   // Every byte was checked before it reaches the sink. kOutOfRange outside the blob; kCorrupt when too few sound units
   // are left.
   virtual Task<Result<void>> get(const Receipt& receipt, Range range, ByteSink& sink) = 0;
+  // Keeps the bytes readable under this receipt, though they be erased or moved, until what it answers goes; taken soon
+  // after the receipt was looked up. For readers that come back for more; a get does so by itself. Any shard.
+  virtual std::shared_ptr<const void> hold(const Receipt& receipt) = 0;
   // A hint that nobody refers to it any more; space returns by compaction.
   virtual void erase(const Receipt& receipt) = 0;
 

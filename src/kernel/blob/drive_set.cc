@@ -230,6 +230,13 @@ Task<Result<void>> DriveSet::bring_back(unsigned index) {
         file.error()));
   }
   if (file->pool != pool_) co_return fail(Code::kInvalid, path(index) + " belongs to another pool");
+  // Opened without this drive, we may know less than it does: which drives lack rows, which ids were given out.
+  if (file->epoch > epoch_) {
+    epoch_ = file->epoch;
+    stale_ |= file->stale;
+    extent_floor_ = std::max(extent_floor_, file->extent_floor);
+    next_extent_ = std::max(next_extent_, file->extent_floor);
+  }
   Drive& drive = *drives_[index];
   drive.device = device_of(drive.path);
   ++drive.generation;

@@ -89,15 +89,40 @@ RowReader& ExtentBlob::reader() {
   return *made;
 }
 
+// Keeps the extents of these segments from being deleted: while one of them is sent, the others must stay, too.
+class ExtentBlob::Using {
+ public:
+  Using(std::array<std::atomic<uint32_t>, kUsedExtents>& counts, std::vector<Location> segments)
+      : counts_(counts), segments_(std::move(segments)) {
+    for (const Location& segment : segments_) ++counts_[segment.extent % kUsedExtents];
+  }
+  Using(const Using&) = delete;
+  ~Using() {
+    for (const Location& segment : segments_) --counts_[segment.extent % kUsedExtents];
+  }
+  const std::vector<Location>& segments() const { return segments_; }
+
+ private:
+  std::array<std::atomic<uint32_t>, kUsedExtents>& counts_;
+  const std::vector<Location> segments_;
+};
+
+std::shared_ptr<const void> ExtentBlob::hold(const Receipt& receipt) {
+  auto parts = split_segments(receipt.location, receipt.size_bytes, erasure_.data_units());
+  if (!parts) return nullptr;  // names nothing that could be kept
+  return std::make_shared<Using>(gets_running_, std::move(*parts));
+}
+
 Task<Result<void>> ExtentBlob::get(const Receipt& receipt, Range range, ByteSink& sink) {
   ++gets_;
-  const auto parts = CO_TRY(split_segments(receipt.location, receipt.size_bytes, erasure_.data_units()));
+  const Using in_use(gets_running_,
+                     CO_TRY(split_segments(receipt.location, receipt.size_bytes, erasure_.data_units())));
   if (range.offset > receipt.size_bytes || range.size > receipt.size_bytes - range.offset) {
     co_return fail(Code::kOutOfRange, "range " + std::to_string(range.offset) + "+" + std::to_string(range.size) +
                                           " lies outside of a blob of " + std::to_string(receipt.size_bytes) +
                                           " bytes");
   }
-  for (const Location& segment : parts) {
+  for (const Location& segment : in_use.segments()) {
     if (range.size == 0) break;
     if (range.offset >= segment.length) {
       range.offset -= segment.length;
@@ -111,19 +136,7 @@ Task<Result<void>> ExtentBlob::get(const Receipt& receipt, Range range, ByteSink
   co_return {};
 }
 
-namespace {
-
-// Keeps an extent from being deleted while a get reads it.
-struct Using {
-  explicit Using(std::atomic<uint32_t>& c) : count(c) { ++count; }
-  ~Using() { --count; }
-  std::atomic<uint32_t>& count;
-};
-
-}  // namespace
-
 Task<Result<void>> ExtentBlob::get_segment(const Location& segment, Range range, ByteSink& sink) {
-  Using in_use(gets_running_[segment.extent % gets_running_.size()]);
   if (segment.kind == RowKind::kSpread) co_return co_await get_spread(segment, range, sink);
 
   const uint64_t begin = segment.inner + range.offset;

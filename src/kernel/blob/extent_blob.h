@@ -60,6 +60,7 @@ class ExtentBlob final : public Blob {
 
   Task<Result<Receipt>> put(ByteSource& source, uint64_t size_hint) override;
   Task<Result<void>> get(const Receipt& receipt, Range range, ByteSink& sink) override;
+  std::shared_ptr<const void> hold(const Receipt& receipt) override;
   void erase(const Receipt& receipt) override;
   std::vector<DriveStatus> drives() const override;
   BlobStatistics statistics() const override;
@@ -133,8 +134,10 @@ class ExtentBlob final : public Blob {
   std::array<std::atomic<RowReader*>, kShardsMax> readers_{};
   std::array<io::Shard*, kShardsMax> reader_shards_{};
 
-  // Gets that run now, by extent id modulo the size: an extent is deleted only while its counter is zero.
-  std::array<std::atomic<uint32_t>, 1024> gets_running_{};
+  // Gets that run now and holds, by extent id modulo the size: an extent is deleted only while its counter is zero.
+  static constexpr size_t kUsedExtents = 1024;
+  class Using;
+  std::array<std::atomic<uint32_t>, kUsedExtents> gets_running_{};
 
   // Home shard.
   std::deque<SmallPut*> small_puts_;

@@ -442,12 +442,15 @@ Task<Result<void>> ExtentBlob::mark(uint64_t extent, std::vector<Survivor>& surv
   const uint64_t now_ms = wall_ms();
   const uint64_t sweep_ms =
       static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(options_.sweep_after).count());
+  // A put may take longer than the sweep waits; its owner's time to commit begins when it ends.
+  auto marked = extents_->extents().find(extent);
+  const uint64_t released_ms = marked == extents_->extents().end() ? 0 : marked->second.released_ms;
   uint64_t live = 0;
   for (size_t i = 0; i < all.size(); ++i) {
     if (referenced[i]) {
       live += all[i].location.length;
       survivors.push_back(all[i]);
-    } else if (all[i].written_ms + sweep_ms > now_ms) {
+    } else if (all[i].written_ms + sweep_ms > now_ms || released_ms + sweep_ms > now_ms) {
       young = true;
       live += all[i].location.length;
     } else if (!all[i].whole && !all[i].announced) {
@@ -519,7 +522,13 @@ Task<void> ExtentBlob::move_one(Survivor survivor, Result<void>* outcome) {
   auto moved = co_await owner_->moved(encode_location(survivor.location), to[0]);
   if (moved) co_return;
   erase(*copy);
-  if (moved.error().code() != Code::kConflict && moved.error().code() != Code::kNotFound) *outcome = std::move(moved);
+  const Code code = moved.error().code();
+  if (code == Code::kConflict || code == Code::kNotFound) {
+    // Whether the row let go of the segment or merely could not be changed decides if the extent may go: ask.
+    auto still = co_await owner_->referenced({encode_location(survivor.location)});
+    if (still && still->size() == 1 && !still->front()) co_return;
+  }
+  *outcome = std::move(moved);
 }
 
 Task<Result<void>> ExtentBlob::move_survivors(std::vector<Survivor> survivors) {

@@ -199,6 +199,7 @@ Task<Result<void>> ExtentBlob::commit(OpenExtent* extent) {
 // Posted, so that it happens even when the put was cancelled.
 void ExtentBlob::release(Reservation reservation, uint64_t used_bytes, uint64_t payload_bytes) {
   home_.post([this, reservation, used_bytes, payload_bytes] {
+    extents_->extents().at(reservation.extent->id).released_ms = wall_ms();
     extents_->release(reservation, used_bytes, payload_bytes);
     live_bytes_ += payload_bytes;
     syncs_ = extents_->syncs();

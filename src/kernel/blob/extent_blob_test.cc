@@ -91,5 +91,119 @@ TEST(Extents, a_stopped_scrub_and_repair_end_early) {
   EXPECT_LT(stopped->rows_checked, whole->rows_checked);
 }
 
+// An owner that cannot change its rows for a while.
+class BusyOwner final : public Owner {
+ public:
+  Task<Result<std::vector<bool>>> referenced(std::vector<BlobId> ids) override {
+    return rows.referenced(std::move(ids));
+  }
+  Task<Result<void>> moved(BlobId from, BlobId to) override {
+    if (busy != Code{}) co_return fail(busy, "not now");
+    co_return co_await rows.moved(std::move(from), std::move(to));
+  }
+  MapOwner rows;
+  Code busy{};
+};
+
+// Half of ten blobs, the others are erased: worth a compaction.
+std::map<BlobId, Bytes> half_of_ten(SimulatedPool& pool, base::SeededRandom& random) {
+  std::map<BlobId, Bytes> kept;
+  for (int i = 0; i < 10; ++i) {
+    Bytes bytes = random_bytes(random, 300'000);
+    auto receipt = pool.put(bytes);
+    EXPECT_OK(receipt);
+    if (i % 3 == 0)
+      kept.emplace(segments(*receipt)[0], std::move(bytes));
+    else
+      pool.blob().erase(*receipt);
+  }
+  return kept;
+}
+
+TEST(Compaction, a_blob_whose_row_could_not_be_changed_stays_where_it_is) {
+  for (Code code : {Code::kConflict, Code::kNotFound, Code::kBusy}) {
+    base::SeededRandom random(6);
+    SimulatedPool pool(small_extents());
+    BusyOwner owner;
+    pool.blob().set_owner(&owner);
+    owner.rows.rows = half_of_ten(pool, random);
+    owner.busy = code;
+    pool.pass_time(std::chrono::hours(2));
+    EXPECT_FALSE(pool.run(pool.blob().compact({})));
+    pool.pass_time(std::chrono::hours(2));
+    EXPECT_FALSE(pool.run(pool.blob().compact({})));
+    for (const auto& [id, bytes] : owner.rows.rows) {
+      auto got = pool.get(receipt_of(id, bytes.size()));
+      ASSERT_OK(got);
+      EXPECT_TRUE(*got == bytes);
+    }
+    owner.busy = Code{};
+    EXPECT_OK(pool.run(pool.blob().compact({})));
+  }
+}
+
+TEST(Compaction, a_held_blob_is_read_to_its_end_though_it_was_erased) {
+  base::SeededRandom random(7);
+  SimulatedPool pool(small_extents());
+  MapOwner owner;
+  pool.blob().set_owner(&owner);
+  const Bytes bytes = random_bytes(random, 400'000);
+  auto receipt = pool.put(bytes);
+  ASSERT_OK(receipt);
+  auto held = pool.blob().hold(*receipt);
+  pool.blob().erase(*receipt);
+  for (int round = 0; round < 3; ++round) {
+    pool.pass_time(std::chrono::hours(2));
+    ASSERT_OK(pool.run(pool.blob().compact({})));
+  }
+  auto got = pool.get(*receipt);
+  ASSERT_OK(got);
+  EXPECT_TRUE(*got == bytes);
+  held.reset();
+  ASSERT_OK(pool.run(pool.blob().compact({})));
+  EXPECT_FALSE(pool.get(*receipt));
+}
+
+// Pauses in the middle for longer than the sweep waits.
+class SlowSource final : public ByteSource {
+ public:
+  explicit SlowSource(BytesView bytes) : bytes_(bytes), half_(bytes.size() / 2) {}
+  Task<Result<size_t>> read(MutableBytes into) override {
+    if (bytes_.size() < half_ && !paused_) {
+      paused_ = true;
+      CO_TRY(co_await io::sleep_for(std::chrono::hours(3)));
+    }
+    const size_t count = std::min({into.size(), bytes_.size()});
+    std::copy_n(bytes_.begin(), count, into.begin());
+    bytes_ = bytes_.subspan(count);
+    co_return count;
+  }
+
+ private:
+  BytesView bytes_;
+  size_t half_;
+  bool paused_ = false;
+};
+
+TEST(Compaction, the_owner_of_a_slow_put_has_an_hour_from_its_end) {
+  base::SeededRandom random(8);
+  SimulatedPool pool(small_extents());
+  MapOwner owner;
+  pool.blob().set_owner(&owner);
+  const Bytes bytes = random_bytes(random, 50'000'000);
+  SlowSource source(bytes);
+  auto receipt = pool.run(pool.blob().put(source, UINT64_MAX));
+  ASSERT_OK(receipt);
+  ASSERT_GE(segments(*receipt).size(), 2u);
+  for (int round = 0; round < 2; ++round) {  // before the owner has written its row
+    ASSERT_OK(pool.run(pool.blob().compact({})));
+    pool.pass_time(std::chrono::minutes(20));
+  }
+  for (const BlobId& id : segments(*receipt)) owner.rows.emplace(id, Bytes());
+  auto got = pool.get(*receipt);
+  ASSERT_OK(got);
+  EXPECT_TRUE(*got == bytes);
+}
+
 }  // namespace
 }  // namespace polis::blob

@@ -36,9 +36,10 @@ struct OpenExtent {
 };
 
 struct ExtentState {
-  uint64_t file_bytes = 0;  // of the longest file
-  uint64_t live_bytes = 0;  // payload not erased; an estimate between marks
-  bool marked = false;      // live_bytes comes from the owner (or from this process alone)
+  uint64_t file_bytes = 0;   // of the longest file
+  uint64_t live_bytes = 0;   // payload not erased; an estimate between marks
+  uint64_t released_ms = 0;  // wall clock: when this process last ended a large put into it
+  bool marked = false;       // live_bytes comes from the owner (or from this process alone)
   SteadyTime mark_again_at{};
   bool damaged = false;  // holds a referenced blob that cannot be read: never deleted
   bool retired = false;  // everything was moved away; waits for its readers
