@@ -75,6 +75,7 @@ Service::Done Service::delete_bucket(Call& call) {
   Bucket bucket;
   CO_ASK(co_await require_bucket(call, "s3:DeleteBucket", &bucket));
   auto gone = co_await change([&](Write& write) -> Task<Answer<bool>> {
+    CO_ASK(co_await bucket_for_change(write, call));
     CO_ASK(co_await engine_.delete_bucket(write, call.bucket));
     co_return true;
   });
@@ -125,7 +126,7 @@ Service::Done Service::put_versioning(Call& call) {
     co_return refuse(ErrorCode::kMalformedXml, "A versioning configuration has a Status of Enabled or Suspended");
   if (xml.text_of("MfaDelete") == "Enabled") co_return refuse(ErrorCode::kNotImplemented, "MFA delete is not offered here");
   CO_ASK(co_await change([&](Write& write) {
-    return engine_.update_bucket(write, call.bucket, [&](Bucket& one) -> Answer<void> {
+    return update_bucket(write, call, [&](Bucket& one) -> Answer<void> {
       one.versioning = status == "Enabled" ? Versioning::kEnabled : Versioning::kSuspended;
       return {};
     });

@@ -43,6 +43,7 @@ struct Call {
 
   std::string bucket;  // empty: the service itself
   std::string key;     // empty: the bucket itself
+  BucketId bucket_id = 0;  // of the bucket that rights were checked on, once it is loaded
   bool virtual_host = false;
   Query query;
 

@@ -84,7 +84,7 @@ Task<Answer<Bucket>> Engine::create_bucket(Write& write, Bucket bucket) const {
 }
 
 Task<Answer<Bucket>> Engine::update_bucket(Write& write, std::string_view name,
-                                           const std::function<Answer<void>(Bucket&)>& change) const {
+                                           std::function<Answer<void>(Bucket&)> change) const {
   Bucket bucket = CO_ASK(co_await bucket_for_change(write.txn, name));
   CO_ASK(change(bucket));
   CO_ASK(write.txn.put(keyspace_, bucket_key(name), encode(bucket)));
@@ -303,7 +303,7 @@ Task<Answer<DeleteOutcome>> Engine::remove(Write& write, const Bucket& bucket, D
 
 Task<Answer<ObjectVersion>> Engine::update_version(Write& write, BucketId bucket, std::string_view key,
                                                    const std::optional<VersionId>& id,
-                                                   const std::function<Answer<void>(ObjectVersion&)>& change) const {
+                                                   std::function<Answer<void>(ObjectVersion&)> change) const {
   std::string front_key = newest_key(bucket, key);
   auto newest = CO_ASK(co_await read_version(write.txn, front_key, true));
   ObjectVersion found = CO_ASK(co_await version(write.txn, bucket, key, id));

@@ -146,7 +146,7 @@ class Engine {
   // kBucketAlreadyExists, kBucketAlreadyOwnedByYou, kTooManyBuckets. Sets the id.
   Task<Answer<Bucket>> create_bucket(Write& write, Bucket bucket) const;
   Task<Answer<Bucket>> update_bucket(Write& write, std::string_view name,
-                                     const std::function<Answer<void>(Bucket&)>& change) const;
+                                     std::function<Answer<void>(Bucket&)> change) const;
   // kBucketNotEmpty while it has any version or delete marker; uploads in progress are aborted with it.
   Task<Answer<void>> delete_bucket(Write& write, std::string_view name) const;
   // Of one owner, or of all with a null owner; by name.
@@ -162,7 +162,7 @@ class Engine {
   Task<Answer<DeleteOutcome>> remove(Write& write, const Bucket& bucket, DeleteVersion remove) const;
   // Changes what hangs on a version (tags, ACL); its bytes and its place stay.
   Task<Answer<ObjectVersion>> update_version(Write& write, BucketId bucket, std::string_view key, const std::optional<VersionId>& id,
-                                             const std::function<Answer<void>(ObjectVersion&)>& change) const;
+                                             std::function<Answer<void>(ObjectVersion&)> change) const;
 
   // Cost: proportional to the results, not to the keys under a common prefix.
   Task<Answer<Listing>> list(store::Txn& txn, BucketId bucket, const ListQuery& query) const;

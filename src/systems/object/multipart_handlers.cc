@@ -60,7 +60,7 @@ Service::Done Service::create_upload(Call& call) {
   upload.initiator = call.principal->anonymous() ? bucket.owner : call.caller();
   upload.id = make_upload_id(call.now, random_);
   CO_ASK(co_await change([&](Write& write) -> Task<Answer<bool>> {
-    Bucket now = CO_ASK(co_await engine_.bucket_for_change(write.txn, call.bucket));
+    Bucket now = CO_ASK(co_await bucket_for_change(write, call));
     CO_ASK(co_await engine_.create_upload(write, now, upload));
     co_return true;
   }));
@@ -125,6 +125,7 @@ Service::Done Service::upload_part_copy(Call& call) {
   Upload upload = CO_ASK(co_await engine_.upload(*txn, to.id, call.key, id));
   ObjectVersion original = CO_ASK(co_await find_for_read(call, *txn, from, source.key, source.version,
                                                          source.version ? "s3:GetObjectVersion" : "s3:GetObject"));
+  std::string inlined = CO_ASK(co_await inlined_bytes(*txn, from.id, source.key, original));
   txn.reset();
   if (original.delete_marker) co_return refuse(Failure(ErrorCode::kNoSuchKey).detail("Key", source.key));
   CO_ASK(check_read(conditions_of(call, "x-amz-copy-source-"), original, ErrorCode::kPreconditionFailed));
@@ -132,7 +133,7 @@ Service::Done Service::upload_part_copy(Call& call) {
   if (call.has_header("x-amz-copy-source-range")) range = CO_ASK(copy_range_of(call.header("x-amz-copy-source-range"), original.size_bytes));
   if (range.size > kPutBytesMax) co_return refuse(ErrorCode::kEntityTooLarge);
 
-  Stored stored = CO_ASK(co_await store_copy(from.id, source.key, original, range, upload.checksum.algorithm));
+  Stored stored = CO_ASK(co_await store_copy(original, std::move(inlined), range, upload.checksum.algorithm));
   part.size_bytes = stored.size_bytes;
   part.md5 = stored.md5;
   part.checksum = stored.checksum;
@@ -197,7 +198,7 @@ Service::Done Service::complete_upload(Call& call) {
 
   auto gate = CO_ASK(co_await home_.own(complete.upload));
   PutOutcome outcome = CO_ASK(co_await change([&](Write& write) -> Task<Answer<PutOutcome>> {
-    bucket = CO_ASK(co_await engine_.bucket_for_change(write.txn, call.bucket));
+    bucket = CO_ASK(co_await bucket_for_change(write, call));
     co_return co_await engine_.complete(write, bucket, complete);
   }));
   const ObjectVersion& version = outcome.version;

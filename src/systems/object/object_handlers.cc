@@ -76,6 +76,8 @@ Service::Done Service::get_object(Call& call) {
     co_return refuse(std::move(failure));
   }
   ObjectVersion version = std::move(*found);
+  std::string inlined;
+  if (!head) inlined = CO_ASK(co_await inlined_bytes(*txn, bucket.id, call.key, version));
   txn.reset();
 
   if (version.delete_marker) {
@@ -146,7 +148,7 @@ Service::Done Service::get_object(Call& call) {
   Home::Hold pin;
   if (!version.upload.empty()) pin = CO_ASK(co_await home_.pin(version.upload));
   ResponseSink sink(out, statistics_.sent_bytes);
-  CO_ASK(co_await send_range(bucket.id, call.key, version, range, sink));
+  CO_ASK(co_await send_range(version, inlined, range, sink));
   CO_ASK(co_await out.finish());
   co_return Answer<void>();
 }
@@ -273,7 +275,7 @@ Service::Done Service::put_object(Call& call) {
 
   SteadyTime metadata_begun = clock_.steady();
   auto outcome = co_await change([&](Write& write) -> Task<Answer<PutOutcome>> {
-    bucket = CO_ASK(co_await engine_.bucket_for_change(write.txn, call.bucket));
+    bucket = CO_ASK(co_await bucket_for_change(write, call));
     co_return co_await engine_.put(write, bucket, put);
   });
   if (!outcome) {
@@ -314,6 +316,7 @@ Service::Done Service::copy_object(Call& call) {
                  {.request_tags = replace_tags ? &asked_tags : nullptr, .copy_source = source.text}));
   ObjectVersion original = CO_ASK(co_await find_for_read(call, *txn, from, source.key, source.version,
                                                          source.version ? "s3:GetObjectVersion" : "s3:GetObject"));
+  std::string inlined = CO_ASK(co_await inlined_bytes(*txn, from.id, source.key, original));
   txn.reset();
   if (original.delete_marker) {
     if (source.version) co_return refuse(ErrorCode::kInvalidRequest, "The source of a copy request may not specifically refer to a delete marker by version id.");
@@ -348,7 +351,7 @@ Service::Done Service::copy_object(Call& call) {
     if (!named) co_return refuse(ErrorCode::kInvalidRequest, "Checksum algorithm provided is unsupported.");
     algorithm = *named;
   }
-  Stored stored = CO_ASK(co_await store_copy(from.id, source.key, original, {0, original.size_bytes}, algorithm));
+  Stored stored = CO_ASK(co_await store_copy(original, std::move(inlined), {0, original.size_bytes}, algorithm));
   put.version.size_bytes = stored.size_bytes;
   put.version.etag = base::hex_encode(as_bytes(stored.md5));
   put.version.checksum = stored.checksum;
@@ -356,7 +359,7 @@ Service::Done Service::copy_object(Call& call) {
   put.version.blob = stored.blob;
   put.inlined_bytes = stored.inlined_bytes;
   auto outcome = co_await change([&](Write& write) -> Task<Answer<PutOutcome>> {
-    to = CO_ASK(co_await engine_.bucket_for_change(write.txn, call.bucket));
+    to = CO_ASK(co_await bucket_for_change(write, call));
     co_return co_await engine_.put(write, to, put);
   });
   if (!outcome) {
@@ -385,7 +388,7 @@ Service::Done Service::delete_object(Call& call) {
   CO_ASK(require(call, bucket, call.key, remove.version ? "s3:DeleteObjectVersion" : "s3:DeleteObject"));
   remove.owner = call.principal->anonymous() ? bucket.owner : call.caller();
   DeleteOutcome outcome = CO_ASK(co_await change([&](Write& write) -> Task<Answer<DeleteOutcome>> {
-    bucket = CO_ASK(co_await engine_.bucket_for_change(write.txn, call.bucket));
+    bucket = CO_ASK(co_await bucket_for_change(write, call));
     co_return co_await engine_.remove(write, bucket, remove);
   }));
   if (outcome.delete_marker) call.response.set("x-amz-delete-marker", "true");
@@ -444,7 +447,7 @@ Service::Done Service::delete_objects(Call& call) {
   }
   // One transaction, one sync, whatever the number of keys.
   CO_ASK(co_await change([&](Write& write) -> Task<Answer<bool>> {
-    bucket = CO_ASK(co_await engine_.bucket_for_change(write.txn, call.bucket));
+    bucket = CO_ASK(co_await bucket_for_change(write, call));
     for (Item& item : items) {
       if (item.failure && item.failure->code() != ErrorCode::kPreconditionFailed) continue;
       item.failure.reset();  // of an earlier try

@@ -316,7 +316,7 @@ Service::Done Service::post_form(Call& call) {
   put.version.blob = stored->blob;
   put.inlined_bytes = stored->inlined_bytes;
   auto outcome = co_await change([&](Write& write) -> Task<Answer<PutOutcome>> {
-    bucket = CO_ASK(co_await engine_.bucket_for_change(write.txn, call.bucket));
+    bucket = CO_ASK(co_await bucket_for_change(write, call));
     co_return co_await engine_.put(write, bucket, put);
   });
   if (!outcome) {

@@ -165,7 +165,6 @@ Task<void> Service::handle_as(auth::PrincipalPtr principal, http::Request& reque
 
 Task<void> Service::answer(Call& call) {
   http::Response& response = call.response;
-  call.path = call.request.path();
   response.set("x-amz-request-id", call.request_id);
   response.set("x-amz-id-2", base::base64_encode(base::as_bytes(call.request_id)));
   ++statistics_.requests;

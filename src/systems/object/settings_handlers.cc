@@ -284,7 +284,7 @@ Service::Done Service::put_acl(Call& call) {
     co_return refuse(ErrorCode::kAccessDenied, "The public access block refuses public ACLs");
   if (call.key.empty()) {
     CO_ASK(co_await change([&](Write& write) {
-      return engine_.update_bucket(write, call.bucket, [&](Bucket& one) -> Answer<void> {
+      return update_bucket(write, call, [&](Bucket& one) -> Answer<void> {
         one.acl = acl;
         return {};
       });
@@ -328,7 +328,7 @@ Service::Done Service::put_tagging(Call& call) {
   if (call.key.empty()) {
     txn.reset();
     CO_ASK(co_await change([&](Write& write) {
-      return engine_.update_bucket(write, call.bucket, [&](Bucket& one) -> Answer<void> {
+      return update_bucket(write, call, [&](Bucket& one) -> Answer<void> {
         one.tags = tags;
         return {};
       });
@@ -357,7 +357,7 @@ Service::Done Service::delete_tagging(Call& call) {
     CO_ASK(require(call, bucket, "", "s3:PutBucketTagging"));
     txn.reset();
     CO_ASK(co_await change([&](Write& write) {
-      return engine_.update_bucket(write, call.bucket, [](Bucket& one) -> Answer<void> {
+      return update_bucket(write, call, [](Bucket& one) -> Answer<void> {
         one.tags.clear();
         return {};
       });
@@ -402,7 +402,7 @@ Service::Done Service::put_policy(Call& call) {
   if (bucket.public_access_block && bucket.public_access_block->block_policy && auth::is_public(**parsed))
     co_return refuse(ErrorCode::kAccessDenied, "The public access block refuses public policies");
   CO_ASK(co_await change([&](Write& write) {
-    return engine_.update_bucket(write, call.bucket, [&](Bucket& one) -> Answer<void> {
+    return update_bucket(write, call, [&](Bucket& one) -> Answer<void> {
       one.policy = text;
       return {};
     });
@@ -415,7 +415,7 @@ Service::Done Service::delete_policy(Call& call) {
   bool owner_root = call.principal->root && call.principal->account_id == bucket.owner.account_id;
   if (!owner_root) CO_ASK(require(call, bucket, "", "s3:DeleteBucketPolicy"));
   CO_ASK(co_await change([&](Write& write) {
-    return engine_.update_bucket(write, call.bucket, [](Bucket& one) -> Answer<void> {
+    return update_bucket(write, call, [](Bucket& one) -> Answer<void> {
       one.policy.clear();
       return {};
     });
@@ -459,7 +459,7 @@ Service::Done Service::put_cors(Call& call) {
   XmlElement document = CO_ASK(co_await read_xml(call, 64 * 1024));
   std::vector<CorsRule> rules = CO_ASK(parse_cors(document));
   CO_ASK(co_await change([&](Write& write) {
-    return engine_.update_bucket(write, call.bucket, [&](Bucket& one) -> Answer<void> {
+    return update_bucket(write, call, [&](Bucket& one) -> Answer<void> {
       one.cors = rules;
       return {};
     });
@@ -471,7 +471,7 @@ Service::Done Service::delete_cors(Call& call) {
   Bucket bucket;
   CO_ASK(co_await require_bucket(call, "s3:PutBucketCORS", &bucket));
   CO_ASK(co_await change([&](Write& write) {
-    return engine_.update_bucket(write, call.bucket, [](Bucket& one) -> Answer<void> {
+    return update_bucket(write, call, [](Bucket& one) -> Answer<void> {
       one.cors.clear();
       return {};
     });
@@ -531,7 +531,7 @@ Service::Done Service::put_public_access_block(Call& call) {
                           .block_policy = truth(document, "BlockPublicPolicy"),
                           .restrict_buckets = truth(document, "RestrictPublicBuckets")};
   CO_ASK(co_await change([&](Write& write) {
-    return engine_.update_bucket(write, call.bucket, [&](Bucket& one) -> Answer<void> {
+    return update_bucket(write, call, [&](Bucket& one) -> Answer<void> {
       one.public_access_block = block;
       return {};
     });
@@ -543,7 +543,7 @@ Service::Done Service::delete_public_access_block(Call& call) {
   Bucket bucket;
   CO_ASK(co_await require_bucket(call, "s3:PutBucketPublicAccessBlock", &bucket));
   CO_ASK(co_await change([&](Write& write) {
-    return engine_.update_bucket(write, call.bucket, [](Bucket& one) -> Answer<void> {
+    return update_bucket(write, call, [](Bucket& one) -> Answer<void> {
       one.public_access_block.reset();
       return {};
     });
@@ -571,7 +571,7 @@ Service::Done Service::put_ownership(Call& call) {
     if (name(one) == rule->text_of("ObjectOwnership")) ownership = one;
   if (ownership == Ownership::kUnset) co_return refuse(ErrorCode::kMalformedXml);
   CO_ASK(co_await change([&](Write& write) {
-    return engine_.update_bucket(write, call.bucket, [&](Bucket& one) -> Answer<void> {
+    return update_bucket(write, call, [&](Bucket& one) -> Answer<void> {
       bool others = std::any_of(one.acl.grants.begin(), one.acl.grants.end(), [&](const Grant& grant) {
         return grant.kind != Grant::Kind::kUser || grant.canonical_id != one.owner.canonical_id;
       });
@@ -587,7 +587,7 @@ Service::Done Service::delete_ownership(Call& call) {
   Bucket bucket;
   CO_ASK(co_await require_bucket(call, "s3:PutBucketOwnershipControls", &bucket));
   CO_ASK(co_await change([&](Write& write) {
-    return engine_.update_bucket(write, call.bucket, [](Bucket& one) -> Answer<void> {
+    return update_bucket(write, call, [](Bucket& one) -> Answer<void> {
       one.ownership = Ownership::kUnset;
       return {};
     });
@@ -611,7 +611,7 @@ Service::Done Service::put_request_payment(Call& call) {
   if (document.name != "RequestPaymentConfiguration" || (payer != "Requester" && payer != "BucketOwner"))
     co_return refuse(ErrorCode::kMalformedXml);
   CO_ASK(co_await change([&](Write& write) {
-    return engine_.update_bucket(write, call.bucket, [&](Bucket& one) -> Answer<void> {
+    return update_bucket(write, call, [&](Bucket& one) -> Answer<void> {
       one.requester_pays = payer == "Requester";
       return {};
     });

@@ -44,9 +44,9 @@ class MemorySink final : public blob::ByteSink {
 // A range of a stored version as a source, hashed on its way.
 class VersionSource final : public blob::ByteSource {
  public:
-  VersionSource(Service& service, BucketId bucket, std::string_view key, const ObjectVersion& version, blob::Range range,
+  VersionSource(Service& service, const ObjectVersion& version, std::string_view inlined_bytes, blob::Range range,
                 ChecksumAlgorithm algorithm)
-      : service_(service), bucket_(bucket), key_(key), version_(version), range_(range) {
+      : service_(service), version_(version), inlined_bytes_(inlined_bytes), range_(range) {
     if (algorithm != ChecksumAlgorithm::kNone) checksummer_.emplace(algorithm);
   }
 
@@ -55,7 +55,7 @@ class VersionSource final : public blob::ByteSource {
     if (count == 0) co_return size_t{0};
     MutableBytes piece = into.first(count);
     MemorySink sink(piece);
-    auto sent = co_await service_.send_range(bucket_, key_, version_, {range_.offset, count}, sink);
+    auto sent = co_await service_.send_range(version_, inlined_bytes_, {range_.offset, count}, sink);
     if (!sent) {
       failure_ = std::move(sent).error();
       co_return fail(Code::kIo, "reading the source of a copy: " + failure_->message());
@@ -80,9 +80,8 @@ class VersionSource final : public blob::ByteSource {
 
  private:
   Service& service_;
-  BucketId bucket_;
-  std::string_view key_;
   const ObjectVersion& version_;
+  std::string_view inlined_bytes_;
   blob::Range range_;
   base::Md5 md5_;
   std::optional<Checksummer> checksummer_;
@@ -129,11 +128,13 @@ Task<Answer<Service::Stored>> Service::store_body(Body& body) {
   co_return std::move(*stored);
 }
 
-Task<Answer<Service::Stored>> Service::store_copy(BucketId bucket, std::string key, ObjectVersion version, blob::Range range,
+Task<Answer<Service::Stored>> Service::store_copy(ObjectVersion version, std::string inlined_bytes, blob::Range range,
                                                   ChecksumAlgorithm algorithm) {
+  // Read in many pieces, while others may overwrite the source and compaction move it.
+  auto held = blob_.hold(version.blob);
   Home::Hold pin;
   if (!version.upload.empty()) pin = CO_ASK(co_await home_.pin(version.upload));
-  VersionSource source(*this, bucket, key, version, range, algorithm);
+  VersionSource source(*this, version, inlined_bytes, range, algorithm);
   auto stored = co_await store_bytes(source, range.size);
   if (!stored) co_return refuse(source.failure() ? *source.failure() : std::move(stored).error());
   stored->md5 = source.md5();
@@ -141,15 +142,19 @@ Task<Answer<Service::Stored>> Service::store_copy(BucketId bucket, std::string k
   co_return std::move(*stored);
 }
 
-Task<Answer<void>> Service::send_range(BucketId bucket, std::string_view key, const ObjectVersion& version, blob::Range range,
+Task<Answer<std::string>> Service::inlined_bytes(store::Txn& txn, BucketId bucket, std::string_view key,
+                                                 const ObjectVersion& version) {
+  if (!version.inlined) co_return std::string();
+  co_return co_await engine_.inlined_bytes(txn, bucket, key, version.sequence);
+}
+
+Task<Answer<void>> Service::send_range(const ObjectVersion& version, std::string_view inlined_bytes, blob::Range range,
                                        blob::ByteSink& sink) {
   if (range.size == 0) co_return Answer<void>();
   if (version.inlined) {
-    auto txn = CO_ASK(co_await begin());
-    std::string bytes = CO_ASK(co_await engine_.inlined_bytes(*txn, bucket, key, version.sequence));
-    txn.reset();
-    if (range.offset + range.size > bytes.size()) co_return refuse(Failure(Error(Code::kCorrupt, "inlined bytes are too short")));
-    CO_ASK(co_await sink.write(as_bytes(bytes).subspan(range.offset, range.size)));
+    if (range.offset + range.size > inlined_bytes.size())
+      co_return refuse(Failure(Error(Code::kCorrupt, "inlined bytes are too short")));
+    CO_ASK(co_await sink.write(as_bytes(inlined_bytes).subspan(range.offset, range.size)));
     co_return Answer<void>();
   }
   if (version.upload.empty()) {
@@ -170,15 +175,18 @@ Task<Answer<void>> Service::send_range(BucketId bucket, std::string_view key, co
     }
     part_begin += run_size;
   }
+  // Compaction may move parts meanwhile: rows that were read long ago are read again.
+  constexpr auto kRowsFresh = std::chrono::seconds(15);
   uint64_t end = range.offset + range.size;
   for (uint32_t after = number - 1; part_begin < end;) {
     auto txn = CO_ASK(co_await begin());
     PartListing page = CO_ASK(co_await engine_.list_parts(*txn, version.upload, after, 64));
     txn.reset();  // sending may take long; a snapshot must not
+    const SteadyTime read_at = clock_.steady();
     if (page.parts.empty()) co_return refuse(Failure(Error(Code::kCorrupt, "parts of an object are missing")));
     for (const Part& part : page.parts) {
+      if (part_begin >= end || clock_.steady() - read_at > kRowsFresh) break;
       after = part.number;
-      if (part_begin >= end) break;
       uint64_t first = std::max(range.offset, part_begin), last = std::min(end, part_begin + part.size_bytes);
       blob::Range piece{first - part_begin, last - first};
       part_begin += part.size_bytes;
