@@ -1,6 +1,8 @@
 // Which systems have a page here. A system adds a folder under src/systems and one line below; its code is loaded when it is opened.
 import { lazy, type ComponentType, type LazyExoticComponent } from "react";
 import type { IconName } from "../parts/icons";
+import { rates as objectRates } from "../systems/object/rates";
+import type { SystemRates } from "./rates";
 import type { SearchHit } from "./search";
 
 export interface Page {
@@ -9,6 +11,8 @@ export interface Page {
   group: string;
   icon: IconName;
   component: LazyExoticComponent<ComponentType>;
+  // On the home page; erased to one type here, because a topic's value is the system's own affair.
+  rates?: SystemRates<never>;
   // What the search finds inside the system; loaded with its first use.
   search?: (text: string) => Promise<SearchHit[]>;
 }
@@ -22,6 +26,7 @@ export const PAGES: Page[] = [
     group: "storage",
     icon: "object",
     component: lazy(() => import("../systems/object/ObjectPage")),
+    rates: objectRates,
     search: (text) => import("../systems/object/search").then((module) => module.search(text)),
   },
 ];

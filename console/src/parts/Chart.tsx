@@ -23,7 +23,11 @@ interface ChartProps {
   // Of the y axis; otherwise from zero to the largest value.
   yRange?: [number, number];
   axisWidth?: number;
+  // Ticks of the y axis at powers of two: for bytes.
+  binary?: boolean;
 }
+
+const POWERS_OF_TWO = Array.from({ length: 50 }, (_, power) => 2 ** power);
 
 const token = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -80,7 +84,7 @@ export function Chart(props: ChartProps) {
     const line = colorOf("--line");
     const font = `11px ${token("--font")}`;
     const axis = { stroke: text, font, grid: { stroke: line, width: 1 }, ticks: { show: false } };
-    const { xFormat, xLog, axisWidth } = latest.current;
+    const { xFormat, xLog, axisWidth, binary } = latest.current;
     const plot = new uPlot(
       {
         width: Math.max(120, element.clientWidth),
@@ -109,7 +113,7 @@ export function Chart(props: ChartProps) {
                     return `${time.getHours()}:${String(time.getMinutes()).padStart(2, "0")}:${String(time.getSeconds()).padStart(2, "0")}`;
                   }),
           },
-          { ...axis, size: axisWidth ?? 66, space: 32, values: (_, ticks) => ticks.map((tick) => latest.current.format(tick)) },
+          { ...axis, size: axisWidth ?? 66, space: 32, ...(binary && { incrs: POWERS_OF_TWO }), values: (_, ticks) => ticks.map((tick) => latest.current.format(tick)) },
         ],
         series: [
           {},

@@ -15,9 +15,10 @@ interface RateChartProps {
   series: RateSeries[];
   format: (value: number) => string;
   height?: number;
+  binary?: boolean;
 }
 
-export function RateChart({ title, history, series, format, height }: RateChartProps) {
+export function RateChart({ title, history, series, format, height, binary }: RateChartProps) {
   const range = useTimeRange();
   const points = history.points;
   const newest = points.at(-1);
@@ -54,6 +55,7 @@ export function RateChart({ title, history, series, format, height }: RateChartP
         format={format}
         xRange={[(endMs - range.ms) / 1000, endMs / 1000]}
         height={height ?? 130}
+        binary={binary ?? false}
       />
     </section>
   );

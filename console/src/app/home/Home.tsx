@@ -8,6 +8,8 @@ import { ErrorNote, Waiting } from "../../parts/Note";
 import { RateChart } from "../../parts/RateChart";
 import { Time } from "../../parts/Time";
 import { status, type HomeSample, type Status, type SystemStatus } from "../api";
+import { PAGES } from "../pages";
+import type { SystemRates } from "../rates";
 import { Link } from "../router";
 import { useLoad } from "../useLoad";
 import { connections } from "./connect";
@@ -105,13 +107,27 @@ function Connect({ info }: { info: Status }) {
   );
 }
 
+function SystemCharts({ rates }: { rates: SystemRates<never> }) {
+  useTopic(rates.topic);
+  const history = useRates(rates.topic, rates.countersOf);
+  return rates.charts.map((chart) => (
+    <RateChart
+      key={chart.title}
+      title={chart.title}
+      history={history}
+      format={chart.unit === "bytes" ? bytesPerSecond : perSecond}
+      binary={chart.unit === "bytes"}
+      series={chart.series}
+    />
+  ));
+}
+
 export default function Home() {
   const loaded = useLoad(status, []);
   const topic = useTopic<HomeSample>("polis.home");
   const history = useRates<HomeSample>("polis.home", (value) => value.counters);
   const names = Object.keys(topic.value?.counters ?? {});
   const cpu = names.filter((name) => name.startsWith("process_cpu"));
-  const main = names.filter((name) => name === "polis_main_requests");
   if (!loaded.value) return loaded.error ? <ErrorNote error={loaded.error} retry={loaded.reload} /> : <Waiting />;
   const info = loaded.value;
   return (
@@ -138,36 +154,12 @@ export default function Home() {
         </section>
       </div>
       <div className="columns">
-        {systemCharts(names).map((chart) => (
-          <RateChart
-            key={chart.title}
-            title={chart.title}
-            history={history}
-            format={chart.bytes ? bytesPerSecond : perSecond}
-            series={[{ label: "rate", color: 1, counters: chart.counters }]}
-          />
+        {PAGES.filter((page) => page.rates && info.systems.some((system) => system.page.id === page.id)).map((page) => (
+          <SystemCharts key={page.id} rates={page.rates as SystemRates<never>} />
         ))}
-        <RateChart
-          title="Main port"
-          history={history}
-          format={perSecond}
-          series={[{ label: "requests", color: 3, counters: main }]}
-        />
         <RateChart title="CPU" history={history} format={percent} series={[{ label: "of one core", color: 2, counters: cpu }]} />
       </div>
       <Connect info={info} />
     </>
   );
-}
-
-// The systems' own counters, by the names that metrics have: polis_<system>_requests, polis_<system>_..._bytes.
-function systemCharts(names: string[]): { title: string; counters: string[]; bytes: boolean }[] {
-  const charts: { title: string; counters: string[]; bytes: boolean }[] = [];
-  for (const [system, title] of [["object", "Object store"]] as const) {
-    const requests = names.filter((name) => name === `polis_${system}_requests`);
-    const moved = names.filter((name) => name === `polis_${system}_received_bytes` || name === `polis_${system}_sent_bytes`);
-    if (requests.length > 0) charts.push({ title: `${title}: requests`, counters: requests, bytes: false });
-    if (moved.length > 0) charts.push({ title: `${title}: bytes`, counters: moved, bytes: true });
-  }
-  return charts;
 }

@@ -9,19 +9,12 @@ import { ErrorNote, Note } from "../../parts/Note";
 import { PlanDialog } from "../../parts/PlanDialog";
 import { ProgressBar } from "../../parts/ProgressBar";
 import * as api from "./api";
-import type { Drive, GridSample, Job } from "./api";
+import type { Drive, GridSample, Job, StripesSample } from "./api";
+import { rates } from "./rates";
 import { DriveChip, StripeGrid } from "./StripeGrid";
 
 function Rates() {
-  const history = useRates<GridSample>("object.grid", (value) => ({
-    requests: value.requests,
-    received: value.received_bytes,
-    sent: value.sent_bytes,
-    puts: value.blob.puts,
-    gets: value.blob.gets,
-    degraded: value.blob.degraded_reads,
-    rebuilt: value.blob.repaired_units,
-  }));
+  const history = useRates<GridSample>(rates.topic, rates.countersOf);
   return (
     <div className="columns">
       <RateChart
@@ -34,18 +27,19 @@ function Rates() {
         title="Transfer"
         history={history}
         format={bytesPerSecond}
+        binary
         series={[
           { label: "in", color: 1, counters: ["received"] },
           { label: "out", color: 2, dash: [6, 4], counters: ["sent"] },
         ]}
       />
       <RateChart
-        title="Decoding and rebuilding"
+        title="Healing"
         history={history}
         format={perSecond}
         series={[
-          { label: "decoded reads", color: 2, counters: ["degraded"] },
-          { label: "rebuilt units", color: 3, dash: [6, 4], counters: ["rebuilt"] },
+          { label: "decoded", color: 2, counters: ["degraded"] },
+          { label: "rebuilt", color: 3, dash: [6, 4], counters: ["rebuilt"] },
         ]}
       />
     </div>
@@ -53,11 +47,12 @@ function Rates() {
 }
 
 function Figures({ grid }: { grid: GridSample }) {
+  const stripes = useTopic<StripesSample>("object.stripes").value;
   const { blob } = grid;
   const figures: [string, string, (string | undefined)?][] = [
     ["Stored, parity included", bytes(blob.stored_bytes)],
     ["Live payload", bytes(blob.live_bytes), blob.live_bytes > 0 ? `${(blob.stored_bytes / blob.live_bytes).toFixed(2)}×` : undefined],
-    ["Extents", count(blob.extents)],
+    ["Extents", stripes ? count(stripes.extents) : "–"],
     ["Puts to drives", count(blob.puts)],
     ["Reads from drives", count(blob.gets)],
     ["Decoded reads", count(blob.degraded_reads)],

@@ -72,8 +72,8 @@ function DriveHead({ drive, role, lose, act }: { drive: Drive; role: string; los
         </b>{" "}
         <span className="soft">{role}</span>
       </div>
-      <DriveChip state={drive.state} />
       <span className="soft number stripe-used">{bytes(drive.used_bytes)}</span>
+      <DriveChip state={drive.state} />
       {online ? (
         <button type="button" className="button small" onClick={lose} aria-label={`Lose drive ${drive.index}`}>
           Lose

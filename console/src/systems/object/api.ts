@@ -45,6 +45,14 @@ export interface Job {
 // Topic "object.grid".
 export interface GridSample {
   drives: Record<string, Drive>;
+  data_units: number;
+  parity_units: number;
+  stale: number;
+  repairing: number;
+  repair_extent: number;
+  repair_offset: number;
+  extents: Record<string, { file_bytes: number; live_bytes: number; growing: boolean; absent: number; repaired: boolean }>;
+  damaged: Record<string, number>;
   jobs: Record<string, Job>;
   blob: BlobFigures;
   requests: number;
