@@ -28,6 +28,9 @@ function(polis_library NAME)
   if(tests)
     add_executable(${NAME}_test ${tests})
     target_link_libraries(${NAME}_test PRIVATE ${NAME} ${ARG_TEST_DEPENDS} ${ARG_LINKS} GTest::gtest GTest::gmock GTest::gtest_main)
+    if(NOT POLIS_MODE STREQUAL "release")
+      target_sources(${NAME}_test PRIVATE ${CMAKE_SOURCE_DIR}/cmake/sanitizer_options.cc)
+    endif()
     polis_precompile(${NAME}_test)
     # One run of CTest covers all modes, so the mode is part of the name: unit.NAME, asan.NAME, tsan.NAME.
     if(NOT POLIS_MODE STREQUAL "tsan" OR NAME IN_LIST POLIS_TSAN_LIBRARIES)
@@ -61,20 +64,18 @@ function(polis_library NAME)
 endfunction()
 
 # Which tests run in which mode, and with what environment. ThreadSanitizer only where threads share memory: shards, the log's
-# committers, replicas, metrics without locks.
-set(POLIS_TSAN_LIBRARIES polis_kernel_obs polis_kernel_io polis_kernel_log polis_kernel_machine)
+# and the store's committers, replicas, memory budgets, metrics without locks.
+set(POLIS_TSAN_LIBRARIES polis_kernel_base polis_kernel_obs polis_kernel_io polis_kernel_log polis_kernel_machine polis_kernel_store)
 set(POLIS_UNIT_LABEL unit)
 set(POLIS_TEST_ENVIRONMENT "")
 if(POLIS_MODE STREQUAL "debug")
   set(POLIS_UNIT_LABEL asan)
-  # RocksDB and GnuTLS are not instrumented; odr checks across them report false positives.
-  set(POLIS_TEST_ENVIRONMENT "ASAN_OPTIONS=detect_odr_violation=0:abort_on_error=0" "UBSAN_OPTIONS=print_stacktrace=1"
+  # Fuzzers have no sanitizer_options.cc; tests get the same from there.
+  set(POLIS_TEST_ENVIRONMENT "ASAN_OPTIONS=detect_odr_violation=0" "UBSAN_OPTIONS=print_stacktrace=1"
     "ASAN_SYMBOLIZER_PATH=/usr/bin/llvm-symbolizer-19")
 elseif(POLIS_MODE STREQUAL "tsan")
   set(POLIS_UNIT_LABEL tsan)
-  # Libraries of Debian carry no instrumentation: their own locks look like races.
-  set(POLIS_TEST_ENVIRONMENT "TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1:second_deadlock_stack=1"
-    "TSAN_SYMBOLIZER_PATH=/usr/bin/llvm-symbolizer-19")
+  set(POLIS_TEST_ENVIRONMENT "TSAN_OPTIONS=halt_on_error=1" "TSAN_SYMBOLIZER_PATH=/usr/bin/llvm-symbolizer-19")
 endif()
 
 # `tests_of_mode`: everything that this mode's tests run. Last, when every folder has declared its own.
