@@ -26,6 +26,28 @@ Error corrupt_entry(std::string_view entry) {
                                    "; restore this keyspace from a backup");
 }
 
+// The first entry at or behind `target` (escaped key, version), if it is a version of the same key.
+Result<std::optional<Seen>> seek(rocksdb::Iterator& iterator, std::string_view target, Tier tier, bool want_value) {
+  const std::string_view escaped = target.substr(0, target.size() - kVersionSuffixBytes);
+  iterator.Seek(slice(target));
+  if (!iterator.Valid()) {
+    const rocksdb::Status status = iterator.status();
+    if (status.ok()) return Seen{};
+    if (status.IsIncomplete() && tier == Tier::kMemory) return std::optional<Seen>{};
+    return fail(store_error(status, "read row " + printable(escaped)));
+  }
+  const std::string_view found = view_of(iterator.key());
+  const auto entry = parse_entry_key(found);
+  if (!entry) return fail(corrupt_entry(found));
+  if (entry->escaped != escaped) return Seen{};
+  const std::string_view value = view_of(iterator.value());
+  const auto header = parse_row_header(value);
+  if (!header) return fail(corrupt_entry(found));
+  std::optional<Seen> seen(Seen{{entry->committed_at, header->version, !header->tombstone}, {}});
+  if (want_value && seen->version.live) seen->value = value.substr(kRowHeaderBytes);
+  return seen;
+}
+
 }  // namespace
 
 Error store_error(const rocksdb::Status& status, std::string_view what) {
@@ -43,27 +65,20 @@ Result<std::optional<Seen>> RocksReader::lookup(Keyspace keyspace, std::string_v
   thread_local std::string target;  // reused: one lookup is the whole work of many transactions
   target.clear();
   append_escaped_key(target, key);
-  const size_t escaped_bytes = target.size();
   append_version_suffix(target, view);
 
-  rocksdb::ReadOptions options = read_options(tier);
-  options.prefix_same_as_start = true;  // the prefix is the escaped key: Bloom filters rule out files and memtables
-  const std::unique_ptr<rocksdb::Iterator> iterator(database_->NewIterator(options, family(keyspace)));
-  iterator->Seek(slice(target));
-  if (!iterator->Valid()) {
-    if (iterator->status().ok()) return Seen{};
-    if (iterator->status().IsIncomplete() && tier == Tier::kMemory) return std::optional<Seen>{};
-    return fail(store_error(iterator->status(), "read row " + printable(key)));
+  if (tier == Tier::kMemory) {
+    auto seeker = seekers_.take(*database_, family(keyspace), keyspace, view);
+    if (!seeker) return std::optional<Seen>{};
+    auto seen = seek(*seeker->iterator, target, tier, want_value);
+    // An iterator that met something else than rows may be halfway between two states: it goes.
+    if (seen && *seen) seekers_.give(keyspace, std::move(seeker));
+    return seen;
   }
-  const auto entry = parse_entry_key(view_of(iterator->key()));
-  if (!entry) return fail(corrupt_entry(view_of(iterator->key())));
-  if (entry->escaped != std::string_view(target).substr(0, escaped_bytes)) return Seen{};
-  const std::string_view value = view_of(iterator->value());
-  const auto header = parse_row_header(value);
-  if (!header) return fail(corrupt_entry(view_of(iterator->key())));
-  Seen seen{{entry->committed_at, header->version, !header->tombstone}, {}};
-  if (want_value && seen.version.live) seen.value = value.substr(kRowHeaderBytes);
-  return seen;
+  rocksdb::ReadOptions options = read_options(tier);
+  options.prefix_same_as_start = true;  // as in seekers.cc
+  const std::unique_ptr<rocksdb::Iterator> iterator(database_->NewIterator(options, family(keyspace)));
+  return seek(*iterator, target, tier, want_value);
 }
 
 // --- ScanCursor

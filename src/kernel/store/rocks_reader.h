@@ -12,6 +12,7 @@
 #include <string>
 
 #include "kernel/store/recent_writes.h"
+#include "kernel/store/seekers.h"
 #include "kernel/store/store.h"
 
 namespace rocksdb {
@@ -22,9 +23,6 @@ class Status;
 }  // namespace rocksdb
 
 namespace polis::store {
-
-// 256: a keyspace costs a memtable of its own, and polis has some 35 systems with a few each.
-inline constexpr size_t kKeyspacesMax = 256;
 
 enum class Tier : unsigned char {
   kMemory,  // never waits for the disk; may answer "not here"
@@ -56,9 +54,12 @@ class RocksReader {
   // The newest version with committed_at <= view. An empty optional: the memory tier cannot say.
   Result<std::optional<Seen>> lookup(Keyspace keyspace, std::string_view key, CommitTime view, Tier tier,
                                      bool want_value) const;
+  // Iterators that wait between lookups of the memory tier.
+  Seekers& seekers() const { return seekers_; }
 
  private:
   rocksdb::DB* database_;
+  mutable Seekers seekers_;
   std::array<std::atomic<rocksdb::ColumnFamilyHandle*>, kKeyspacesMax> families_{};
 };
 

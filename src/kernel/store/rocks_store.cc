@@ -38,21 +38,39 @@ class RowPrefix final : public rocksdb::SliceTransform {
   bool InDomain(const rocksdb::Slice& key) const override { return escaped_key_length({key.data(), key.size()}) != 0; }
 };
 
-// A flush or compaction that fails leaves RocksDB refusing writes; we refuse from the same moment and say why.
-class FailureListener final : public rocksdb::EventListener {
+// What RocksDB tells of its flushes and compactions. One that fails leaves it refusing writes; we refuse from the same
+// moment and say why. One that succeeds replaced files, and idle iterators must not hold the old ones.
+class BackgroundListener final : public rocksdb::EventListener {
  public:
   void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) override {
     std::lock_guard lock(mutex_);
     if (pipeline_) pipeline_->fail_with(store_error(*status, "flush or compact in the background"));
   }
-  void attach(CommitPipeline* pipeline) {
+  void OnFlushCompleted(rocksdb::DB*, const rocksdb::FlushJobInfo& flush) override { replaced(flush.cf_id); }
+  void OnCompactionCompleted(rocksdb::DB*, const rocksdb::CompactionJobInfo& compaction) override {
+    replaced(compaction.cf_id);
+  }
+  // From then on until detach(); both outlive that.
+  void attach(CommitPipeline& pipeline, Seekers& seekers) {
     std::lock_guard lock(mutex_);
-    pipeline_ = pipeline;
+    pipeline_ = &pipeline;
+    seekers_ = &seekers;
+  }
+  void detach() {
+    std::lock_guard lock(mutex_);
+    pipeline_ = nullptr;
+    seekers_ = nullptr;
   }
 
  private:
+  void replaced(uint32_t family_id) {
+    std::lock_guard lock(mutex_);
+    if (seekers_) seekers_->drop(family_id);
+  }
+
   std::mutex mutex_;
   CommitPipeline* pipeline_ = nullptr;
+  Seekers* seekers_ = nullptr;
 };
 
 bool supported(rocksdb::CompressionType type) {
@@ -162,7 +180,7 @@ struct RocksStore::State {
   const Clock* clock = nullptr;
   std::unique_ptr<rocksdb::Env> env;  // null: the machine's
   std::shared_ptr<rocksdb::Cache> cache;
-  std::shared_ptr<FailureListener> listener = std::make_shared<FailureListener>();
+  std::shared_ptr<BackgroundListener> listener = std::make_shared<BackgroundListener>();
   std::unique_ptr<LiveViews> views;
   std::unique_ptr<Garbage> garbage;
   std::unique_ptr<rocksdb::DB> database;
@@ -228,7 +246,7 @@ Result<void> RocksStore::State::open() {
   pipeline =
       std::make_unique<CommitPipeline>(*reader, database->DefaultColumnFamily(), *views, *garbage, *clock, recovered,
                                        PipelineOptions{options.commit_queue_bytes, options.recent_writes_bytes});
-  listener->attach(pipeline.get());
+  listener->attach(*pipeline, reader->seekers());
   return {};
 }
 
@@ -241,9 +259,10 @@ Result<void> RocksStore::State::shut() {
     if (const auto why = pipeline->failure()) result = fail(*why);
   }
   if (views) POLIS_ASSERT(views->count() == 0 && "every transaction ends before its store");
-  listener->attach(nullptr);
+  listener->detach();
   if (database) {
     rocksdb::CancelAllBackgroundWork(database.get(), true);
+    if (reader) reader->seekers().drop_all();
     for (rocksdb::ColumnFamilyHandle* handle : handles) database->DestroyColumnFamilyHandle(handle);
     handles.clear();
     const auto status = database->Close();

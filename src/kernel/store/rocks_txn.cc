@@ -184,38 +184,31 @@ const Newest* RocksTxn::known(Keyspace keyspace, std::string_view key) const {
   return nullptr;
 }
 
-Task<Result<Seen>> RocksTxn::read(Keyspace keyspace, std::string_view key, bool want_value) {
+// One coroutine, although its parts have names: most transactions are a few of these, each frame shows.
+Task<Result<std::optional<Row>>> RocksTxn::get(Keyspace keyspace, std::string_view key) {
+  CO_TRY(usable(keyspace, key));
+  Running running(running_);
+  begin_statement();
+  Write* write = own(keyspace, key);
+  if (write && write->tombstone) co_return std::optional<Row>{};
+  const bool want_value = !write;
   auto seen = CO_TRY(reader_.lookup(keyspace, key, view_, Tier::kMemory, want_value));
   if (!seen) {
     seen = CO_TRY(co_await io::blocking([&] { return reader_.lookup(keyspace, key, view_, Tier::kDisk, want_value); }));
     POLIS_ASSERT(seen);
   }
-  co_return std::move(*seen);
-}
-
-Task<Result<std::optional<Row>>> RocksTxn::read_row(Keyspace keyspace, std::string_view key) {
-  Running running(running_);
-  begin_statement();
-  Write* write = own(keyspace, key);
-  if (write && write->tombstone) co_return std::optional<Row>{};
-  Seen seen = CO_TRY(co_await read(keyspace, key, !write));
   if (write) {
-    if (!view_per_statement_) write->base = seen.version;
-    co_return Row{std::string(key), write->value, seen.version.version + 1, 0};
+    if (!view_per_statement_) write->base = seen->version;
+    co_return Row{std::string(key), write->value, seen->version.version + 1, 0};
   }
-  remember(keyspace, key, seen.version);
-  if (!seen.version.live) co_return std::optional<Row>{};
-  co_return Row{std::string(key), std::move(seen.value), seen.version.version, seen.version.committed_at};
-}
-
-Task<Result<std::optional<Row>>> RocksTxn::get(Keyspace keyspace, std::string_view key) {
-  CO_TRY(usable(keyspace, key));
-  co_return co_await read_row(keyspace, key);
+  remember(keyspace, key, seen->version);
+  if (!seen->version.live) co_return std::optional<Row>{};
+  co_return Row{std::string(key), std::move(seen->value), seen->version.version, seen->version.committed_at};
 }
 
 Task<Result<std::optional<Row>>> RocksTxn::get_for_update(Keyspace keyspace, std::string_view key) {
   CO_TRY(usable(keyspace, key));
-  auto row = CO_TRY(co_await read_row(keyspace, key));
+  auto row = CO_TRY(co_await get(keyspace, key));
   KeyGuards& guards = guards_[keyspace.id];
   if (!guards.contains(key)) {
     CO_TRY(charge(key.size() + kWriteOverheadBytes));

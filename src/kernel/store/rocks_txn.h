@@ -43,8 +43,6 @@ class RocksTxn final : public Txn {
   Result<void> charge(size_t size_bytes);
   Result<Write*> buffer(Keyspace keyspace, std::string_view key, std::string_view value);
   void begin_statement();
-  Task<Result<Seen>> read(Keyspace keyspace, std::string_view key, bool want_value);
-  Task<Result<std::optional<Row>>> read_row(Keyspace keyspace, std::string_view key);
   void remember(Keyspace keyspace, std::string_view key, const Newest& newest);
   const Newest* known(Keyspace keyspace, std::string_view key) const;
   Write* own(Keyspace keyspace, std::string_view key);

@@ -1,11 +1,11 @@
 // The store beside bare RocksDB on the same data, the same disk and in the same run:
 //
-//   point reads in cache, one thread              RocksDB Get            target >= 0.8
-//   synced updates by 64 concurrent clients       RocksDB sync writes    target >= 1.0 (its 64 threads against our 64
-//   coroutines)
+//   point reads in cache, one thread              DB: Get    target >= 0.8; also with a transaction for every read
+//   synced updates by 64 concurrent clients       TransactionDB: GetForUpdate, Put, synced Commit    target >= 1.0
+//                                                 DB: Get, synced Put (no isolation; what a commit costs at least)
 //
-// Ratios are printed at the end, so that nobody compares numbers of two runs. POLIS_BENCH_ROWS changes the number of
-// rows.
+// The peers use 64 threads, we 64 coroutines. Ratios are taken inside one run, and nobody should compare numbers of two
+// runs. POLIS_BENCH_ROWS changes the number of rows.
 #include <benchmark/benchmark.h>
 #include <cstdio>
 #include <cstdlib>
@@ -13,6 +13,8 @@
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/options.h>
 #include <rocksdb/table.h>
+#include <rocksdb/utilities/transaction.h>
+#include <rocksdb/utilities/transaction_db.h>
 #include <sys/resource.h>
 #include <thread>
 
@@ -28,6 +30,7 @@ namespace {
 constexpr size_t kValueBytes = 100;
 constexpr size_t kCacheBytes = size_t{512} << 20;
 constexpr int kClients = 64;
+constexpr int kPasses = 5;
 
 uint64_t rows_total() {
   const char* rows = std::getenv("POLIS_BENCH_ROWS");
@@ -50,25 +53,30 @@ double cpu_seconds() {
 }
 
 struct Measured {
-  double operations_per_second = 0;
-  double cpu_us_per_operation = 0;
+  uint64_t operations = 0;
+  double seconds = 0, cpu_seconds = 0;
+
+  double per_second() const { return static_cast<double>(operations) / seconds; }
+  double cpu_us() const { return cpu_seconds * 1e6 / static_cast<double>(operations); }
 };
 
+// Adds one pass of `work` to what was measured before.
 template <class F>
-Measured measure(uint64_t operations, F work) {
+void measure(Measured& measured, uint64_t operations, F work) {
   const double cpu_before = cpu_seconds();
   const auto before = std::chrono::steady_clock::now();
   work();
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - before).count();
-  return {static_cast<double>(operations) / seconds,
-          (cpu_seconds() - cpu_before) * 1e6 / static_cast<double>(operations)};
+  measured.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - before).count();
+  measured.cpu_seconds += cpu_seconds() - cpu_before;
+  measured.operations += operations;
 }
 
-void report(const char* what, const Measured& ours, const Measured& theirs) {
+double report(const char* what, const Measured& ours, const Measured& theirs) {
+  const double ratio = ours.per_second() / theirs.per_second();
   std::printf("%-38s polis %8.0f/s %6.2f us CPU   rocksdb %8.0f/s %6.2f us CPU   ratio %.2f, by CPU %.2f\n", what,
-              ours.operations_per_second, ours.cpu_us_per_operation, theirs.operations_per_second,
-              theirs.cpu_us_per_operation, ours.operations_per_second / theirs.operations_per_second,
-              theirs.cpu_us_per_operation / ours.cpu_us_per_operation);
+              ours.per_second(), ours.cpu_us(), theirs.per_second(), theirs.cpu_us(), ratio,
+              theirs.cpu_us() / ours.cpu_us());
+  return ratio;
 }
 
 // --- the store
@@ -84,14 +92,16 @@ Task<int> fill(Store& store, Keyspace rows, uint64_t total) {
   co_return 0;
 }
 
-Task<uint64_t> read_points(Store& store, Keyspace rows, uint64_t total, uint64_t times) {
+Task<uint64_t> read_points(Store& store, Keyspace rows, uint64_t total, uint64_t times, uint64_t times_each_txn) {
   base::SeededRandom random(1);
   uint64_t bytes = 0;
-  auto txn = (co_await store.begin()).value();
-  for (uint64_t i = 0; i < times; ++i) {
-    auto row = co_await txn->get(rows, key_of(random.below(total)));
-    if (!row || !*row) std::abort();
-    bytes += (*row)->value.size();
+  for (uint64_t i = 0; i < times; i += times_each_txn) {
+    auto txn = (co_await store.begin()).value();
+    for (uint64_t n = 0; n < times_each_txn; ++n) {
+      auto row = co_await txn->get(rows, key_of(random.below(total)));
+      if (!row || !*row) std::abort();
+      bytes += (*row)->value.size();
+    }
   }
   co_return bytes;
 }
@@ -120,7 +130,7 @@ Task<int> update_from_clients(Store& store, Keyspace rows, uint64_t total, uint6
 // --- bare RocksDB
 // ------------------------------------------------------------------------------------------------------------------
 
-std::unique_ptr<rocksdb::DB> open_bare(const std::string& directory) {
+rocksdb::Options bare_options() {
   rocksdb::Options options;
   options.create_if_missing = true;
   rocksdb::BlockBasedTableOptions table;
@@ -131,9 +141,19 @@ std::unique_ptr<rocksdb::DB> open_bare(const std::string& directory) {
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   options.compression = rocksdb::kLZ4Compression;
   options.write_buffer_size = 16 << 20;
+  return options;
+}
+
+std::unique_ptr<rocksdb::DB> open_bare(const std::string& directory) {
   rocksdb::DB* database = nullptr;
-  if (!rocksdb::DB::Open(options, directory, &database).ok()) std::abort();
+  if (!rocksdb::DB::Open(bare_options(), directory, &database).ok()) std::abort();
   return std::unique_ptr<rocksdb::DB>(database);
+}
+
+std::unique_ptr<rocksdb::TransactionDB> open_transactional(const std::string& directory) {
+  rocksdb::TransactionDB* database = nullptr;
+  if (!rocksdb::TransactionDB::Open(bare_options(), {}, directory, &database).ok()) std::abort();
+  return std::unique_ptr<rocksdb::TransactionDB>(database);
 }
 
 void bare_fill(rocksdb::DB& database, uint64_t total) {
@@ -152,28 +172,44 @@ uint64_t bare_read(rocksdb::DB& database, uint64_t total, uint64_t times) {
   return bytes;
 }
 
-void bare_update(rocksdb::DB& database, uint64_t total, uint64_t times_each) {
+// 64 threads, each `times` updates of random rows: `update` reads the row, changes its first byte and writes it synced.
+template <class F>
+void update_from_threads(uint64_t total, uint64_t times_each, F update) {
   std::vector<std::thread> clients;
   for (int i = 0; i < kClients; ++i) {
-    clients.emplace_back([&, i] {
+    clients.emplace_back([=] {
       base::SeededRandom random(static_cast<uint64_t>(i));
-      rocksdb::WriteOptions synced;
-      synced.sync = true;
-      std::string value;
-      for (uint64_t n = 0; n < times_each; ++n) {
-        const std::string key = key_of(random.below(total));
-        if (!database.Get({}, key, &value).ok()) std::abort();
-        value[0] = static_cast<char>(value[0] + 1);
-        if (!database.Put(synced, key, value).ok()) std::abort();
-      }
+      for (uint64_t n = 0; n < times_each; ++n) update(key_of(random.below(total)));
     });
   }
   for (std::thread& client : clients) client.join();
 }
 
+rocksdb::WriteOptions synced() {
+  rocksdb::WriteOptions options;
+  options.sync = true;
+  return options;
+}
+
+void bare_update(rocksdb::DB& database, const std::string& key) {
+  std::string value;
+  if (!database.Get({}, key, &value).ok()) std::abort();
+  value[0] = static_cast<char>(value[0] + 1);
+  if (!database.Put(synced(), key, value).ok()) std::abort();
+}
+
+// Pessimistic locks wait instead of conflicting: every try should succeed.
+void transactional_update(rocksdb::TransactionDB& database, const std::string& key) {
+  const std::unique_ptr<rocksdb::Transaction> txn(database.BeginTransaction(synced()));
+  std::string value;
+  if (!txn->GetForUpdate({}, key, &value).ok()) std::abort();
+  value[0] = static_cast<char>(value[0] + 1);
+  if (!txn->Put(key, value).ok() || !txn->Commit().ok()) std::abort();
+}
+
 // One pass over everything; Google Benchmark only runs it, since a ratio needs both sides in one process and one run.
 void compare(benchmark::State& state) {
-  const uint64_t total = rows_total(), reads = 200'000, updates_each = 150;
+  const uint64_t total = rows_total(), reads = 200'000, updates_each = 60;
   for (auto _ : state) {
     TemporaryDirectory directory;
     io::Runtime runtime({.shards = 1, .blocking_threads = 4});
@@ -186,23 +222,45 @@ void compare(benchmark::State& state) {
     bare_fill(*bare, total);
     (void)bare->CompactRange({}, nullptr, nullptr);
 
-    // Once to warm the caches, once to measure.
-    Measured ours, theirs;
-    for (int pass = 0; pass < 2; ++pass) {
-      ours = measure(reads, [&] {
-        benchmark::DoNotOptimize(runtime.call(0, [&] { return read_points(*store, rows, total, reads); }));
-      });
-      theirs = measure(reads, [&] { benchmark::DoNotOptimize(bare_read(*bare, total, reads)); });
-    }
-    report("point read in cache, 1 thread", ours, theirs);
-    state.counters["read_ratio"] = ours.operations_per_second / theirs.operations_per_second;
+    auto transactional = open_transactional(directory.path() + "/transactional");
+    bare_fill(*transactional, total);
+    (void)transactional->CompactRange({}, nullptr, nullptr);
 
-    const uint64_t updates = updates_each * kClients;
-    ours = measure(updates,
-                   [&] { runtime.call(0, [&] { return update_from_clients(*store, rows, total, updates_each); }); });
-    theirs = measure(updates, [&] { bare_update(*bare, total, updates_each); });
-    report("synced read-modify-write, 64 clients", ours, theirs);
-    state.counters["update_ratio"] = ours.operations_per_second / theirs.operations_per_second;
+    // Each side in turn, several times: whatever else the machine does meets all of them.
+    {
+      Measured ours, ours_alone, theirs;
+      const auto read = [&](uint64_t times_each_txn) {
+        benchmark::DoNotOptimize(
+            runtime.call(0, [&] { return read_points(*store, rows, total, reads, times_each_txn); }));
+      };
+      const auto read_bare = [&] { benchmark::DoNotOptimize(bare_read(*bare, total, reads)); };
+      read(reads);  // warms the caches
+      read_bare();
+      for (int pass = 0; pass < kPasses; ++pass) {
+        measure(ours, reads, [&] { read(reads); });
+        measure(theirs, reads, read_bare);
+        measure(ours_alone, reads, [&] { read(1); });
+      }
+      state.counters["read_ratio"] = report("point read in cache, 1 thread", ours, theirs);
+      report("the same, a transaction for each", ours_alone, theirs);
+    }
+    {
+      const uint64_t updates = updates_each * kClients;
+      Measured ours, theirs, theirs_plain;
+      for (int pass = 0; pass < kPasses; ++pass) {
+        measure(ours, updates,
+                [&] { runtime.call(0, [&] { return update_from_clients(*store, rows, total, updates_each); }); });
+        measure(theirs, updates, [&] {
+          update_from_threads(total, updates_each,
+                              [&](const std::string& key) { transactional_update(*transactional, key); });
+        });
+        measure(theirs_plain, updates, [&] {
+          update_from_threads(total, updates_each, [&](const std::string& key) { bare_update(*bare, key); });
+        });
+      }
+      state.counters["update_ratio"] = report("synced updates, TransactionDB", ours, theirs);
+      state.counters["update_ratio_put"] = report("synced updates, Get and Put", ours, theirs_plain);
+    }
     const StoreStatistics statistics = store->statistics();
     std::printf("%-38s %llu commits, %llu groups, %llu syncs, %llu conflicts\n", "",
                 static_cast<unsigned long long>(statistics.commits), static_cast<unsigned long long>(statistics.groups),
