@@ -64,10 +64,15 @@ bool allowed(const Asked& asked) {
   PublicAccessBlock block = bucket.public_access_block.value_or(PublicAccessBlock{});
   bool same_account = asked.principal->account_id == bucket.owner.account_id;
 
+  // What hangs on an object is its owner's to give, and he may be another than the bucket's: then the bucket's account has no more
+  // right to it than others. Deleting stays the bucket owner's.
+  AclRight right = acl_right(asked.action);
+  bool of_object = right.target == AclTarget::kObject && asked.version && bucket.ownership != Ownership::kBucketOwnerEnforced;
+  const std::string& owner_account = of_object ? asked.version->owner.account_id : bucket.owner.account_id;
   auth::AccessRequest request{.principal = asked.principal,
                               .action = asked.action,
                               .resource = asked.resource,
-                              .resource_account = bucket.owner.account_id,
+                              .resource_account = owner_account,
                               .context = asked.context};
   auth::Decision decision = auth::evaluate(request, asked.policy);
   if (decision.outcome == auth::Decision::Outcome::kDeniedExplicitly) return false;
@@ -78,7 +83,6 @@ bool allowed(const Asked& asked) {
   }
   if (bucket.ownership == Ownership::kBucketOwnerEnforced) return false;
 
-  AclRight right = acl_right(asked.action);
   // A user of an account acts under the account's grants only as far as the user's own policies go.
   bool capped = !asked.principal->anonymous() && !decision.identity_allows;
   const Acl* acl = nullptr;
@@ -90,14 +94,15 @@ bool allowed(const Asked& asked) {
 }
 
 std::optional<Acl> canned_acl(std::string_view name, const Owner& owner, const Owner& bucket_owner) {
+  // Groups first, then users: the order in which clients know canned ACLs.
   Acl acl;
   auto user = [&](const Owner& who, Permission permission) {
     acl.grants.push_back({Grant::Kind::kUser, who.canonical_id, permission});
   };
   auto group = [&](Grant::Kind kind, Permission permission) { acl.grants.push_back({kind, "", permission}); };
-  user(owner, Permission::kFullControl);
-  if (name == "private" || name == "aws-exec-read") return acl;
-  if (name == "public-read") {
+  if (name == "private" || name == "aws-exec-read") {
+    // The owner alone.
+  } else if (name == "public-read") {
     group(Grant::Kind::kAllUsers, Permission::kRead);
   } else if (name == "public-read-write") {
     group(Grant::Kind::kAllUsers, Permission::kRead);
@@ -114,6 +119,7 @@ std::optional<Acl> canned_acl(std::string_view name, const Owner& owner, const O
   } else {
     return std::nullopt;
   }
+  user(owner, Permission::kFullControl);
   return acl;
 }
 

@@ -106,6 +106,12 @@ Error as_error(const Failure& failure) {
   return Error(code, failure.message());
 }
 
+// Plans act without the bucket's policy, so they are for its own account and for administrators.
+Result<void> check_own(const Bucket& bucket, const auth::Principal& who) {
+  if (who.administrator || who.account_id == bucket.owner.account_id) return {};
+  return fail(Code::kDenied, "the bucket " + bucket.name + " belongs to another account");
+}
+
 // Directories of one file system are one drive in truth; what that protects against must be said.
 bool one_file_system(const std::vector<blob::DriveStatus>& drives) {
   return std::all_of(drives.begin(), drives.end(), [&](const blob::DriveStatus& drive) { return drive.device == drives.front().device; });
@@ -166,14 +172,15 @@ void Admin::mount(http::Router& router) {
   systems::mount_plan(router, http::Method::kDelete, at("/buckets/{bucket}/objects"), "s3:DeleteObject", plans_,
                       [this](http::Request& request) -> Task<Result<systems::PlanDraft>> {
                         auto prefix = CO_TRY(request.query_value("prefix"));
-                        const auth::Principal& who = *systems::principal(request);
                         co_return co_await io::on(home_, [this, name = std::string(request.param("bucket")), below = prefix.value_or(""),
-                                                          owner = Owner{who.account_id, who.canonical_id}] {
-                          return plan_removal(name, below, owner);
+                                                          who = systems::principal(request)] {
+                          return plan_removal(name, below, who);
                         });
                       });
   systems::mount_plan(router, http::Method::kDelete, at("/buckets/{bucket}"), "s3:DeleteBucket", plans_, [this](http::Request& request) {
-    return io::on(home_, [this, name = std::string(request.param("bucket"))] { return plan_bucket_removal(name); });
+    return io::on(home_, [this, name = std::string(request.param("bucket")), who = systems::principal(request)] {
+      return plan_bucket_removal(name, who);
+    });
   });
 }
 
@@ -288,6 +295,7 @@ Admin::Json Admin::puts() {
                                         {"key", put.key},
                                         {"size_bytes", put.size_bytes},
                                         {"at", base::format_rfc3339(put.at)},
+                                        {"authenticate_ms", milliseconds(put.authenticate)},
                                         {"authorize_ms", milliseconds(put.authorize)},
                                         {"bytes_ms", milliseconds(put.bytes)},
                                         {"metadata_ms", milliseconds(put.metadata)},
@@ -475,13 +483,15 @@ Task<Result<systems::PlanDraft>> Admin::plan_drive(std::string text, blob::Drive
   co_return draft;
 }
 
-Task<Result<systems::PlanDraft>> Admin::plan_removal(std::string bucket_name, std::string prefix, Owner owner) {
+Task<Result<systems::PlanDraft>> Admin::plan_removal(std::string bucket_name, std::string prefix, auth::PrincipalPtr who) {
   // What a plan holds in memory: 10,000 entries of about 500 bytes.
   constexpr size_t kListedMax = 10'000;
   auto txn = CO_TRY(co_await server_.store().begin());
   const Engine& engine = server_.engine();
   auto found = co_await engine.bucket(*txn, bucket_name);
   if (!found) co_return fail(as_error(found.error()));
+  CO_TRY(check_own(*found, *who));
+  const Owner owner{who->account_id, who->canonical_id};
   std::vector<ListEntry> listed;
   ListQuery query{.prefix = prefix};
   for (bool more = true; more;) {
@@ -509,6 +519,9 @@ Task<Result<systems::PlanDraft>> Admin::plan_removal(std::string bucket_name, st
 }
 
 Admin::Json Admin::presign(auth::PrincipalPtr principal, std::string body) {
+  // The URL is signed with an access key, which no scope narrows.
+  if (!principal->scopes.empty())
+    co_return fail(Code::kDenied, "a token with scopes cannot make pre-signed URLs: they would do what the token may not");
   json::error_code error;
   json::value root = json::parse(body, error);
   if (error || !root.is_object()) co_return fail(Code::kInvalid, "send a JSON object: bucket, key, method, expires_s, endpoint");
@@ -536,11 +549,12 @@ Admin::Json Admin::presign(auth::PrincipalPtr principal, std::string body) {
   co_return fail(Code::kNotFound, "you have no active access key: make one with `polis key add`");
 }
 
-Task<Result<systems::PlanDraft>> Admin::plan_bucket_removal(std::string bucket_name) {
+Task<Result<systems::PlanDraft>> Admin::plan_bucket_removal(std::string bucket_name, auth::PrincipalPtr who) {
   auto txn = CO_TRY(co_await server_.store().begin());
   const Engine& engine = server_.engine();
   auto found = co_await engine.bucket(*txn, bucket_name);
   if (!found) co_return fail(as_error(found.error()));
+  CO_TRY(check_own(*found, *who));
   auto usage = co_await engine.usage(*txn, found->id);
   auto listing = co_await engine.list_versions(*txn, found->id, {.limit = 999});
   if (!usage) co_return fail(as_error(usage.error()));

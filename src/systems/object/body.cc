@@ -29,9 +29,9 @@ Failure reading_failed(const Error& error) {
 Failure failure_of(const AuthFailure& failure) {
   const ErrorCode* code = error_code_named(failure.code);
   Failure out(code ? *code : ErrorCode::kAccessDenied, failure.message);
-  if (!failure.string_to_sign.empty()) out = std::move(out).detail("StringToSign", failure.string_to_sign);
-  if (!failure.canonical_request.empty()) out = std::move(out).detail("CanonicalRequest", failure.canonical_request);
-  if (!failure.region.empty()) out = std::move(out).detail("Region", failure.region);
+  if (!failure.string_to_sign.empty()) out.detail("StringToSign", failure.string_to_sign);
+  if (!failure.canonical_request.empty()) out.detail("CanonicalRequest", failure.canonical_request);
+  if (!failure.region.empty()) out.detail("Region", failure.region);
   return out;
 }
 

@@ -21,10 +21,13 @@ std::string lower(std::string_view text) {
 // "aws-chunked" describes the transfer, not the object: what is left of the list is stored.
 std::string without_aws_chunked(std::string_view list) {
   std::string out;
-  std::string_view element;
+  std::string_view element, rest = list;
+  bool found = false;
+  while (!found && http::next_list_element(rest, element)) found = http::equal_ignoring_case(element, "aws-chunked");
+  if (!found) return std::string(list);
   while (http::next_list_element(list, element)) {
     if (http::equal_ignoring_case(element, "aws-chunked")) continue;
-    if (!out.empty()) out += ",";
+    if (!out.empty()) out += ", ";
     out += element;
   }
   return out;

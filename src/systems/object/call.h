@@ -50,6 +50,7 @@ struct Call {
   bool proved = false;  // somebody else has proved the principal: no signature is looked for
   auth::PrincipalPtr principal = auth::anonymous_principal();
   AuthScheme scheme = AuthScheme::kAnonymous;
+  Duration authenticating{};  // how long it took to find out who asks
   Verified verified;
 
   // "" if absent.

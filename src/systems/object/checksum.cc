@@ -94,7 +94,7 @@ bool type_allowed(ChecksumAlgorithm algorithm, ChecksumType type) {
 Answer<Checksum> parse_checksum(ChecksumAlgorithm algorithm, std::string_view base64) {
   auto raw = base::base64_decode(base64);
   if (!raw || raw->size() != size_bytes(algorithm))
-    return refuse(ErrorCode::kInvalidRequest, "Value for " + std::string(header_name(algorithm)) + " header is invalid.");
+    return refuse(ErrorCode::kBadDigest, "Value for " + std::string(header_name(algorithm)) + " header is invalid.");
   return Checksum{.algorithm = algorithm, .raw = std::string(as_text(*raw))};
 }
 

@@ -29,7 +29,7 @@ ChecksumType default_type(ChecksumAlgorithm algorithm);
 // CRC64NVME has no composite form, SHA no full-object one.
 bool type_allowed(ChecksumAlgorithm algorithm, ChecksumType type);
 
-// base64 of exactly the algorithm's bytes; kInvalidRequest otherwise.
+// base64 of exactly the algorithm's bytes; kBadDigest otherwise.
 Answer<Checksum> parse_checksum(ChecksumAlgorithm algorithm, std::string_view base64);
 // base64, with "-N" behind for a composite of N parts.
 std::string text(const Checksum& checksum, uint32_t part_count = 0);

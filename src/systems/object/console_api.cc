@@ -92,9 +92,7 @@ Result<void> ConsoleApi::declare_topics(systems::LiveTopics& topics) {
                          .action = "object:ReadStatus",
                          .interval = std::chrono::milliseconds(200),
                          .sample = [this]() -> Task<Result<std::string>> {
-                           co_return co_await io::on(home_, [this]() -> Task<Result<std::string>> {
-                             co_return stripes_json(service_.blob().picture(), service_.blob().drives());
-                           });
+                           co_return stripes_json(server_.blob().picture(), server_.blob().drives());
                          }});
 }
 
@@ -115,7 +113,7 @@ struct ConsoleApi::Removal {
 };
 
 void ConsoleApi::mount(http::Router& router) {
-  mount_gateway(router, service_, home_);
+  mount_gateway(router, server_);
   systems::mount_plan(router, http::Method::kPost, "/api/object/v1/buckets/{bucket}/remove", "", plans_,
                       [this](http::Request& request) { return plan_removal(request); });
 }
@@ -142,7 +140,7 @@ Task<Result<systems::PlanDraft>> ConsoleApi::plan_removal(http::Request& request
   if (removal.keys.empty() == removal.prefix.empty())
     co_return fail(Code::kInvalid, "name either \"keys\" or a \"prefix\"");
   if (removal.keys.size() > kDeleteObjectsMax) co_return fail(Code::kTooLarge, "a plan removes at most 1000 objects");
-  co_return co_await io::on(home_, [this, &removal] { return draft_removal(std::move(removal)); });
+  co_return co_await draft_removal(std::move(removal));
 }
 
 // Appends what begins with the prefix, as the one who asks may see it; true when there is more.
@@ -152,7 +150,7 @@ Task<Result<bool>> ConsoleApi::list(Removal& removal, const std::string& prefix,
                                  std::to_string(limit) + "&prefix=" + base::url_encode(prefix),
                        .fields = {},
                        .body = ""};
-  LocalAnswer answer = CO_TRY(co_await ask(service_, removal.principal, request));
+  LocalAnswer answer = CO_TRY(co_await ask(server_, removal.principal, request));
   auto document = parse_xml(answer.body);
   if (!document) co_return fail(Code::kIo, "the bucket's listing could not be read: " + document.error().message());
   if (answer.status != 200) co_return fail(code_of(answer.status), std::string(document->text_of("Message")));
@@ -190,7 +188,7 @@ Task<Result<systems::PlanDraft>> ConsoleApi::draft_removal(Removal removal) {
   }
   draft.touched_count = removal.items.size();
   draft.apply = [this, removal = std::move(removal)]() -> Task<Result<std::string>> {
-    co_return co_await io::on(home_, [this, &removal] { return remove(removal); });
+    co_return co_await remove(removal);
   };
   co_return draft;
 }
@@ -204,7 +202,7 @@ Task<Result<std::string>> ConsoleApi::remove(const Removal& removal) {
   LocalRequest request{
       .method = "POST", .target = "/" + removal.bucket + "?delete", .fields = {}, .body = xml.finish()};
   request.fields = {{"Content-MD5", base::base64_encode(base::md5(request.body))}};
-  LocalAnswer answer = CO_TRY(co_await ask(service_, removal.principal, request));
+  LocalAnswer answer = CO_TRY(co_await ask(server_, removal.principal, request));
   auto document = parse_xml(answer.body);
   if (answer.status != 200) {
     std::string message(document ? document->text_of("Message") : "");

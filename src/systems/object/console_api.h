@@ -1,20 +1,18 @@
 // What the console needs beyond the admin API: the live picture of stripes on drives, plans that remove objects, and
-// the gateway that lets a browser speak S3 through the main port (gateway.h). On the Service's shard; handlers hop to
-// it.
+// the gateway that lets a browser speak S3 through the main port (gateway.h).
 #pragma once
 
 #include "kernel/http/router.h"
-#include "kernel/io/shard.h"
 #include "systems/live.h"
-#include "systems/object/service.h"
+#include "systems/object/server.h"
 #include "systems/plan.h"
 
 namespace polis::object {
 
 class ConsoleApi {
  public:
-  // On the service's shard; all of them outlive it.
-  ConsoleApi(Service& service, systems::Plans& plans) : service_(service), plans_(plans), home_(io::Shard::current()) {}
+  // Both outlive it.
+  ConsoleApi(Server& server, systems::Plans& plans) : server_(server), plans_(plans) {}
 
   // During start.
   void mount(http::Router& router);
@@ -27,14 +25,13 @@ class ConsoleApi {
   Task<Result<bool>> list(Removal& removal, const std::string& prefix, size_t limit);
   Task<Result<std::string>> remove(const Removal& removal);
 
-  Service& service_;
+  Server& server_;
   systems::Plans& plans_;
-  io::Shard& home_;
 };
 
 // The topic "object.stripes" as JSON:
 //   {"data_units":4,"parity_units":2,"slice_bytes":N,"rows":{"<extent>.<slice>":{"extent":E,"from":B,"to":B,"cells":"oooooo"}},
-//    "repairing":true,"extents":N,"stored_bytes":N,"live_bytes":N}
+//    "repairing":true,"extents":N,"file_bytes":N,"live_bytes":N}
 // A row is a slice of an extent, a cell what one drive holds of it: o sound, m on a drive that is away, d damaged, s
 // perhaps missing (the drive was away and no repair has found it complete since), r being rebuilt. At most
 // kStripeRowsMax rows: slices double until they fit.

@@ -110,14 +110,16 @@ class [[nodiscard]] Failure {
   const HeaderList& headers() const { return headers_; }
   // Extra elements of the error's XML.
   const HeaderList& details() const { return details_; }
-  Failure&& header(std::string name, std::string value) && {
+  Failure& header(std::string name, std::string value) & {
     headers_.emplace_back(std::move(name), std::move(value));
-    return std::move(*this);
+    return *this;
   }
-  Failure&& detail(std::string name, std::string value) && {
+  Failure& detail(std::string name, std::string value) & {
     details_.emplace_back(std::move(name), std::move(value));
-    return std::move(*this);
+    return *this;
   }
+  Failure&& header(std::string name, std::string value) && { return std::move(header(std::move(name), std::move(value))); }
+  Failure&& detail(std::string name, std::string value) && { return std::move(detail(std::move(name), std::move(value))); }
 
  private:
   ErrorCode code_;

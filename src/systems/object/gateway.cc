@@ -76,61 +76,52 @@ class ServiceExchange : public http::Exchange {
   http::Fields no_trailers_;
 };
 
-// Carries body and answer between the Service's shard, where it lives, and the connection's.
-class CarriedExchange final : public ServiceExchange {
+// Puts the Service's answer into the connection's, with what keeps other people's bytes out of the console's origin.
+class SandboxedExchange final : public ServiceExchange {
  public:
-  CarriedExchange(io::Shard& origin, http::Request& request, http::Response& outer, http::Response& response)
+  SandboxedExchange(http::Request& request, http::Response& outer, http::Response& response)
       : ServiceExchange(response, NoStream(request.peer(), request.local(), request.encrypted())),
-        origin_(origin),
         request_(request),
         outer_(outer) {}
 
-  Task<Result<size_t>> read_body(MutableBytes into) override {
-    co_return co_await io::on(origin_, [this, into] { return request_.read(into); });
-  }
+  Task<Result<size_t>> read_body(MutableBytes into) override { return request_.read(into); }
   Task<Result<void>> write_response(BytesView body, bool last) override {
     if (response_.finished()) co_return fail(Code::kInvalid, "the response is finished already");
-    bool first = !response_.started();
-    if (first) response_.mark_started();
-    if (last) response_.mark_finished();
-    co_return co_await io::on(origin_, [this, body, first, last] { return pass_on(body, first, last); });
+    if (!response_.started()) {
+      pass_on_head();
+      response_.mark_started();
+    }
+    if (!last) co_return co_await outer_.write(body);
+    response_.mark_finished();
+    co_return co_await outer_.send(body);
   }
 
  private:
-  // On the connection's shard.
-  Task<Result<void>> pass_on(BytesView body, bool first, bool last) {
-    if (first) pass_on_head();
-    if (last) co_return co_await outer_.send(body);
-    co_return co_await outer_.write(body);
-  }
   void pass_on_head() {
+    std::string disposition = "attachment";
     outer_.status(response_.status());
     for (std::string_view lines = response_.lines(); !lines.empty();) {
       size_t end = std::min(lines.find("\r\n"), lines.size());
       std::string_view line = lines.substr(0, end);
-      size_t colon = line.find(':');
-      if (colon != std::string_view::npos) outer_.add(line.substr(0, colon), line.substr(colon + 1));
       lines.remove_prefix(std::min(end + 2, lines.size()));
+      size_t colon = line.find(':');
+      if (colon == std::string_view::npos) continue;
+      std::string_view name = line.substr(0, colon), value = http::trim_blanks(line.substr(colon + 1));
+      if (!http::equal_ignoring_case(name, "content-disposition")) {
+        outer_.add(name, value);
+      } else if (size_t parameters = value.find(';'); parameters != std::string_view::npos) {
+        // It may name the file; "inline" is the one thing that it may not say here.
+        disposition += value.substr(parameters);
+      }
     }
     if (auto length = response_.content_length()) outer_.content_length(*length);
     if (response_.close_asked()) outer_.close();
+    outer_.set(http::Field::kContentDisposition, disposition);
     outer_.set("Content-Security-Policy", "sandbox; default-src 'none'");
     outer_.set("X-Content-Type-Options", "nosniff");
     outer_.set("Cache-Control", "no-store");
-    // A stored disposition names the file; "inline" is the one thing that it may not say here.
-    std::string_view stored;
-    for (std::string_view lines = response_.lines(); !lines.empty() && stored.empty();) {
-      size_t end = std::min(lines.find("\r\n"), lines.size());
-      std::string_view line = lines.substr(0, end);
-      if (size_t colon = line.find(':'); http::equal_ignoring_case(line.substr(0, colon), "content-disposition"))
-        stored = http::trim_blanks(line.substr(colon + 1));
-      lines.remove_prefix(std::min(end + 2, lines.size()));
-    }
-    size_t parameters = std::min(stored.find(';'), stored.size());
-    outer_.set(http::Field::kContentDisposition, "attachment" + std::string(stored.substr(parameters)));
   }
 
-  io::Shard& origin_;
   http::Request& request_;
   http::Response& outer_;
 };
@@ -163,44 +154,36 @@ class LocalExchange final : public ServiceExchange {
   std::string answer_;
 };
 
-// The request as the S3 port would have seen it; on the Service's shard. `target` lives until it returns.
-Task<void> serve(Service& service, io::Shard& origin, http::Request& request, http::Response& outer,
-                 const std::string& target) {
+// The request as the S3 port would have seen it.
+Task<void> serve(Server& server, http::Request& request, http::Response& outer) {
+  if (systems::principal(request)->anonymous())
+    co_return co_await systems::answer_error(outer,
+                                             Error(Code::kUnauthenticated, "sign in first, or send a bearer token"));
+  if (request.method() == http::Method::kOptions || request.method() == http::Method::kOther)
+    co_return co_await systems::answer_error(outer, Error(Code::kUnsupported, "this method is not offered here"));
+  request.limit_body(kPutBytesMax);
+  std::string target(request.target().substr(kBase.size()));
+  if (!target.starts_with('/')) target.insert(0, "/");
   http::RequestHead head = request.head();
   head.target = target;
   head.path = std::string_view(target).substr(0, target.find('?'));
   http::Response response;
-  CarriedExchange exchange(origin, request, outer, response);
+  SandboxedExchange exchange(request, outer, response);
   response.begin(exchange);
   http::Request inner;
   inner.begin(exchange, head, kPutBytesMax, request.trace());
-  co_await service.handle_as(systems::principal(request), inner, response);
-}
-
-Task<void> carry(Service& service, io::Shard& home, http::Request& request, http::Response& response) {
-  if (systems::principal(request)->anonymous())
-    co_return co_await systems::answer_error(response,
-                                             Error(Code::kUnauthenticated, "sign in first, or send a bearer token"));
-  if (request.method() == http::Method::kOptions || request.method() == http::Method::kOther)
-    co_return co_await systems::answer_error(response, Error(Code::kUnsupported, "this method is not offered here"));
-  request.limit_body(kPutBytesMax);
-  io::Shard& origin = io::Shard::current();
-  std::string target(request.target().substr(kBase.size()));
-  if (!target.starts_with('/')) target.insert(0, "/");
-  co_await io::on(home, [&] { return serve(service, origin, request, response, target); });
+  co_await server.service().handle_as(systems::principal(request), inner, response);
 }
 
 }  // namespace
 
-void mount_gateway(http::Router& router, Service& service, io::Shard& home) {
+void mount_gateway(http::Router& router, Server& server) {
   router.any(std::string(kBase) + "/{path...}",
-             [&service, &home](http::Request& request, http::Response& response) {
-               return carry(service, home, request, response);
-             },
+             [&server](http::Request& request, http::Response& response) { return serve(server, request, response); },
              {.body_size_bytes_max = kPutBytesMax});
 }
 
-Task<Result<LocalAnswer>> ask(Service& service, auth::PrincipalPtr principal, const LocalRequest& request) {
+Task<Result<LocalAnswer>> ask(Server& server, auth::PrincipalPtr principal, const LocalRequest& request) {
   // Through the parser, so that nothing gets in that a client could not send.
   std::string text = request.method + " " + request.target + " HTTP/1.1\r\nHost: localhost\r\n";
   for (const auto& [name, value] : request.fields) text += name + ": " + value + "\r\n";
@@ -214,7 +197,7 @@ Task<Result<LocalAnswer>> ask(Service& service, auth::PrincipalPtr principal, co
   response.begin(exchange);
   http::Request inner;
   inner.begin(exchange, parser.head(), kPutBytesMax, {});
-  co_await service.handle_as(std::move(principal), inner, response);
+  co_await server.service().handle_as(std::move(principal), inner, response);
   if (!response.finished()) co_return fail(Code::kIo, "the object store gave no whole answer");
   co_return LocalAnswer{response.status(), exchange.take_answer()};
 }

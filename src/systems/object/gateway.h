@@ -4,9 +4,6 @@
 //
 //     GET /api/object/v1/s3/photos/2024/a.jpg     is     GET /photos/2024/a.jpg     as the user of the session
 //
-// A request arrives on any shard and is served on the Service's: its body and its answer are carried across piece by
-// piece, at most one piece of 256 KiB under way, so that back-pressure reaches the client.
-//
 // Objects are other people's bytes, and here they share an origin with the console: every answer is sandboxed by its
 // Content-Security-Policy, never sniffed, and a download.
 #pragma once
@@ -15,15 +12,14 @@
 
 #include "kernel/auth/principal.h"
 #include "kernel/http/router.h"
-#include "kernel/io/shard.h"
-#include "systems/object/service.h"
+#include "systems/object/server.h"
 
 namespace polis::object {
 
-// The shard that owns the service is the one that calls; the service outlives the router.
-void mount_gateway(http::Router& router, Service& service, io::Shard& home);
+// The server outlives the router.
+void mount_gateway(http::Router& router, Server& server);
 
-// A request that polis itself makes for somebody, on the Service's shard, with a small body and a small answer.
+// A request that polis itself makes for somebody, on any shard, with a small body and a small answer.
 struct LocalRequest {
   std::string method;
   std::string target;  // "/photos?delete", percent-encoded
@@ -34,6 +30,6 @@ struct LocalAnswer {
   int status = 0;
   std::string body;  // kTooLarge beyond 4 MiB: a page of 1000 long keys takes 1 to 3
 };
-Task<Result<LocalAnswer>> ask(Service& service, auth::PrincipalPtr principal, const LocalRequest& request);
+Task<Result<LocalAnswer>> ask(Server& server, auth::PrincipalPtr principal, const LocalRequest& request);
 
 }  // namespace polis::object

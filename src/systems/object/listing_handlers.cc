@@ -108,7 +108,8 @@ Service::Done Service::list_objects_v1(Call& call) {
   txn.reset();
 
   XmlWriter xml("ListBucketResult");
-  xml.element("Name", bucket.name).element("Prefix", form(query.prefix)).element("Marker", form(query.after));
+  // Clients of version 1 decode every text but the prefix.
+  xml.element("Name", bucket.name).element("Prefix", query.prefix).element("Marker", form(query.after));
   xml.element("MaxKeys", uint64_t{asked});
   if (!query.delimiter.empty()) xml.element("Delimiter", form(query.delimiter));
   form.say(xml);

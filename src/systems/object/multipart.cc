@@ -21,8 +21,14 @@ Answer<void> check_order(const std::vector<CompletedPart>& parts) {
   if (parts.empty()) return refuse(ErrorCode::kMalformedXml, "A multipart upload must have at least one part");
   if (parts.size() > kPartNumberMax) return refuse(ErrorCode::kMalformedXml, "A multipart upload has at most 10,000 parts");
   for (size_t i = 1; i < parts.size(); ++i)
-    if (parts[i].number <= parts[i - 1].number) return refuse(ErrorCode::kInvalidPartOrder);
+    if (parts[i].number < parts[i - 1].number) return refuse(ErrorCode::kInvalidPartOrder);
   return {};
+}
+
+// A client that sent a part twice may name it twice: the later one counts.
+void drop_repeated(std::vector<CompletedPart>& parts) {
+  auto end = std::unique(parts.rbegin(), parts.rend(), [](const auto& a, const auto& b) { return a.number == b.number; });
+  parts.erase(parts.begin(), end.base());
 }
 
 struct Assembled {
@@ -104,6 +110,7 @@ Task<Answer<void>> Engine::put_part(Write& write, BucketId bucket, std::string_v
 
 Task<Answer<PutOutcome>> Engine::complete(Write& write, const Bucket& bucket, CompleteUpload complete) const {
   CO_ASK(check_order(complete.parts));
+  drop_repeated(complete.parts);
   std::string upload_row_key = upload_key(bucket.id, complete.key, complete.upload);
   auto upload_row = CO_ASK(co_await write.txn.get_for_update(keyspace_, upload_row_key));
   auto newest = CO_ASK(co_await read_version(write.txn, newest_key(bucket.id, complete.key), true));

@@ -202,7 +202,7 @@ Service::Done Service::complete_upload(Call& call) {
     co_return co_await engine_.complete(write, bucket, complete);
   }));
   const ObjectVersion& version = outcome.version;
-  if (bucket.versioning != Versioning::kUnversioned) call.response.set("x-amz-version-id", version.version_id());
+  if (bucket.versioning == Versioning::kEnabled) call.response.set("x-amz-version-id", version.version_id());
   XmlWriter xml("CompleteMultipartUploadResult");
   std::string host(call.request.authority());
   std::string location = (call.request.encrypted() ? "https://" : "http://") + host + (call.virtual_host ? "/" : "/" + call.bucket + "/") +
@@ -213,11 +213,21 @@ Service::Done Service::complete_upload(Call& call) {
   co_return co_await send_xml(call, 200, xml.finish());
 }
 
+// Whoever began an upload, and may still write, may look at it and end it.
+Task<Answer<void>> Service::require_for_upload(Call& call, store::Txn& txn, const Bucket& bucket, const UploadId& id, std::string_view action) {
+  if (CO_ASK(may(call, bucket, call.key, action))) co_return Answer<void>();
+  auto upload = co_await engine_.upload(txn, bucket.id, call.key, id);
+  if (upload && !call.principal->anonymous() && upload->initiator == call.caller() && CO_ASK(may(call, bucket, call.key, "s3:PutObject")))
+    co_return Answer<void>();
+  co_return refuse(ErrorCode::kAccessDenied);
+}
+
 Service::Done Service::abort_upload(Call& call) {
   UploadId id = CO_ASK(upload_id_of(call.query.get("uploadId")));
-  Bucket bucket;
-  bucket = CO_ASK(co_await load_bucket(call));
-  CO_ASK(require(call, bucket, call.key, "s3:AbortMultipartUpload"));
+  auto txn = CO_ASK(co_await begin());
+  Bucket bucket = CO_ASK(co_await load_bucket(call, *txn));
+  CO_ASK(co_await require_for_upload(call, *txn, bucket, id, "s3:AbortMultipartUpload"));
+  txn.reset();
   auto gate = CO_ASK(co_await home_.own(id));
   CO_ASK(co_await change([&](Write& write) -> Task<Answer<bool>> {
     CO_ASK(co_await engine_.abort(write, bucket.id, call.key, id));
@@ -234,7 +244,7 @@ Service::Done Service::list_parts(Call& call) {
     marker = CO_ASK(number_of("part-number-marker", *text, 0, INT32_MAX));
   auto txn = CO_ASK(co_await begin());
   Bucket bucket = CO_ASK(co_await load_bucket(call, *txn));
-  CO_ASK(require(call, bucket, call.key, "s3:ListMultipartUploadParts"));
+  CO_ASK(co_await require_for_upload(call, *txn, bucket, id, "s3:ListMultipartUploadParts"));
   Upload upload = CO_ASK(co_await engine_.upload(*txn, bucket.id, call.key, id));
   PartListing listing;
   if (limit > 0)

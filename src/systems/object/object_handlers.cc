@@ -72,7 +72,7 @@ Service::Done Service::get_object(Call& call) {
   auto found = co_await find_for_read(call, *txn, bucket, call.key, id, id ? "s3:GetObjectVersion" : "s3:GetObject");
   if (!found) {
     Failure failure = std::move(found).error();
-    if (failure.code() == ErrorCode::kNoSuchKey) failure = std::move(failure).header("x-amz-delete-marker", "false");
+    if (failure.code() == ErrorCode::kNoSuchKey) failure.header("x-amz-delete-marker", "false");
     co_return refuse(std::move(failure));
   }
   ObjectVersion version = std::move(*found);
@@ -83,7 +83,7 @@ Service::Done Service::get_object(Call& call) {
   if (version.delete_marker) {
     Failure failure = id ? Failure(ErrorCode::kMethodNotAllowed).header("Allow", "DELETE").detail("Method", "GET").detail("ResourceType", "DeleteMarker")
                          : Failure(ErrorCode::kNoSuchKey).detail("Key", call.key);
-    if (id) failure = std::move(failure).header("Last-Modified", http::format_date(version.modified_at));
+    if (id) failure.header("Last-Modified", http::format_date(version.modified_at));
     co_return refuse(std::move(failure).header("x-amz-delete-marker", "true").header("x-amz-version-id", version.version_id()));
   }
   set_version_headers(call, version, bucket);
@@ -194,7 +194,7 @@ Service::Done Service::get_object_attributes(Call& call) {
   }
   if (parts && !version.upload.empty()) {
     xml.open("ObjectParts");
-    xml.element("TotalPartsCount", version.part_count());
+    xml.element("PartsCount", version.part_count());
     xml.element("PartNumberMarker", marker).element("MaxParts", parts_max);
     PartListing page;
     if (parts_max > 0)
@@ -225,7 +225,7 @@ Task<Answer<Service::AclChoice>> Service::choose_acl(Call& call, const Bucket& b
   if (asked && block.block_acls && is_public(*asked)) co_return refuse(ErrorCode::kAccessDenied, "The public access block refuses public ACLs");
   if (bucket.ownership == Ownership::kBucketOwnerEnforced) {
     std::string_view canned = call.header("x-amz-acl");
-    bool harmless = !asked || canned == "bucket-owner-full-control" || canned == "private";
+    bool harmless = !asked || canned == "bucket-owner-full-control";
     if (!harmless) co_return refuse(ErrorCode::kAccessControlListNotSupported);
     co_return AclChoice{bucket.owner, *canned_acl("private", bucket.owner, bucket.owner)};
   }
@@ -261,6 +261,7 @@ Service::Done Service::put_object(Call& call) {
     CO_ASK(check_write(put.conditions, current ? &*current : nullptr));
   }
   auto body = CO_ASK(Body::of(call, kPutBytesMax));
+  times.authenticate = call.authenticating;
   times.authorize = clock_.steady() - begun;
 
   SteadyTime bytes_begun = clock_.steady();
@@ -283,14 +284,15 @@ Service::Done Service::put_object(Call& call) {
     co_return refuse(std::move(outcome).error());
   }
   times.metadata = clock_.steady() - metadata_begun;
-  times.total = clock_.steady() - begun;
+  times.total = times.authenticate + (clock_.steady() - begun);
   times.size_bytes = stored.size_bytes;
   if (recent_puts_.size() >= 32) recent_puts_.erase(recent_puts_.begin());
   recent_puts_.push_back(std::move(times));
 
   const ObjectVersion& version = outcome->version;
   call.response.set("ETag", quoted(version.etag));
-  if (bucket.versioning != Versioning::kUnversioned) call.response.set("x-amz-version-id", version.version_id());
+  // While versioning is suspended S3 does not name the null version that it made.
+  if (bucket.versioning == Versioning::kEnabled) call.response.set("x-amz-version-id", version.version_id());
   if (version.checksum) {
     call.response.set(header_name(version.checksum.algorithm), text(version.checksum));
     call.response.set("x-amz-checksum-type", name(version.checksum.type));
@@ -367,7 +369,7 @@ Service::Done Service::copy_object(Call& call) {
     co_return refuse(std::move(outcome).error());
   }
   const ObjectVersion& version = outcome->version;
-  if (to.versioning != Versioning::kUnversioned) call.response.set("x-amz-version-id", version.version_id());
+  if (to.versioning == Versioning::kEnabled) call.response.set("x-amz-version-id", version.version_id());
   if (from.versioning != Versioning::kUnversioned) call.response.set("x-amz-copy-source-version-id", original.version_id());
   XmlWriter xml("CopyObjectResult");
   xml.element("ETag", quoted(version.etag)).element("LastModified", base::format_rfc3339(version.modified_at));

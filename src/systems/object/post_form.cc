@@ -329,7 +329,7 @@ Service::Done Service::post_form(Call& call) {
   std::string location = (call.request.encrypted() ? "https://" : "http://") + std::string(call.request.authority()) +
                          (call.virtual_host ? "/" : "/" + call.bucket + "/") + base::url_encode(key, base::Slash::kKeep);
   call.response.set("ETag", etag);
-  if (bucket.versioning != Versioning::kUnversioned) call.response.set("x-amz-version-id", outcome->version.version_id());
+  if (bucket.versioning == Versioning::kEnabled) call.response.set("x-amz-version-id", outcome->version.version_id());
   if (outcome->version.checksum) call.response.set(header_name(outcome->version.checksum.algorithm), text(outcome->version.checksum));
   std::string_view redirect = field(fields, "success_action_redirect");
   if (redirect.empty()) redirect = field(fields, "redirect");

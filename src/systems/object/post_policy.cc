@@ -52,8 +52,10 @@ Answer<PostPolicy> PostPolicy::parse(std::string_view text) {
   const json::object& object = root.get_object();
   const json::value* expiration = object.if_contains("expiration");
   if (!expiration || !expiration->is_string()) return malformed("expiration is missing");
-  auto time = base::parse_rfc3339(std::string_view(expiration->get_string()));
-  if (!time) return malformed("expiration is not an ISO 8601 date");
+  // Stricter than RFC 3339: S3 knows only the form with T and Z.
+  std::string_view date = expiration->get_string();
+  auto time = base::parse_rfc3339(date);
+  if (!time || date[10] != 'T' || date.back() != 'Z') return malformed("expiration is not an ISO 8601 date");
   policy.expires_at = *time;
   const json::value* conditions = object.if_contains("conditions");
   if (!conditions || !conditions->is_array()) return malformed("conditions are missing");

@@ -26,6 +26,7 @@ http::ServerOptions http_options() {
   http::ServerOptions options;
   options.body_size_bytes_max = kPutBytesMax;  // the Service sets the real one for each request
   options.error_renderer = error_document;
+  options.limits.unknown_expectation_refused = false;
   return options;
 }
 

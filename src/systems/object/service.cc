@@ -183,7 +183,9 @@ Task<Answer<void>> Service::serve(Call& call) {
   CO_ASK(take_apart(call, options_.domains));
   if (call.request.method() == http::Method::kOptions) co_return co_await preflight(call);
   if (call.has_header("origin")) co_await add_cors_headers(call);
+  SteadyTime begun = clock_.steady();
   CO_ASK(co_await authenticate(call));
+  call.authenticating = clock_.steady() - begun;
   co_return co_await dispatch(call);
 }
 
@@ -363,6 +365,7 @@ auth::Context Service::context_of(const Call& call, std::string_view key, const 
   if (!more.copy_source.empty()) context.set("s3:x-amz-copy-source", std::string(more.copy_source));
   for (std::string_view name : {"prefix", "delimiter", "max-keys"})
     if (auto value = call.query.find_value(name)) context.set("s3:" + std::string(name), std::string(*value));
+  if (!more.prefix.empty()) context.set("s3:prefix", std::string(more.prefix));
   if (auto id = call.query.find_value("versionId")) context.set("s3:VersionId", std::string(*id));
   if (auto agent = call.request.field(http::Field::kUserAgent)) context.set("aws:UserAgent", std::string(*agent));
   if (auto referer = call.request.field(http::Field::kReferer)) context.set("aws:Referer", std::string(*referer));
@@ -421,7 +424,7 @@ Task<Answer<ObjectVersion>> Service::find_for_read(Call& call, store::Txn& txn, 
   }
   bool missing = found.error().code() == ErrorCode::kNoSuchKey || found.error().code() == ErrorCode::kNoSuchVersion;
   // Who may not list must not learn by the difference of 403 and 404 which keys exist.
-  if (missing && !CO_ASK(may(call, bucket, "", "s3:ListBucket"))) co_return refuse(ErrorCode::kAccessDenied);
+  if (missing && !CO_ASK(may(call, bucket, "", "s3:ListBucket", nullptr, {.prefix = key}))) co_return refuse(ErrorCode::kAccessDenied);
   co_return refuse(std::move(found).error());
 }
 

@@ -54,6 +54,7 @@ struct PutTimes {
 struct MoreContext {
   const Tags* request_tags = nullptr;
   std::string_view copy_source = {};
+  std::string_view prefix = {};  // s3:prefix, of a question that the request did not ask itself
 };
 
 class Service final {
@@ -185,6 +186,7 @@ class Service final {
   Done complete_upload(Call& call);
   Done abort_upload(Call& call);
   Done list_parts(Call& call);
+  Task<Answer<void>> require_for_upload(Call& call, store::Txn& txn, const Bucket& bucket, const UploadId& id, std::string_view action);
   Done list_uploads(Call& call);
 
   // --- listings (listing_handlers.cc)

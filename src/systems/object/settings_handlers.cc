@@ -276,8 +276,7 @@ Service::Done Service::put_acl(Call& call) {
     acl = CO_ASK(co_await parse_acl(document, &owner));
   }
   if (bucket.ownership == Ownership::kBucketOwnerEnforced) {
-    bool harmless = acl == *canned_acl("private", bucket.owner, bucket.owner) || call.header("x-amz-acl") == "bucket-owner-full-control";
-    if (!harmless) co_return refuse(ErrorCode::kAccessControlListNotSupported);
+    if (call.header("x-amz-acl") != "bucket-owner-full-control") co_return refuse(ErrorCode::kAccessControlListNotSupported);
     co_return co_await send_empty(call, 200);
   }
   if (bucket.public_access_block && bucket.public_access_block->block_acls && is_public(acl))
@@ -397,7 +396,8 @@ Service::Done Service::put_policy(Call& call) {
   std::string text = CO_ASK(co_await read_text(call, kPolicyBytesMax));
   auto parsed = auth::Policy::parse(text, auth::PolicyKind::kResource);
   if (!parsed) co_return refuse(ErrorCode::kMalformedPolicy, parsed.error().message());
-  if (!(*parsed)->resources_within(bucket_arn(bucket.name))) co_return refuse(ErrorCode::kMalformedPolicy, "Policy has invalid resource");
+  // "arn:aws:s3:::*" means every bucket, this one too.
+  if (!(*parsed)->resources_within(bucket_arn(bucket.name)) && !(*parsed)->resources_within(bucket_arn("*"))) co_return refuse(ErrorCode::kMalformedPolicy, "Policy has invalid resource");
   if (!(*parsed)->actions_within("s3")) co_return refuse(ErrorCode::kMalformedPolicy, "Policy has invalid action");
   if (bucket.public_access_block && bucket.public_access_block->block_policy && auth::is_public(**parsed))
     co_return refuse(ErrorCode::kAccessDenied, "The public access block refuses public policies");

@@ -54,7 +54,7 @@ class ObjectSystem final : public systems::System {
     }
     admin_ = std::make_unique<Admin>(*server_, context.auth, context.plans, context.clock);
     admin_->mount(context.api);
-    console_ = std::make_unique<ConsoleApi>(server_->service(), context.plans);
+    console_ = std::make_unique<ConsoleApi>(*server_, context.plans);
     console_->mount(context.api);
     for (auto declared : {admin_->declare_topics(context.live), console_->declare_topics(context.live)}) {
       if (declared) continue;

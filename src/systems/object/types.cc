@@ -85,8 +85,7 @@ Answer<void> check_metadata(const Metadata& metadata) {
 
 Answer<void> check_tags(const Tags& tags, size_t count_max) {
   if (tags.size() > count_max) {
-    // S3 distinguishes: objects answer BadRequest, buckets too; both say how many.
-    return refuse(ErrorCode::kBadRequest, "There can be at most " + std::to_string(count_max) + " tags");
+    return refuse(ErrorCode::kInvalidTag, "There can be at most " + std::to_string(count_max) + " tags");
   }
   for (const auto& [key, value] : tags) {
     if (key.empty() || characters(key) > kTagKeyCharactersMax || !base::utf8_valid(key))
@@ -118,6 +117,7 @@ Answer<Tags> parse_tagging_header(std::string_view header) {
     if (tags.size() > kBucketTagsMax) break;
   }
   ASK(check_tags(tags));
+  std::sort(tags.begin(), tags.end());
   return tags;
 }
 
