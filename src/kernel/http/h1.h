@@ -18,6 +18,8 @@ struct Limits {
   uint32_t request_line_size_bytes_max = 16 * 1024;  // 414 beyond; also of a response's status line
   uint32_t head_size_bytes_max = 64 * 1024;          // 431 beyond
   uint32_t field_count_max = 128;                    // 431 beyond
+  // An Expect other than 100-continue is answered 417; false passes it over, as RFC 9110 §10.1.1 allows and S3 does.
+  bool unknown_expectation_refused = true;
 };
 
 // Why a message cannot be understood. The connection is good for one error answer and then for close.

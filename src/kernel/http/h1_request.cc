@@ -212,9 +212,11 @@ std::expected<Progress, Rejection> RequestParser::conclude(const char* base) {
       }
       case Field::kExpect:
         // A 1.0 client cannot wait for an interim answer, so its Expect is void (RFC 9110 §10.1.1).
-        if (!equal_ignoring_case(line.value, "100-continue"))
+        if (equal_ignoring_case(line.value, "100-continue")) {
+          head.expect_continue = head.version_minor == 1;
+        } else if (limits_.unknown_expectation_refused) {
           return refuse(417, "Expect is not 100-continue", "RFC 9110 10.1.1");
-        head.expect_continue = head.version_minor == 1;
+        }
         break;
       default:
         break;
