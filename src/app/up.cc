@@ -83,6 +83,7 @@ Result<NodeOptions> node_options(const ParsedCommand& parsed) {
   SettingsSources sources{
       .data_directory = path, .config_path = flag_of(parsed, "config"), .settings = lines_of(flag_of(parsed, "set"))};
   options.config = TRY(resolve_settings(schema, sources));
+  TRY(check_listeners(options.config, options.systems));
   options.console_directory = find_console(options.config.text("main.console_directory"));
   options.config_path = sources.config_path.empty() ? path + "/polis.toml" : sources.config_path;
   // The lock last: a mistake in the configuration leaves no trace on the disk.

@@ -69,7 +69,7 @@ def mistakes_say_what_to_do(polis):
     polis.command("user", "show", "nobody", status=1)
     check("nobody" in polis.last_error, polis.last_error)
     error = json.loads(polis.command("user", "show", "nobody", "--json", status=1))
-    check(error["error"]["code"] == "not_found", f"{error}")
+    check(error["error"]["code"] == "not found", f"{error}")
     nowhere = subprocess.run([BINARY, "status", "--data", "/nonexistent/place"], capture_output=True, text=True, timeout=20, check=False)
     check(nowhere.returncode == 1 and "polis up --data /nonexistent/place" in nowhere.stderr, nowhere.stderr)
 
@@ -103,7 +103,7 @@ def sign_in_over_http(polis):
     check(remote.returncode == 0 and json.loads(remote.stdout)["systems"], f"over --url: {remote.stdout}{remote.stderr}")
     wrong = subprocess.run([BINARY, "status", "--url", polis.main_url, "--token", "nonsense"], capture_output=True, text=True, timeout=20, check=False)
     check(wrong.returncode == 1, "a wrong token is refused")
-    check(http(polis, "GET", "/api/nowhere", headers={"Authorization": "Bearer " + token}, status=404), "an unknown path")
+    check(http(polis, "GET", "/api/polis/v1/nowhere", headers={"Authorization": "Bearer " + token}, status=404), "an unknown path")
     check(any(r["action"].startswith("auth:") for r in polis.json("audit")["records"]), "what happened is in the audit trail")
 
 
@@ -153,7 +153,7 @@ def live_topics(polis):
     live.send({"op": "ack", "topic": "polis.home", "seq": 2})
     live.send({"op": "subscribe", "topic": "no.such"})
     answers = [live.receive() for _ in range(2)]
-    check(any(a["op"] == "error" and a["code"] == "not_found" for a in answers), f"{answers}")
+    check(any(a["op"] == "error" and a["code"] == "not found" for a in answers), f"{answers}")
     live.send({"op": "dance", "topic": "polis.home"})
     answers = [live.receive() for _ in range(2)]
     check(any(a["op"] == "error" and a["code"] == "invalid" for a in answers), f"{answers}")

@@ -14,7 +14,7 @@ def test(polis, root):
         return client.run("restic", "--no-cache", *words, **options)
 
     restic("init")
-    check("config file already exists" in restic("init", status="fails"), "a second init is refused")
+    check("already initialized" in restic("init", status="fails"), "a second init is refused")
     for name, size in SIZES.items():
         write_file(client.path("home", name), size)
     restic("backup", client.path("home"))

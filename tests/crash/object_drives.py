@@ -61,8 +61,7 @@ class Readers:
 
 
 def drive_paths(polis):
-    drives = polis.json("object", "drives")
-    drives = drives["drives"] if isinstance(drives, dict) else drives
+    drives = polis.api("GET", "/api/object/v1/drives")["drives"]
     check(len(drives) == 6, f"six drives by default, not {len(drives)}")
     return [drive["path"] for drive in drives]
 
@@ -93,7 +92,12 @@ def main():
         polis.start()
         readers = Readers(connect, objects)
         readers.at_least(300)
-        polis.json("object", "repair", "--yes", limit_s=300)
+        for index, path in enumerate(paths):
+            if not os.path.isdir(path) or not os.listdir(path):
+                polis.apply("POST", f"/api/object/v1/drives/{index}/replace")
+        polis.command("object", "repair", limit_s=300)
+        states = [drive["state"] for drive in polis.api("GET", "/api/object/v1/drives")["drives"]]
+        check(states == ["online"] * 6, f"after the repair the drives are {states}")
         gone = [p for p in paths if not os.path.isdir(p) or not os.listdir(p)]
         check(not gone, f"after repair the drives are filled again: {gone}")
         for path in chance.sample(paths, 2):

@@ -1,9 +1,11 @@
 """Starts a polis of its own for a test: fresh directory, free ports, stopped by its process id."""
 import atexit
+import http.client
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -32,6 +34,19 @@ def wait_for(what, limit_s, probe):
         if time.monotonic() > end:
             raise Failed(f"{what}: not within {limit_s} s")
         time.sleep(0.01)
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """The socket of the data directory: whoever opens it acts as its owner."""
+
+    def __init__(self, path):
+        super().__init__("localhost", timeout=60)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
 
 
 class Polis:
@@ -148,6 +163,20 @@ class Polis:
 
     def json(self, *words, **options):
         return json.loads(self.command(*words, "--json", **options))
+
+    def api(self, method, path, body=None):
+        """One request over the Unix socket; the JSON answer. Fails on a status of 300 and more."""
+        connection = UnixConnection(os.path.join(self.data, "run/polis.sock"))
+        connection.request(method, path, None if body is None else json.dumps(body), {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        connection.close()
+        check(answer.status < 300, f"{method} {path} {body}: {answer.status} {text}")
+        return json.loads(text)
+
+    def apply(self, method, path, body=None):
+        """Asks for a plan and applies it."""
+        return self.api("POST", "/api/plan/v1/" + self.api(method, path, body)["id"])
 
     def get(self, path, headers=None):
         with urllib.request.urlopen(urllib.request.Request(self.main_url + path, headers=headers or {}), timeout=20) as answer:

@@ -1,13 +1,10 @@
 #!/usr/bin/env python3
 """ceph/s3-tests against polis (README.md). Prints how many of the gate pass, and holds the list of known exceptions to the truth."""
 import configparser
-import http.client
-import json
 import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -31,27 +28,6 @@ def find_suite():
     raise Failed(f"no s3-tests in '{given}': tests/suites/README.md says what to bring")
 
 
-class UnixConnection(http.client.HTTPConnection):
-    """The socket of the data directory: whoever opens it acts as its owner."""
-
-    def __init__(self, path):
-        super().__init__("localhost")
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self.path)
-
-
-def api(polis, method, path, body):
-    connection = UnixConnection(os.path.join(polis.data, "run/polis.sock"))
-    connection.request(method, path, json.dumps(body), {"Content-Type": "application/json"})
-    answer = connection.getresponse()
-    text = answer.read().decode()
-    check(answer.status < 300, f"{method} {path} {body}: {answer.status} {text}")
-    return json.loads(text)
-
-
 def make_users(polis, config):
     """One account each: its canonical id is what the suite compares owners with."""
     for number, section in enumerate(SECTIONS):
@@ -59,13 +35,13 @@ def make_users(polis, config):
         user_id = values["user_id"]
         # The suite writes "tenant$id"; ids have a plainer alphabet.
         plain = re.sub(r"[^A-Za-z0-9._-]", ".", user_id)
-        account = api(polis, "POST", "/api/auth/v1/accounts", {
+        account = polis.api("POST", "/api/auth/v1/accounts", {
             "name": values.get("display_name", plain), "email": values.get("email", ""),
             "id": plain if section.startswith("iam ") else f"{number + 1:012}", "canonical_id": plain})
         name = section.replace(" ", "-")
-        api(polis, "POST", "/api/auth/v1/users", {
+        polis.api("POST", "/api/auth/v1/users", {
             "name": name, "account": account["id"], "display_name": values.get("display_name", name), "email": values.get("email", ""), "root": True})
-        api(polis, "POST", f"/api/auth/v1/users/{account['id']}%2F{name}/keys", {"id": values["access_key"], "secret": values["secret_key"]})
+        polis.api("POST", f"/api/auth/v1/users/{account['id']}%2F{name}/keys", {"id": values["access_key"], "secret": values["secret_key"]})
 
 
 def write_config(suite, polis):

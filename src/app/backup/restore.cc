@@ -125,14 +125,18 @@ Result<RestoreReport> restore_into(const std::string& backup, const std::string&
     TRY(copy_checked(backup + "/" + entry.name, target + "/" + entry.name, entry, report.size_bytes, total, progress));
     ++report.files;
   }
+  if (!sealed && !passphrase.empty())
+    return fail(Code::kNotFound, backup + " was made without the keys: restore it without --with-keys");
   if (sealed && !passphrase.empty()) {
     TRY(write_keys(backup, target, passphrase));
     report.with_keys = true;
   }
   report.remark = set_aside_drives(target);
-  if (!report.with_keys)
+  if (!report.with_keys) {
+    TRY(write_private_file(target + "/" + std::string(kKeysNotRestored), "The next start makes a new node key.\n"));
     report.remark += fmt::format("The keys were not restored{}: sign in with a password and make new access keys.",
                                  sealed ? " (the backup has them: restore again with their passphrase)" : "");
+  }
   TRY(write_private_file(target + "/format", fmt::format("polis {}\n", kLayoutVersion)));
   return report;
 }

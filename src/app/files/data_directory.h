@@ -8,6 +8,7 @@
 //     DIR/run/ready.json          {"pid": 1, "ports": {"object.s3": 9000}}, while every listener answers
 //     DIR/polis.toml              configuration, if there is no --config
 //     DIR/root-credentials.json   0600, from the first start
+//     DIR/keys-not-restored       left by a restore without the keys, until the next start has made new ones
 #pragma once
 
 #include <map>
@@ -20,6 +21,7 @@
 namespace polis::app {
 
 inline constexpr int kLayoutVersion = 1;
+inline constexpr std::string_view kKeysNotRestored = "keys-not-restored";
 
 // --data, else POLIS_DATA, else ~/.polis; absolute.
 Result<std::string> choose_data_directory(std::string_view given);

@@ -107,11 +107,20 @@ Task<Result<auth::User>> named_user(auth::Directory& directory, const Request& r
   co_return co_await directory.user(who->user_id);
 }
 
+// Who may change an administrator or an account's root user can become him, so a right over users is not enough.
+Result<void> guard(const Request& request, const auth::User& user) {
+  if ((user.administrator || user.root) && !principal(request)->administrator)
+    return fail(Code::kDenied, fmt::format("only an administrator changes {}", user.name));
+  return {};
+}
+
 // Everybody may look after his own credentials; after others' only with the right.
 Result<void> admit_for(const Request& request, const auth::User& user, std::string_view action) {
   const auth::PrincipalPtr& who = principal(request);
   if (who->user_id == user.id && who->scopes.empty()) return {};
-  return systems::authorize(request, action, fmt::format("arn:aws:iam::{}:user/{}", user.account_id, user.name));
+  TRY(systems::authorize(request, action, fmt::format("arn:aws:iam::{}:user/{}", user.account_id, user.name),
+                         user.account_id));
+  return guard(request, user);
 }
 
 std::string set_cookie(std::string_view token, bool encrypted, int64_t age_s) {
@@ -216,6 +225,7 @@ void mount_users(Mount& mount) {
   });
   mount.plan("/users/{user}", "iam:DeleteUser", [&directory](Request& request) -> Task<Result<systems::PlanDraft>> {
     auth::User user = CO_TRY(co_await named_user(directory, request));
+    CO_TRY(guard(request, user));
     auto keys = CO_TRY(co_await directory.access_keys(user.id));
     auto tokens = CO_TRY(co_await directory.tokens(user.id));
     systems::PlanDraft draft;
@@ -241,6 +251,7 @@ void mount_users(Mount& mount) {
   mount.on(Method::kPost, "/users/{user}/disabled", "iam:UpdateUser",
            [&directory](Request& request) -> Task<Result<std::string>> {
              auth::User user = CO_TRY(co_await named_user(directory, request));
+             CO_TRY(guard(request, user));
              Document body = CO_TRY(co_await Document::read(request));
              CO_TRY(co_await directory.set_disabled(actor(request), user.id, CO_TRY(body.boolean("disabled", true))));
              co_return done();
@@ -355,12 +366,14 @@ void mount_policies(Mount& mount) {
   mount.on(Method::kPut, "/users/{user}/policies/{policy}", "iam:AttachUserPolicy",
            [&directory](Request& request) -> Task<Result<std::string>> {
              auth::User user = CO_TRY(co_await named_user(directory, request));
+             CO_TRY(guard(request, user));
              CO_TRY(co_await directory.attach_policy(actor(request), user.id, std::string(request.param("policy"))));
              co_return done();
            });
   mount.on(Method::kDelete, "/users/{user}/policies/{policy}", "iam:DetachUserPolicy",
            [&directory](Request& request) -> Task<Result<std::string>> {
              auth::User user = CO_TRY(co_await named_user(directory, request));
+             CO_TRY(guard(request, user));
              CO_TRY(co_await directory.detach_policy(actor(request), user.id, std::string(request.param("policy"))));
              co_return done();
            });

@@ -109,7 +109,14 @@ Task<Result<void>> Node::State::open_directory() {
   auth::DirectoryOptions wanted;
   wanted.keys_directory = options.directory->file("keys");
   wanted.shards = runtime.size();
+  std::string marker = options.directory->file(kKeysNotRestored);
+  wanted.forget_sealed = read_text_file(marker, 4096).has_value();
+  const bool forgotten = wanted.forget_sealed;
   directory = CO_TRY(co_await auth::Directory::open(*store, *disk, clock, random, std::move(wanted)));
+  if (forgotten) {
+    CO_TRY(co_await disk->remove(marker));
+    obs::log_warning("restored without the keys: access keys made before are gone, passwords are as they were");
+  }
   auto path = CO_TRY(co_await make_root_user(*directory, *options.directory, presets_of_environment(), random));
   if (path) {
     credentials_path = *path;
@@ -137,9 +144,7 @@ Task<Result<void>> Node::State::start_systems() {
   for (const auto& system : options.systems) {
     for (const systems::Port& port : system->ports()) {
       std::string option = listen_option(system->name(), port);
-      io::Endpoint endpoint = CO_TRY(listen_endpoint(options.config, option, options.free_ports));
-      CO_TRY(check_exposure(option, endpoint, port.authenticated));
-      context->listen[port.name] = endpoint;
+      context->listen[port.name] = CO_TRY(listen_endpoint(options.config, option, options.free_ports));
     }
     auto opened = co_await system->start(*context);
     if (!opened)
@@ -188,6 +193,10 @@ Task<Result<void>> Node::State::open_main_port() {
         *disk, options.console_directory,
         http::StaticOptions{.fall_back_to_index = true, .immutable_prefix = "assets/"});
     router->any("/{path...}", console->handler("path"));
+    // An unknown path of the API is unknown, not a page.
+    router->any("/api/{path...}", [](http::Request&, http::Response& response) -> Task<void> {
+      co_await systems::answer_error(response, Error(Code::kNotFound, "no such path in the API"));
+    });
   }
 
   servers =

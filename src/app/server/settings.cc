@@ -70,6 +70,17 @@ Result<io::Endpoint> listen_endpoint(const base::Config& config, const std::stri
   return endpoint;
 }
 
+Result<void> check_listeners(const base::Config& config, const SystemList& systems) {
+  TRY(listen_endpoint(config, "main.listen", false));
+  if (!config.text("main.tls_listen").empty()) TRY(listen_endpoint(config, "main.tls_listen", false));
+  for (const auto& system : systems)
+    for (const systems::Port& port : system->ports()) {
+      std::string option = listen_option(system->name(), port);
+      TRY(check_exposure(option, TRY(listen_endpoint(config, option, false)), port.authenticated));
+    }
+  return {};
+}
+
 Result<void> check_exposure(const std::string& option, const io::Endpoint& endpoint, bool authenticated) {
   if (authenticated || endpoint.loopback() || endpoint.unix_socket) return {};
   return fail(

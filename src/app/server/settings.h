@@ -29,6 +29,8 @@ Result<base::Config> resolve_settings(const base::ConfigSchema& schema, const Se
 std::string listen_option(std::string_view system, const systems::Port& port);
 // The endpoint of a listener option; `free_port` overrides its port with 0. kInvalid names the option.
 Result<io::Endpoint> listen_endpoint(const base::Config& config, const std::string& option, bool free_port);
+// Every listener option of app and of `systems`: well-formed, and not exposed (below). Before anything is opened.
+Result<void> check_listeners(const base::Config& config, const SystemList& systems);
 // kDenied for an endpoint off loopback whose port has no authentication.
 Result<void> check_exposure(const std::string& option, const io::Endpoint& endpoint, bool authenticated);
 

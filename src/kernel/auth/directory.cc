@@ -15,18 +15,25 @@ namespace polis::auth {
 namespace {
 
 // A node key that does not fit the store would make every access key unreadable, one by one; better not to start.
+// With `forget_sealed` a lost key is replaced, and what only it could open is erased.
 Task<Result<NodeKey>> open_node_key(store::Store& store, store::Keyspace keyspace, io::Disk& disk, std::string path,
-                                    Random& random) {
+                                    Random& random, bool forget_sealed) {
   auto txn = CO_TRY(co_await store.begin());
   auto known = CO_TRY(co_await txn->get(keyspace, rows::kNodeKey));
   auto key = co_await NodeKey::read(disk, path);
   if (!key && key.error().code() != Code::kNotFound) co_return fail(std::move(key).error());
-  if (!key && known)
+  if (!key && known && !forget_sealed)
     co_return fail(
         Code::kNotFound,
         path + " is missing, but this store holds secrets sealed with it: restore it from the backup of the keys");
   if (!key) key = co_await NodeKey::create(disk, path, random);
   if (!key) co_return fail(std::move(key).error());
+  if (known && known->value != key->fingerprint() && forget_sealed) {
+    for (const char* prefix : {"k/", "ku/"})
+      for (const store::Row& row : CO_TRY(co_await rows::all(*txn, keyspace, prefix, true)))
+        CO_TRY(txn->erase(keyspace, row.key));
+    known.reset();
+  }
   if (known && known->value != key->fingerprint())
     co_return fail(Code::kInvalid, path + " is the node key of another polis (" + key->fingerprint() +
                                        ", the store was sealed with " + known->value + "): restore the right one");
@@ -42,7 +49,8 @@ Task<Result<NodeKey>> open_node_key(store::Store& store, store::Keyspace keyspac
 Task<Result<std::unique_ptr<Directory>>> Directory::open(store::Store& store, io::Disk& disk, const Clock& clock,
                                                          Random& random, DirectoryOptions options) {
   store::Keyspace keyspace = CO_TRY(store.keyspace("auth"));
-  NodeKey key = CO_TRY(co_await open_node_key(store, keyspace, disk, options.keys_directory + "/node.key", random));
+  NodeKey key = CO_TRY(co_await open_node_key(store, keyspace, disk, options.keys_directory + "/node.key",
+                                               random, options.forget_sealed));
   co_return std::unique_ptr<Directory>(
       new Directory(store, keyspace, clock, random, std::move(options), std::move(key)));
 }
@@ -140,6 +148,8 @@ Task<Result<PrincipalPtr>> Directory::load_principal(store::Txn& txn, std::strin
   principal.display_name = account.name;
   principal.root = user.root;
   principal.administrator = user.administrator;
+  auto main = CO_TRY(co_await txn.get(keyspace_, rows::kMainKey));
+  principal.of_main_account = main && main->value == account.id;
   principal.credential = kind;
   principal.credential_id = std::move(credential_id);
   principal.scopes = std::move(scopes);

@@ -146,6 +146,8 @@ struct PasswordCost {
 
 struct DirectoryOptions {
   std::string keys_directory;  // DIR/keys: holds node.key (0600), made at the first start
+  // After a restore without the keys: make a new node key and erase every access key that the lost one sealed.
+  bool forget_sealed = false;
   PasswordCost password_cost;
   unsigned shards = 1;                                     // caches to keep: Runtime::size()
   size_t cached_credentials_max = 4096;                    // a shard; about 2 KB each

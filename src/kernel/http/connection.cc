@@ -149,11 +149,21 @@ void Connection::begin_exchange() {
   sent_bytes_ = 0;
   if (server_.options_.tracer) {
     span_ = server_.options_.tracer->start_request(head.fields.get(Field::kTraceparent).value_or(""), head.method_text);
-    span_.attribute("target", head.target);
+    // Not the query: a pre-signed URL's is a credential.
+    span_.attribute("target", head.path);
   }
   request_.begin(*this, head, server_.options_.body_size_bytes_max, span_.context());
   response_.begin(*this);
   exchange_began_ = io::Shard::current().clock().steady();
+}
+
+// Content-Length: 0 with Expect: 100-continue leaves nothing to wait for, and the 100 may be left out (RFC 9110 §10.1.1). But then
+// botocore up to 1.29 takes the final answer's status line for that of every later request of the connection, and hangs.
+Task<void> Connection::continue_without_body() {
+  if (!parser_.head().expect_continue || parser_.head().framing != Framing::kLength || body_remaining_ > 0) co_return;
+  continue_pending_ = false;
+  const BytesView interim[] = {as_bytes("HTTP/1.1 100 Continue\r\n\r\n")};
+  (void)co_await send_parts(interim);  // a failure shows again when the response is sent
 }
 
 std::unexpected<Error> Connection::body_failed(Code code, std::string message) {
@@ -548,6 +558,7 @@ Task<void> Connection::serve() {
       break;
     }
     begin_exchange();
+    co_await continue_without_body();
     co_await server_.handler_(request_, response_);
     co_await conclude_response();
     record_access();

@@ -43,6 +43,7 @@ class Connection final : public Exchange {
 
   Task<HeadOutcome> read_head();
   void begin_exchange();
+  Task<void> continue_without_body();
   Task<void> reject(h1::Rejection rejection);
   Task<Result<size_t>> read_sized_body(MutableBytes into);
   Task<Result<size_t>> read_chunked_body(MutableBytes into);
