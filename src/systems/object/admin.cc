@@ -25,6 +25,9 @@ std::string_view name(blob::DriveState state) {
   return "";
 }
 
+// A repair of less says nothing about the rate of a large one.
+constexpr uint64_t kMeasuredBytesMin = uint64_t{64} << 20;
+
 double milliseconds(Duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); }
 
 std::string_view name(Versioning versioning) {
@@ -350,7 +353,12 @@ Admin::Json Admin::jobs() {
 
 Admin::Json Admin::durability(std::string query) {
   blob::DurabilityAssumptions wanted;
-  if (measured_repair_ > Duration{}) wanted.repair_hours = std::chrono::duration<double, std::ratio<3600>>(measured_repair_).count();
+  // Measured is the rate; what counts is how long a whole drive would take at it.
+  if (repair_bytes_s_ > 0) {
+    uint64_t capacity = 0;
+    for (const blob::DriveStatus& drive : server_.blob().drives()) capacity = std::max(capacity, drive.used_bytes + drive.available_bytes);
+    if (capacity > 0) wanted.repair_hours = std::clamp(static_cast<double>(capacity) / repair_bytes_s_ / 3600, 0.01, 8766.0);
+  }
   auto number = [&](std::string_view key, double fallback, double min, double max) -> Result<double> {
     auto text = TRY(http::query_value(query, key));
     if (!text) return fallback;
@@ -388,7 +396,7 @@ Admin::Json Admin::durability(std::string query) {
                                  {"parity_units", wanted.parity_units},
                                  {"annual_failure_rate", wanted.annual_failure_rate},
                                  {"repair_hours", wanted.repair_hours},
-                                 {"repair_measured", measured_repair_ > Duration{}},
+                                 {"repair_measured", repair_bytes_s_ > 0},
                                  {"leaves_out", "correlated failures: one machine, one batch of drives, one bug, one operator"}}},
                    {"nines", blob::annual_durability_nines(wanted)},
                    {"loss_a_year", blob::annual_loss_probability(wanted)},
@@ -423,7 +431,9 @@ Task<void> Admin::run_job(Job& job) {
     auto report = job.kind == "scrub" ? co_await blob.scrub(progress) : co_await blob.repair(progress);
     if (report) {
       job.report = json::serialize(report_json(*report));
-      if (job.kind == "repair" && report->units_rebuilt > 0) measured_repair_ = clock_.steady() - begun;
+      double seconds = std::chrono::duration<double>(clock_.steady() - begun).count();
+      if (job.kind == "repair" && report->bytes_written >= kMeasuredBytesMin && seconds > 0)
+        repair_bytes_s_ = static_cast<double>(report->bytes_written) / seconds;
     } else {
       failed = report.error();
     }
@@ -491,7 +501,8 @@ Task<Result<systems::PlanDraft>> Admin::plan_removal(std::string bucket_name, st
   auto found = co_await engine.bucket(*txn, bucket_name);
   if (!found) co_return fail(as_error(found.error()));
   CO_TRY(check_own(*found, *who));
-  const Owner owner{who->account_id, who->canonical_id};
+  // Markers in a versioned bucket need an owner with an account.
+  const Owner owner = who->canonical_id.empty() ? found->owner : Owner{who->account_id, who->canonical_id};
   std::vector<ListEntry> listed;
   ListQuery query{.prefix = prefix};
   for (bool more = true; more;) {
@@ -535,8 +546,15 @@ Admin::Json Admin::presign(auth::PrincipalPtr principal, std::string body) {
   std::string bucket = text("bucket"), key = text("key"), endpoint = text("endpoint"), method = text("method");
   if (bucket.empty() || key.empty() || endpoint.empty()) co_return fail(Code::kInvalid, "bucket, key and endpoint are needed");
   if (method.empty()) method = "GET";
-  // Signed with a key of the caller: the URL can do what the caller may, no more.
-  for (const auth::AccessKeyRecord& record : CO_TRY(co_await directory_.access_keys(principal->user_id))) {
+  // Signed with a key of the caller: the URL can do what the caller may, no more. The command line on this machine acts as root
+  // without being a user, and takes root's key.
+  std::string user_id = principal->user_id;
+  if (principal->administrator && principal->credential == auth::CredentialKind::kInternal) {
+    auth::Account main = CO_TRY(co_await directory_.main_account());
+    for (const auth::User& user : CO_TRY(co_await directory_.users(main.id)))
+      if (user.root) user_id = user.id;
+  }
+  for (const auth::AccessKeyRecord& record : CO_TRY(co_await directory_.access_keys(user_id))) {
     if (!record.active) continue;
     auth::AccessKeyPtr access_key = CO_TRY(co_await directory_.access_key(record.id));
     std::string target = "/" + base::url_encode(bucket) + "/" + base::url_encode(key, base::Slash::kKeep);

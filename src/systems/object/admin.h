@@ -70,7 +70,7 @@ class Admin {
   const Clock& clock_;
   io::Shard& home_;
   std::map<std::string, Job> jobs_;
-  Duration measured_repair_{};  // of the last repair that rebuilt something
+  double repair_bytes_s_ = 0;  // of the last repair that was large enough to tell; 0: none was
   io::TaskGroup running_;
 };
 

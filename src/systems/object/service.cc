@@ -157,10 +157,21 @@ Task<void> Service::handle(http::Request& request, http::Response& response) {
 Task<void> Service::handle_as(auth::PrincipalPtr principal, http::Request& request, http::Response& response) {
   POLIS_ASSERT(!principal->anonymous());
   Call call{.request = request, .response = response, .now = clock_.wall(), .request_id = make_request_id(random_)};
-  call.principal = std::move(principal);
+  call.principal = co_await with_account(std::move(principal));
   call.proved = true;
   call.scheme = AuthScheme::kV4Header;  // as good as a signature in the header
   co_await answer(call);
+}
+
+// Work that polis does itself, and the command line beside it, has no account of its own: what it makes belongs to the main account.
+Task<auth::PrincipalPtr> Service::with_account(auth::PrincipalPtr principal) {
+  if (principal->credential != auth::CredentialKind::kInternal || !principal->canonical_id.empty()) co_return principal;
+  auto account = co_await directory_.main_account();
+  if (!account) co_return principal;
+  auth::Principal named = *principal;
+  named.account_id = account->id;
+  named.canonical_id = account->canonical_id;
+  co_return std::make_shared<const auth::Principal>(std::move(named));
 }
 
 Task<void> Service::answer(Call& call) {

@@ -104,6 +104,7 @@ class Service final {
   Task<void> answer(Call& call);
   Done serve(Call& call);
   Task<Answer<void>> authenticate(Call& call);
+  Task<auth::PrincipalPtr> with_account(auth::PrincipalPtr principal);
   Done dispatch(Call& call);
   Task<void> reply_failure(Call& call, const Failure& failure);
   Task<Answer<std::unique_ptr<store::Txn>>> begin();
