@@ -59,6 +59,7 @@ class Disk {
   virtual Task<Result<void>> remove(std::string path) = 0;
   virtual Task<Result<void>> rename(std::string from, std::string to) = 0;            // replaces
   virtual Task<Result<std::vector<DirectoryEntry>>> list(std::string directory) = 0;  // by name, ascending
+  // With those above it; what it makes is durable.
   virtual Task<Result<void>> make_directories(std::string path) = 0;
   virtual Task<Result<void>> sync_directory(std::string path) = 0;
   struct Space {

@@ -152,26 +152,38 @@ Task<Result<std::vector<DirectoryEntry>>> NamesOnMachine::list(std::string direc
   });
 }
 
+namespace {
+
+Result<void> sync_names_in(const std::string& directory) {
+  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return fail(system_error(errno, "open " + directory));
+  const int status = fsync(fd);
+  const int error = errno;
+  ::close(fd);
+  if (status != 0) return fail(system_error(error, "fsync " + directory));
+  return {};
+}
+
+}  // namespace
+
+// Each new directory is durable in its parent: callers sync what they put into it, and it must not vanish with that.
 Task<Result<void>> NamesOnMachine::make_directories(std::string path) {
   co_return co_await blocking([&]() -> Result<void> {
     for (size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
       const std::string prefix = path.substr(0, slash);
-      if (::mkdir(prefix.c_str(), 0700) != 0 && errno != EEXIST) return fail(system_error(errno, "mkdir " + prefix));
+      if (::mkdir(prefix.c_str(), 0700) == 0) {
+        const size_t parent = prefix.find_last_of('/', prefix.size() - 2);
+        TRY(sync_names_in(parent == std::string::npos ? "." : parent == 0 ? "/" : prefix.substr(0, parent)));
+      } else if (errno != EEXIST) {
+        return fail(system_error(errno, "mkdir " + prefix));
+      }
       if (slash == std::string::npos) return {};
     }
   });
 }
 
 Task<Result<void>> NamesOnMachine::sync_directory(std::string path) {
-  co_return co_await blocking([&]() -> Result<void> {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return fail(system_error(errno, "open " + path));
-    const int status = fsync(fd);
-    const int error = errno;
-    ::close(fd);
-    if (status != 0) return fail(system_error(error, "fsync " + path));
-    return {};
-  });
+  co_return co_await blocking([&] { return sync_names_in(path); });
 }
 
 Task<Result<Disk::Space>> NamesOnMachine::space(std::string path) {
