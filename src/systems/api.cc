@@ -17,12 +17,16 @@ auth::Actor actor(const http::Request& request) {
   return {.principal = principal(request), .peer = request.peer().text()};
 }
 
-Result<void> authorize(const http::Request& request, std::string_view action, std::string_view resource) {
+Result<void> authorize(const http::Request& request, std::string_view action, std::string_view resource,
+                       std::string_view resource_account) {
   const auth::PrincipalPtr& who = principal(request);
+  if (!who->anonymous() && resource_account.empty() && !who->administrator && !who->of_main_account)
+    return fail(Code::kDenied, who->arn + " may not " + std::string(action) +
+                                   ": only users of the main account can be given rights over polis itself");
   auth::Context context;
   auth::set_global_keys(context, *who, request.peer().address, request.encrypted(), base::SystemClock().wall());
   return auth::authorize(
-      {.principal = who.get(), .action = action, .resource = resource, .resource_account = {}, .context = &context});
+      {.principal = who.get(), .action = action, .resource = resource, .resource_account = resource_account, .context = &context});
 }
 
 Task<void> answer_json(http::Response& response, int status, std::string_view json) {

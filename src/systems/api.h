@@ -26,8 +26,10 @@ void set_principal(http::Request& request, auth::PrincipalPtr principal);
 const auth::PrincipalPtr& principal(const http::Request& request);
 // Who acts, for changes that leave an audit record.
 auth::Actor actor(const http::Request& request);
-// kUnauthenticated or kDenied unless the principal may do `action` ("object:ReadStatus") on `resource` ("*").
-Result<void> authorize(const http::Request& request, std::string_view action, std::string_view resource = "*");
+// kUnauthenticated or kDenied unless the principal may do `action` ("object:ReadStatus") on `resource` ("*"). What no
+// account owns is the main account's: the root user of another account has no say there.
+Result<void> authorize(const http::Request& request, std::string_view action, std::string_view resource = "*",
+                       std::string_view resource_account = {});
 
 // Answers with a JSON text, or with the error as application/problem+json. A failed write needs no more care: the
 // connection ends.

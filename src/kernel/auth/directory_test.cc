@@ -99,7 +99,7 @@ TEST_F(DirectoryTest, the_first_start_makes_root_and_later_ones_change_nothing) 
     EXPECT_EQ(first.access_key.size(), 20u);
     EXPECT_EQ(first.secret_key.size(), 40u);
     auto principal = CO_TRY(co_await directory.authenticate_password("root", first.password, std::string(kPeer)));
-    EXPECT_TRUE(principal->root && principal->administrator);
+    EXPECT_TRUE(principal->root && principal->administrator && principal->of_main_account);
     EXPECT_EQ(principal->canonical_id.size(), 64u);
     EXPECT_EQ(principal->arn, "arn:aws:iam::" + principal->account_id + ":root");
     co_return Result<void>{};
@@ -342,6 +342,7 @@ TEST_F(DirectoryTest, accounts_keep_their_users_and_names_apart) {
         CO_TRY(co_await directory.authenticate_password("alt.id/same", "their own password", std::string(kPeer)));
     EXPECT_EQ(principal->canonical_id, "56789abcdef");
     EXPECT_EQ(principal->display_name, "alt");
+    EXPECT_TRUE(principal->root && !principal->of_main_account && !principal->administrator);
     EXPECT_EQ(CO_TRY(co_await directory.find_account("56789abcdef")).id, alt.id);
     EXPECT_EQ(CO_TRY(co_await directory.find_account("alt@example.com")).id, alt.id);
     EXPECT_EQ(CO_TRY(co_await directory.find_account("same@example.com")).id, alt.id);

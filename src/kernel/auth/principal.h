@@ -35,6 +35,8 @@ struct Principal {
   bool root = false;           // of the account: allowed everything inside it that no policy denies
   bool administrator = false;  // of this polis: root of every account, and the only one who manages accounts
 
+  bool of_main_account = false;  // the account that owns polis itself, as opposed to those that only keep things in it
+
   CredentialKind credential = CredentialKind::kNone;
   std::string credential_id;  // access key id, token id or the start of the session's hash; what the audit names
   // Restricts a token: patterns of actions ("s3:Get*"). Empty means no restriction.
