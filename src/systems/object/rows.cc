@@ -366,6 +366,7 @@ Result<ObjectVersion> decode_version(std::string_view row) {
   ObjectVersion version;
   version.sequence = in.u64();
   uint8_t flags = in.u8();
+  if (flags > (kNullVersion | kDeleteMarker | kInlined)) in.reject("a flag of an unknown kind");
   version.null_version = flags & kNullVersion;
   version.delete_marker = flags & kDeleteMarker;
   version.inlined = flags & kInlined;
