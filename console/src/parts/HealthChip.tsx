@@ -1,4 +1,6 @@
-// Healthy, degraded, failed: a word, a glyph and a colour.
+// Healthy, degraded, failed: a word, a glyph and a colour. Without a live connection it is what was last seen, and says so.
+import { useConnection } from "./live";
+
 export type HealthState = "healthy" | "degraded" | "failed";
 
 const looks: Record<HealthState, [string, string, string]> = {
@@ -8,8 +10,10 @@ const looks: Record<HealthState, [string, string, string]> = {
 };
 
 export function HealthChip({ state }: { state: HealthState | undefined }) {
+  const lost = useConnection().state === "lost";
   if (!state) return <span className="chip">… waiting</span>;
   const [kind, glyph, word] = looks[state];
+  if (lost) return <span className="chip">? Last seen {word.toLowerCase()}</span>;
   return (
     <span className={`chip ${kind}`} data-health={state}>
       <span aria-hidden="true">{glyph}</span> {word}
@@ -18,12 +22,14 @@ export function HealthChip({ state }: { state: HealthState | undefined }) {
 }
 
 export function HealthGlyph({ state }: { state: HealthState | undefined }) {
+  const lost = useConnection().state === "lost";
   if (!state) return null;
   const [kind, glyph, word] = looks[state];
+  const text = lost ? `Last seen ${word.toLowerCase()}` : word;
   return (
-    <span className={`chip ${kind}`} title={word}>
-      <span aria-hidden="true">{glyph}</span>
-      <span className="hidden-text">{word}</span>
+    <span className={lost ? "chip" : `chip ${kind}`} title={text}>
+      <span aria-hidden="true">{lost ? "?" : glyph}</span>
+      <span className="hidden-text">{text}</span>
     </span>
   );
 }

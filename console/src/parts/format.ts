@@ -42,6 +42,7 @@ export function percent(share: number): string {
 }
 
 export function duration(seconds: number): string {
+  if (seconds === 0) return `0${THIN}s`;
   if (seconds < 1e-3) return `${significant(seconds * 1e6)}${THIN}µs`;
   if (seconds < 1) return `${significant(seconds * 1e3)}${THIN}ms`;
   if (seconds < 120) return `${significant(seconds)}${THIN}s`;

@@ -2,6 +2,7 @@
 
 #include <boost/json.hpp>
 #include <charconv>
+#include <span>
 
 #include "kernel/base/digest.h"
 #include "kernel/base/text_encoding.h"
@@ -51,7 +52,7 @@ Code code_of(int status) {
   return status >= 500 ? Code::kIo : Code::kInvalid;
 }
 
-uint64_t slice_size(const std::vector<blob::ExtentStatus>& extents) {
+uint64_t slice_size(std::span<const blob::ExtentStatus> extents) {
   for (uint64_t size = kSliceBytesMin;; size *= 2) {
     uint64_t count = 0;
     for (const blob::ExtentStatus& extent : extents)
@@ -63,18 +64,28 @@ uint64_t slice_size(const std::vector<blob::ExtentStatus>& extents) {
 }  // namespace
 
 std::string stripes_json(const blob::PoolPicture& picture, const std::vector<blob::DriveStatus>& drives) {
-  uint64_t size = slice_size(picture.extents), stored = 0, live = 0;
+  auto cells_of = [&](const blob::ExtentStatus& extent, const Slice& slice) {
+    std::string cells;
+    for (const blob::DriveStatus& drive : drives) cells += cell_of(picture, extent, slice, drive);
+    return cells;
+  };
+  size_t hidden = picture.extents.size() - std::min(picture.extents.size(), kStripeExtentsMax);
+  uint64_t size = slice_size(std::span(picture.extents).subspan(hidden)), file_bytes = 0, live_bytes = 0,
+           hidden_reduced = 0;
   json::object rows;
-  for (const blob::ExtentStatus& extent : picture.extents) {
-    stored += extent.file_bytes;
-    live += extent.live_bytes;
-    for (uint64_t from = 0; from < std::max<uint64_t>(1, extent.file_bytes) && rows.size() < 4 * kStripeRowsMax;
-         from += size) {
+  for (size_t i = 0; i < picture.extents.size(); ++i) {
+    const blob::ExtentStatus& extent = picture.extents[i];
+    file_bytes += extent.file_bytes;
+    live_bytes += extent.live_bytes;
+    if (i < hidden) {
+      std::string cells = cells_of(extent, {extent.id, 0, extent.file_bytes});
+      hidden_reduced += cells.find_first_not_of('o') != std::string::npos;
+      continue;
+    }
+    for (uint64_t from = 0; from < std::max<uint64_t>(1, extent.file_bytes); from += size) {
       Slice slice{extent.id, from, std::min(from + size, extent.file_bytes)};
-      std::string cells;
-      for (const blob::DriveStatus& drive : drives) cells += cell_of(picture, extent, slice, drive);
-      rows[std::to_string(extent.id) + "." + std::to_string(from / size)] =
-          json::object{{"extent", extent.id}, {"from", slice.from}, {"to", slice.to}, {"cells", std::move(cells)}};
+      rows[std::to_string(extent.id) + "." + std::to_string(from / size)] = json::object{
+          {"extent", extent.id}, {"from", slice.from}, {"to", slice.to}, {"cells", cells_of(extent, slice)}};
     }
   }
   return json::serialize(json::object{{"data_units", picture.data_units},
@@ -82,8 +93,10 @@ std::string stripes_json(const blob::PoolPicture& picture, const std::vector<blo
                                       {"slice_bytes", size},
                                       {"repairing", picture.repairing != 0},
                                       {"extents", picture.extents.size()},
-                                      {"file_bytes", stored},
-                                      {"live_bytes", live},
+                                      {"hidden_extents", hidden},
+                                      {"hidden_reduced", hidden_reduced},
+                                      {"file_bytes", file_bytes},
+                                      {"live_bytes", live_bytes},
                                       {"rows", std::move(rows)}});
 }
 

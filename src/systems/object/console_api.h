@@ -31,11 +31,13 @@ class ConsoleApi {
 
 // The topic "object.stripes" as JSON:
 //   {"data_units":4,"parity_units":2,"slice_bytes":N,"rows":{"<extent>.<slice>":{"extent":E,"from":B,"to":B,"cells":"oooooo"}},
-//    "repairing":true,"extents":N,"file_bytes":N,"live_bytes":N}
+//    "repairing":true,"extents":N,"hidden_extents":N,"hidden_reduced":N,"file_bytes":N,"live_bytes":N}
 // A row is a slice of an extent, a cell what one drive holds of it: o sound, m on a drive that is away, d damaged, s
-// perhaps missing (the drive was away and no repair has found it complete since), r being rebuilt. At most
-// kStripeRowsMax rows: slices double until they fit.
+// perhaps missing (the drive was away and no repair has found it complete since), r being rebuilt. Slices double until
+// the rows are at most kStripeRowsMax, or one an extent. Of more than kStripeExtentsMax extents only the newest are
+// rows; of the hidden ones it says how many are below full redundancy.
 inline constexpr size_t kStripeRowsMax = 32;
+inline constexpr size_t kStripeExtentsMax = 128;
 std::string stripes_json(const blob::PoolPicture& picture, const std::vector<blob::DriveStatus>& drives);
 
 }  // namespace polis::object

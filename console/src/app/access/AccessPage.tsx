@@ -191,7 +191,7 @@ export default function AccessPage() {
       title: "User",
       className: "grow",
       cell: (user) => (
-        <button type="button" className="button quiet small" aria-pressed={user.name === chosen} onClick={() => setChosen(user.name)}>
+        <button type="button" className="plain-button" aria-pressed={user.name === chosen} onClick={() => setChosen(user.name)}>
           {user.name}
         </button>
       ),

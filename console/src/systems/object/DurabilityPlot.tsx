@@ -87,7 +87,7 @@ export function DurabilityPlot() {
             <input
               className="input"
               inputMode="decimal"
-              placeholder={answer ? String(Number(answer.assumptions.repair_hours.toPrecision(3))) : ""}
+              placeholder={answer ? duration(answer.assumptions.repair_hours * 3600) : ""}
               value={repair}
               onChange={(event) => setRepair(event.target.value)}
             />
@@ -96,7 +96,9 @@ export function DurabilityPlot() {
             <div className="figure">
               <dt className="soft">
                 4+2, repaired in {duration(answer.assumptions.repair_hours * 3600)}
-                {repair === "" && (answer.assumptions.repair_measured ? " (measured here)" : " (assumed: no repair measured yet)")}
+                {repair === "" && (answer.assumptions.repair_measured
+                    ? " (measured here on the bytes stored today; fuller drives take longer)"
+                    : " (assumed: no repair measured yet)")}
               </dt>
               <dd data-testid="nines">
                 {answer.nines.toFixed(2)} nines <small>{percentOf(answer.nines)}</small>

@@ -134,7 +134,8 @@ function Drives({ grid }: { grid: GridSample }) {
         ),
     },
   ];
-  const jobs = Object.values(grid.jobs).sort((a, b) => a.kind.localeCompare(b.kind));
+  // Repair has its place above, beside the grid.
+  const jobs = Object.values(grid.jobs).filter((job) => job.kind !== "repair").sort((a, b) => a.kind.localeCompare(b.kind));
   return (
     <section className="card" aria-label="Drives">
       <div className="card-head">

@@ -10,7 +10,7 @@ import { useS3Endpoint } from "./endpoint";
 
 function stepsOf(put: PutTimes): { name: string; why: string; ms: number }[] {
   return [
-    { name: "Authenticate", why: "the signature or session says who asks", ms: put.authenticate_ms ?? 0 },
+    { name: "Authenticate", why: "the signature or session says who asks", ms: put.authenticate_ms },
     { name: "Authorize", why: "policies of user and bucket", ms: put.authorize_ms },
     { name: "Data", why: "received, hashed, coded 4+2, synced on the drives", ms: put.bytes_ms },
     { name: "Metadata", why: "the name, in one durable transaction", ms: put.metadata_ms },
@@ -20,7 +20,7 @@ function stepsOf(put: PutTimes): { name: string; why: string; ms: number }[] {
 function Waterfall({ put }: { put: PutTimes }) {
   const steps = stepsOf(put);
   const total = Math.max(
-    put.total_ms + (put.authenticate_ms ?? 0),
+    put.total_ms,
     steps.reduce((sum, step) => sum + step.ms, 0),
     0.001,
   );

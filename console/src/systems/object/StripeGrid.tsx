@@ -2,7 +2,7 @@
 // are slices of extents, in the order they were written. A state is a colour, a glyph and a word.
 import { useState } from "react";
 import type { Plan } from "../../app/api";
-import { bytes, plural } from "../../parts/format";
+import { bytes, count, plural } from "../../parts/format";
 import { Icon } from "../../parts/icons";
 import { useTopic } from "../../parts/live";
 import { ErrorNote, Note, Waiting } from "../../parts/Note";
@@ -32,7 +32,7 @@ export function summarize(stripes: StripesSample, drives: Drive[]): Summary {
   const away = drives.filter((drive) => drive.state === "missing" || drive.state === "failed").length;
   const spare = stripes.parity_units - away;
   const lost = rows.filter((row) => soundOf(row) < stripes.data_units && !/[rs]/.test(row.cells)).length;
-  const reduced = rows.filter((row) => soundOf(row) < drives.length).length;
+  const reduced = rows.filter((row) => soundOf(row) < drives.length).length + stripes.hidden_reduced;
   if (lost > 0)
     return { kind: "bad", text: `${plural(lost, "slice")} with fewer than ${stripes.data_units} sound units: what lies there cannot be read until a drive comes back.` };
   if (stripes.repairing) return { kind: "info", text: `Rebuilding: ${plural(reduced, "slice")} still below full redundancy.` };
@@ -216,6 +216,12 @@ export function StripeGrid() {
             ))}
           </div>
         </div>
+        {stripes.value.hidden_extents > 0 && (
+          <p className="soft">
+            The newest extents are shown; {plural(stripes.value.hidden_extents, "older one")} not, of which{" "}
+            {count(stripes.value.hidden_reduced)} below full redundancy.
+          </p>
+        )}
         <Legend />
       </div>
       {plan && (

@@ -73,6 +73,8 @@ export interface StripesSample {
   slice_bytes: number;
   repairing: boolean;
   extents: number;
+  hidden_extents: number;
+  hidden_reduced: number;
   file_bytes: number;
   live_bytes: number;
   rows: Record<string, StripeRow>;
@@ -84,7 +86,7 @@ export interface PutTimes {
   key: string;
   size_bytes: number;
   at: string;
-  authenticate_ms?: number;
+  authenticate_ms: number;
   authorize_ms: number;
   bytes_ms: number;
   metadata_ms: number;

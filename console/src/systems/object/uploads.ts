@@ -122,7 +122,8 @@ export function start(bucket: string, key: string, file: File): void {
 }
 
 export function pause(id: number): void {
-  change(id, { state: "paused" });
+  const parts = find(id)?.parts.map((part) => (part.state === "sending" ? { ...part, sent: 0, state: "waiting" as const } : part));
+  change(id, { state: "paused", ...(parts && { parts }) });
   running.get(id)?.stop.abort();
 }
 
