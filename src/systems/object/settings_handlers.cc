@@ -136,7 +136,10 @@ std::string Service::acl_document(const Owner& owner, const Acl& acl, const std:
   XmlWriter xml("AccessControlPolicy");
   xml.open("Owner").element("ID", owner.canonical_id).element("DisplayName", name_of(owner.canonical_id)).close();
   xml.open("AccessControlList");
-  for (const Grant& grant : acl.grants) {
+  // Groups first, as canned ACLs have them: clients sort by the display name that only users have.
+  std::vector<Grant> grants = acl.grants;
+  std::stable_partition(grants.begin(), grants.end(), [](const Grant& grant) { return grant.kind != Grant::Kind::kUser; });
+  for (const Grant& grant : grants) {
     xml.open("Grant");
     if (grant.kind == Grant::Kind::kUser) {
       xml.open("Grantee", kXsi).element("ID", grant.canonical_id).element("DisplayName", name_of(grant.canonical_id)).close();
