@@ -3,7 +3,9 @@
 namespace polis::object {
 namespace {
 
-bool implies(Permission held, Permission wanted) { return held == wanted || held == Permission::kFullControl; }
+bool implies(Permission held, Permission wanted) {
+  return held == wanted || held == Permission::kFullControl;
+}
 
 }  // namespace
 
@@ -47,7 +49,8 @@ bool grants(const Acl& acl, const auth::Principal& principal, Permission permiss
       case Grant::Kind::kAuthenticatedUsers:
         if (!ignore_public && !principal.anonymous()) return true;
         break;
-      case Grant::Kind::kLogDelivery: break;
+      case Grant::Kind::kLogDelivery:
+        break;
     }
   }
   return false;
@@ -64,10 +67,11 @@ bool allowed(const Asked& asked) {
   PublicAccessBlock block = bucket.public_access_block.value_or(PublicAccessBlock{});
   bool same_account = asked.principal->account_id == bucket.owner.account_id;
 
-  // What hangs on an object is its owner's to give, and he may be another than the bucket's: then the bucket's account has no more
-  // right to it than others. Deleting stays the bucket owner's.
+  // What hangs on an object is its owner's to give, and he may be another than the bucket's: then the bucket's account
+  // has no more right to it than others. Deleting stays the bucket owner's.
   AclRight right = acl_right(asked.action);
-  bool of_object = right.target == AclTarget::kObject && asked.version && bucket.ownership != Ownership::kBucketOwnerEnforced;
+  bool of_object =
+      right.target == AclTarget::kObject && asked.version && bucket.ownership != Ownership::kBucketOwnerEnforced;
   const std::string& owner_account = of_object ? asked.version->owner.account_id : bucket.owner.account_id;
   auth::AccessRequest request{.principal = asked.principal,
                               .action = asked.action,
@@ -125,10 +129,14 @@ std::optional<Acl> canned_acl(std::string_view name, const Owner& owner, const O
 
 std::string_view group_uri(Grant::Kind kind) {
   switch (kind) {
-    case Grant::Kind::kUser: return "";
-    case Grant::Kind::kAllUsers: return kAllUsersUri;
-    case Grant::Kind::kAuthenticatedUsers: return kAuthenticatedUsersUri;
-    case Grant::Kind::kLogDelivery: return kLogDeliveryUri;
+    case Grant::Kind::kUser:
+      return "";
+    case Grant::Kind::kAllUsers:
+      return kAllUsersUri;
+    case Grant::Kind::kAuthenticatedUsers:
+      return kAuthenticatedUsersUri;
+    case Grant::Kind::kLogDelivery:
+      return kLogDeliveryUri;
   }
   return "";
 }
@@ -139,7 +147,9 @@ std::optional<Grant::Kind> group_of(std::string_view uri) {
   return std::nullopt;
 }
 
-std::string bucket_arn(std::string_view bucket) { return "arn:aws:s3:::" + std::string(bucket); }
+std::string bucket_arn(std::string_view bucket) {
+  return "arn:aws:s3:::" + std::string(bucket);
+}
 std::string object_arn(std::string_view bucket, std::string_view key) {
   return "arn:aws:s3:::" + std::string(bucket) + "/" + std::string(key);
 }

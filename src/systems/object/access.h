@@ -1,5 +1,5 @@
-// Who may do what: the decision about one request from the caller's policies, the bucket's policy, its public access block, its
-// ownership setting and the ACLs. Pure; the policies are parsed already.
+// Who may do what: the decision about one request from the caller's policies, the bucket's policy, its public access
+// block, its ownership setting and the ACLs. Pure; the policies are parsed already.
 //
 //   explicit Deny > Allow of identity or bucket policy (across accounts both) > ACL, unless BucketOwnerEnforced
 //
@@ -38,8 +38,8 @@ bool grants(const Acl& acl, const auth::Principal& principal, Permission permiss
 // Whether an ACL gives anything to everyone or to every authenticated user.
 bool is_public(const Acl& acl);
 
-// "private", "public-read", ...; nothing for an unknown name. The owner always gets FULL_CONTROL; `bucket_owner` is used by the
-// bucket-owner-* ones.
+// "private", "public-read", ...; nothing for an unknown name. The owner always gets FULL_CONTROL; `bucket_owner` is
+// used by the bucket-owner-* ones.
 std::optional<Acl> canned_acl(std::string_view name, const Owner& owner, const Owner& bucket_owner);
 
 inline constexpr std::string_view kAllUsersUri = "http://acs.amazonaws.com/groups/global/AllUsers";

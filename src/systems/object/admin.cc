@@ -17,10 +17,14 @@ namespace json = boost::json;
 
 std::string_view name(blob::DriveState state) {
   switch (state) {
-    case blob::DriveState::kOnline: return "online";
-    case blob::DriveState::kMissing: return "missing";
-    case blob::DriveState::kReplacing: return "replacing";
-    case blob::DriveState::kFailed: return "failed";
+    case blob::DriveState::kOnline:
+      return "online";
+    case blob::DriveState::kMissing:
+      return "missing";
+    case blob::DriveState::kReplacing:
+      return "replacing";
+    case blob::DriveState::kFailed:
+      return "failed";
   }
   return "";
 }
@@ -28,13 +32,18 @@ std::string_view name(blob::DriveState state) {
 // A repair of less says nothing about the rate of a large one.
 constexpr uint64_t kMeasuredBytesMin = uint64_t{64} << 20;
 
-double milliseconds(Duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); }
+double milliseconds(Duration duration) {
+  return std::chrono::duration<double, std::milli>(duration).count();
+}
 
 std::string_view name(Versioning versioning) {
   switch (versioning) {
-    case Versioning::kUnversioned: return "unversioned";
-    case Versioning::kEnabled: return "enabled";
-    case Versioning::kSuspended: return "suspended";
+    case Versioning::kUnversioned:
+      return "unversioned";
+    case Versioning::kEnabled:
+      return "enabled";
+    case Versioning::kSuspended:
+      return "suspended";
   }
   return "";
 }
@@ -100,11 +109,21 @@ json::object report_json(const blob::RepairReport& report) {
 Error as_error(const Failure& failure) {
   Code code = Code::kInvalid;
   switch (shape(failure.code()).status) {
-    case 403: code = Code::kDenied; break;
-    case 404: code = Code::kNotFound; break;
-    case 409: code = Code::kConflict; break;
-    case 503: code = Code::kBusy; break;
-    case 500: code = Code::kIo; break;
+    case 403:
+      code = Code::kDenied;
+      break;
+    case 404:
+      code = Code::kNotFound;
+      break;
+    case 409:
+      code = Code::kConflict;
+      break;
+    case 503:
+      code = Code::kBusy;
+      break;
+    case 500:
+      code = Code::kIo;
+      break;
   }
   return Error(code, failure.message());
 }
@@ -117,7 +136,8 @@ Result<void> check_own(const Bucket& bucket, const auth::Principal& who) {
 
 // Directories of one file system are one drive in truth; what that protects against must be said.
 bool one_file_system(const std::vector<blob::DriveStatus>& drives) {
-  return std::all_of(drives.begin(), drives.end(), [&](const blob::DriveStatus& drive) { return drive.device == drives.front().device; });
+  return std::all_of(drives.begin(), drives.end(),
+                     [&](const blob::DriveStatus& drive) { return drive.device == drives.front().device; });
 }
 
 }  // namespace
@@ -130,61 +150,68 @@ void Admin::mount(http::Router& router) {
   constexpr std::string_view kManage = "object:ManageDrives";
   auto at = [](std::string_view path) { return "/api/object/v1" + std::string(path); };
   auto get = [&](std::string_view path, Json (Admin::*handler)()) {
-    systems::mount(router, http::Method::kGet, at(path), std::string(kRead),
-                   [this, handler](http::Request&) { return io::on(home_, [this, handler] { return (this->*handler)(); }); });
+    systems::mount(router, http::Method::kGet, at(path), std::string(kRead), [this, handler](http::Request&) {
+      return io::on(home_, [this, handler] { return (this->*handler)(); });
+    });
   };
   get("/status", &Admin::status);
   get("/drives", &Admin::drives);
   get("/buckets", &Admin::buckets);
   get("/puts", &Admin::puts);
   get("/jobs", &Admin::jobs);
-  systems::mount(router, http::Method::kGet, at("/buckets/{bucket}"), std::string(kRead), [this](http::Request& request) {
-    return io::on(home_, [this, name = std::string(request.param("bucket"))] { return bucket(name); });
-  });
+  systems::mount(router, http::Method::kGet, at("/buckets/{bucket}"), std::string(kRead),
+                 [this](http::Request& request) {
+                   return io::on(home_, [this, name = std::string(request.param("bucket"))] { return bucket(name); });
+                 });
   systems::mount(router, http::Method::kGet, at("/durability"), std::string(kRead), [this](http::Request& request) {
     return io::on(home_, [this, query = std::string(request.query())] { return durability(query); });
   });
   for (std::string_view kind : {"scrub", "repair", "compact"}) {
-    systems::mount(router, http::Method::kPost, at("/jobs/" + std::string(kind)), std::string(kManage), [this, kind](http::Request&) {
-      return io::on(home_, [this, kind] { return start_job(std::string(kind)); });
-    });
+    systems::mount(
+        router, http::Method::kPost, at("/jobs/" + std::string(kind)), std::string(kManage),
+        [this, kind](http::Request&) { return io::on(home_, [this, kind] { return start_job(std::string(kind)); }); });
   }
-  systems::mount(router, http::Method::kPost, at("/drives/{index}/online"), std::string(kManage), [this](http::Request& request) {
-    return io::on(home_, [this, text = std::string(request.param("index"))]() -> Json {
-      unsigned index = UINT32_MAX;
-      std::from_chars(text.data(), text.data() + text.size(), index);
-      return set_drive(index, blob::DriveState::kOnline);
-    });
-  });
-  systems::mount(router, http::Method::kPost, at("/accounts"), "iam:CreateAccount", [this](http::Request& request) -> Json {
-    Bytes body = CO_TRY(co_await request.read_all(systems::kApiBodySizeBytesMax));
-    auto actor = systems::actor(request);
-    co_return co_await io::on(home_, [this, actor, text = std::string(as_text(body))] { return add_account(actor, text); });
-  });
+  systems::mount(router, http::Method::kPost, at("/drives/{index}/online"), std::string(kManage),
+                 [this](http::Request& request) {
+                   return io::on(home_, [this, text = std::string(request.param("index"))]() -> Json {
+                     unsigned index = UINT32_MAX;
+                     std::from_chars(text.data(), text.data() + text.size(), index);
+                     return set_drive(index, blob::DriveState::kOnline);
+                   });
+                 });
+  systems::mount(router, http::Method::kPost, at("/accounts"), "iam:CreateAccount",
+                 [this](http::Request& request) -> Json {
+                   Bytes body = CO_TRY(co_await request.read_all(systems::kApiBodySizeBytesMax));
+                   auto actor = systems::actor(request);
+                   co_return co_await io::on(
+                       home_, [this, actor, text = std::string(as_text(body))] { return add_account(actor, text); });
+                 });
   systems::mount(router, http::Method::kPost, at("/presign"), "", [this](http::Request& request) -> Json {
     Bytes body = CO_TRY(co_await request.read_all(systems::kApiBodySizeBytesMax));
     co_return co_await presign(systems::principal(request), std::string(as_text(body)));
   });
   auto plan_drive_at = [&](std::string_view path, blob::DriveState state) {
-    systems::mount_plan(router, http::Method::kPost, at(path), std::string(kManage), plans_, [this, state](http::Request& request) {
-      return io::on(home_, [this, state, index = std::string(request.param("index"))] { return plan_drive(index, state); });
-    });
+    systems::mount_plan(
+        router, http::Method::kPost, at(path), std::string(kManage), plans_, [this, state](http::Request& request) {
+          return io::on(
+              home_, [this, state, index = std::string(request.param("index"))] { return plan_drive(index, state); });
+        });
   };
   plan_drive_at("/drives/{index}/kill", blob::DriveState::kMissing);
   plan_drive_at("/drives/{index}/replace", blob::DriveState::kReplacing);
   systems::mount_plan(router, http::Method::kDelete, at("/buckets/{bucket}/objects"), "s3:DeleteObject", plans_,
                       [this](http::Request& request) -> Task<Result<systems::PlanDraft>> {
                         auto prefix = CO_TRY(request.query_value("prefix"));
-                        co_return co_await io::on(home_, [this, name = std::string(request.param("bucket")), below = prefix.value_or(""),
-                                                          who = systems::principal(request)] {
-                          return plan_removal(name, below, who);
-                        });
+                        co_return co_await io::on(
+                            home_, [this, name = std::string(request.param("bucket")), below = prefix.value_or(""),
+                                    who = systems::principal(request)] { return plan_removal(name, below, who); });
                       });
-  systems::mount_plan(router, http::Method::kDelete, at("/buckets/{bucket}"), "s3:DeleteBucket", plans_, [this](http::Request& request) {
-    return io::on(home_, [this, name = std::string(request.param("bucket")), who = systems::principal(request)] {
-      return plan_bucket_removal(name, who);
-    });
-  });
+  systems::mount_plan(router, http::Method::kDelete, at("/buckets/{bucket}"), "s3:DeleteBucket", plans_,
+                      [this](http::Request& request) {
+                        return io::on(home_,
+                                      [this, name = std::string(request.param("bucket")),
+                                       who = systems::principal(request)] { return plan_bucket_removal(name, who); });
+                      });
 }
 
 Result<void> Admin::declare_topics(systems::LiveTopics& topics) {
@@ -217,16 +244,19 @@ Admin::Condition Admin::condition() const {
     out.message = "The metadata store refuses writes: " + failure->text();
   } else if (away > 2) {
     out.failed = true;
-    out.message = "Too many drives are out of service: " + which + ". Bring one back with `polis object drive-online INDEX`.";
+    out.message =
+        "Too many drives are out of service: " + which + ". Bring one back with `polis object drive-online INDEX`.";
   } else if (away > 0) {
     out.degraded = true;
     out.message = "Out of service: drive " + which + ". Reads go on; " +
-                  (away > 1 ? "writes are refused until one is back or replaced." : "replace or return it, then `polis object repair`.");
+                  (away > 1 ? "writes are refused until one is back or replaced."
+                            : "replace or return it, then `polis object repair`.");
   }
   return out;
 }
 
-// --- reading -------------------------------------------------------------------------------------------------------------------
+// --- reading
+// -------------------------------------------------------------------------------------------------------------------
 
 Admin::Json Admin::status() {
   ServiceStatistics service = co_await server_.statistics();
@@ -234,7 +264,9 @@ Admin::Json Admin::status() {
   json::object operations;
   for (const auto& [operation, count] : service.operations) operations[operation] = count;
   Condition state = condition();
-  json::object out{{"state", state.failed ? "failed" : state.degraded ? "degraded" : "healthy"},
+  json::object out{{"state", state.failed     ? "failed"
+                             : state.degraded ? "degraded"
+                                              : "healthy"},
                    {"message", state.message},
                    {"requests", service.requests},
                    {"errors_client", service.errors_client},
@@ -254,11 +286,14 @@ Admin::Json Admin::drives() {
   json::array list;
   for (const blob::DriveStatus& drive : all) list.push_back(drive_json(drive));
   bool shared = one_file_system(all);
-  json::object out{{"drives", std::move(list)},
-                   {"one_file_system", shared},
-                   {"protects", shared ? "The drives are directories of one file system: this protects against corruption, not against losing it."
-                                       : "Any two drives may be lost."},
-                   {"blob", blob_json(server_.blob().statistics())}};
+  json::object out{
+      {"drives", std::move(list)},
+      {"one_file_system", shared},
+      {"protects",
+       shared
+           ? "The drives are directories of one file system: this protects against corruption, not against losing it."
+           : "Any two drives may be lost."},
+      {"blob", blob_json(server_.blob().statistics())}};
   co_return json::serialize(out);
 }
 
@@ -319,11 +354,12 @@ Admin::Json Admin::grid() {
   size_t skip = picture.extents.size() > 200 ? picture.extents.size() - 200 : 0;
   for (size_t i = skip; i < picture.extents.size(); ++i) {
     const blob::ExtentStatus& extent = picture.extents[i];
-    extents[std::to_string(extent.id)] = json::object{{"file_bytes", extent.file_bytes},
-                                                      {"live_bytes", extent.live_bytes},
-                                                      {"growing", extent.growing},
-                                                      {"absent", extent.absent},
-                                                      {"repaired", picture.repairing != 0 && extent.id < picture.repair_extent}};
+    extents[std::to_string(extent.id)] =
+        json::object{{"file_bytes", extent.file_bytes},
+                     {"live_bytes", extent.live_bytes},
+                     {"growing", extent.growing},
+                     {"absent", extent.absent},
+                     {"repaired", picture.repairing != 0 && extent.id < picture.repair_extent}};
   }
   json::object damaged;
   for (const blob::DamagedRow& row : picture.damaged)
@@ -356,8 +392,10 @@ Admin::Json Admin::durability(std::string query) {
   // Measured is the rate; what counts is how long a whole drive would take at it.
   if (repair_bytes_s_ > 0) {
     uint64_t capacity = 0;
-    for (const blob::DriveStatus& drive : server_.blob().drives()) capacity = std::max(capacity, drive.used_bytes + drive.available_bytes);
-    if (capacity > 0) wanted.repair_hours = std::clamp(static_cast<double>(capacity) / repair_bytes_s_ / 3600, 0.01, 8766.0);
+    for (const blob::DriveStatus& drive : server_.blob().drives())
+      capacity = std::max(capacity, drive.used_bytes + drive.available_bytes);
+    if (capacity > 0)
+      wanted.repair_hours = std::clamp(static_cast<double>(capacity) / repair_bytes_s_ / 3600, 0.01, 8766.0);
   }
   auto number = [&](std::string_view key, double fallback, double min, double max) -> Result<double> {
     auto text = TRY(http::query_value(query, key));
@@ -365,7 +403,8 @@ Admin::Json Admin::durability(std::string query) {
     double value = 0;
     auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
     if (error != std::errc() || end != text->data() + text->size() || !(value >= min) || !(value <= max))
-      return fail(Code::kInvalid, std::string(key) + " must be a number between " + std::to_string(min) + " and " + std::to_string(max));
+      return fail(Code::kInvalid, std::string(key) + " must be a number between " + std::to_string(min) + " and " +
+                                      std::to_string(max));
     return value;
   };
   wanted.data_units = static_cast<unsigned>(CO_TRY(number("k", wanted.data_units, 1, 64)));
@@ -377,8 +416,8 @@ Admin::Json Admin::durability(std::string query) {
     unsigned k, m;
     double hours;
   };
-  constexpr Line kLines[] = {{"4+2, repair in 6.5 days", 4, 2, 156}, {"4+2, repair in 1 day", 4, 2, 24},
-                             {"4+2, repair in 8.5 hours", 4, 2, 8.5}, {"4+2, repair in 1 hour", 4, 2, 1},
+  constexpr Line kLines[] = {{"4+2, repair in 6.5 days", 4, 2, 156},      {"4+2, repair in 1 day", 4, 2, 24},
+                             {"4+2, repair in 8.5 hours", 4, 2, 8.5},     {"4+2, repair in 1 hour", 4, 2, 1},
                              {"3 copies, repair in 6.5 days", 1, 2, 156}, {"4+2, never repaired", 4, 2, 8766},
                              {"3 copies, never repaired", 1, 2, 8766}};
   json::array table;
@@ -391,20 +430,22 @@ Admin::Json Admin::durability(std::string query) {
                                  {"nines", blob::annual_durability_nines(one)},
                                  {"loss_a_year", blob::annual_loss_probability(one)}});
   }
-  json::object out{{"assumptions",
-                    json::object{{"data_units", wanted.data_units},
-                                 {"parity_units", wanted.parity_units},
-                                 {"annual_failure_rate", wanted.annual_failure_rate},
-                                 {"repair_hours", wanted.repair_hours},
-                                 {"repair_measured", repair_bytes_s_ > 0},
-                                 {"leaves_out", "correlated failures: one machine, one batch of drives, one bug, one operator"}}},
-                   {"nines", blob::annual_durability_nines(wanted)},
-                   {"loss_a_year", blob::annual_loss_probability(wanted)},
-                   {"table", std::move(table)}};
+  json::object out{
+      {"assumptions",
+       json::object{{"data_units", wanted.data_units},
+                    {"parity_units", wanted.parity_units},
+                    {"annual_failure_rate", wanted.annual_failure_rate},
+                    {"repair_hours", wanted.repair_hours},
+                    {"repair_measured", repair_bytes_s_ > 0},
+                    {"leaves_out", "correlated failures: one machine, one batch of drives, one bug, one operator"}}},
+      {"nines", blob::annual_durability_nines(wanted)},
+      {"loss_a_year", blob::annual_loss_probability(wanted)},
+      {"table", std::move(table)}};
   co_return json::serialize(out);
 }
 
-// --- doing ---------------------------------------------------------------------------------------------------------------------
+// --- doing
+// ---------------------------------------------------------------------------------------------------------------------
 
 Admin::Json Admin::start_job(std::string kind) {
   Job& job = jobs_[kind];
@@ -425,8 +466,10 @@ Task<void> Admin::run_job(Job& job) {
   std::optional<Error> failed;
   if (job.kind == "compact") {
     auto freed = co_await blob.compact(progress);
-    if (freed) job.report = json::serialize(json::object{{"freed_bytes", *freed}});
-    else failed = freed.error();
+    if (freed)
+      job.report = json::serialize(json::object{{"freed_bytes", *freed}});
+    else
+      failed = freed.error();
   } else {
     auto report = job.kind == "scrub" ? co_await blob.scrub(progress) : co_await blob.repair(progress);
     if (report) {
@@ -462,9 +505,10 @@ Admin::Json Admin::add_account(auth::Actor actor, std::string body) {
   auth::Account account = CO_TRY(co_await directory_.create_account(
       actor, {.name = text("name"), .email = text("email"), .id = text("id"), .canonical_id = text("canonical_id")}));
   auth::User user = CO_TRY(co_await directory_.create_user(
-      actor, {.account_id = account.id, .name = "root", .display_name = account.name, .email = account.email, .root = true}));
-  auth::IssuedAccessKey key =
-      CO_TRY(co_await directory_.create_access_key(actor, user.id, "made with the account", text("access_key"), text("secret_key")));
+      actor,
+      {.account_id = account.id, .name = "root", .display_name = account.name, .email = account.email, .root = true}));
+  auth::IssuedAccessKey key = CO_TRY(co_await directory_.create_access_key(actor, user.id, "made with the account",
+                                                                           text("access_key"), text("secret_key")));
   co_return json::serialize(json::object{{"account_id", account.id},
                                          {"canonical_id", account.canonical_id},
                                          {"name", account.name},
@@ -480,8 +524,10 @@ Task<Result<systems::PlanDraft>> Admin::plan_drive(std::string text, blob::Drive
   const blob::DriveStatus& drive = drives[index];
   bool replace = state == blob::DriveState::kReplacing;
   systems::PlanDraft draft;
-  draft.title = (replace ? "Replace drive " : "Take drive ") + std::to_string(index) + (replace ? " by an empty one" : " out of service");
-  draft.touches = {drive.path + ", " + std::to_string(drive.used_bytes) + " bytes, now " + std::string(name(drive.state))};
+  draft.title = (replace ? "Replace drive " : "Take drive ") + std::to_string(index) +
+                (replace ? " by an empty one" : " out of service");
+  draft.touches = {drive.path + ", " + std::to_string(drive.used_bytes) + " bytes, now " +
+                   std::string(name(drive.state))};
   if (replace) draft.touches.push_back("what it holds is dropped and rebuilt from the other drives by the next repair");
   draft.touched_count = 1;
   draft.touched_bytes = drive.used_bytes;
@@ -493,7 +539,8 @@ Task<Result<systems::PlanDraft>> Admin::plan_drive(std::string text, blob::Drive
   co_return draft;
 }
 
-Task<Result<systems::PlanDraft>> Admin::plan_removal(std::string bucket_name, std::string prefix, auth::PrincipalPtr who) {
+Task<Result<systems::PlanDraft>> Admin::plan_removal(std::string bucket_name, std::string prefix,
+                                                     auth::PrincipalPtr who) {
   // What a plan holds in memory: 10,000 entries of about 500 bytes.
   constexpr size_t kListedMax = 10'000;
   auto txn = CO_TRY(co_await server_.store().begin());
@@ -509,14 +556,16 @@ Task<Result<systems::PlanDraft>> Admin::plan_removal(std::string bucket_name, st
     auto page = co_await engine.list(*txn, found->id, query);
     if (!page) co_return fail(as_error(page.error()));
     std::move(page->entries.begin(), page->entries.end(), std::back_inserter(listed));
-    if (listed.size() > kListedMax) co_return fail(Code::kTooLarge, "more than 10,000 objects: name a longer prefix, or remove the bucket");
+    if (listed.size() > kListedMax)
+      co_return fail(Code::kTooLarge, "more than 10,000 objects: name a longer prefix, or remove the bucket");
     more = page->truncated;
     query.after = page->last;
   }
   systems::PlanDraft draft;
   draft.title = "Remove " + std::to_string(listed.size()) + " objects of bucket " + bucket_name;
   for (const ListEntry& entry : listed) {
-    if (draft.touches.size() < 999) draft.touches.push_back(entry.key + ", " + std::to_string(entry.version.size_bytes) + " bytes");
+    if (draft.touches.size() < 999)
+      draft.touches.push_back(entry.key + ", " + std::to_string(entry.version.size_bytes) + " bytes");
     draft.touched_bytes += entry.version.size_bytes;
   }
   if (listed.size() > 999) draft.touches.push_back("and " + std::to_string(listed.size() - 999) + " more");
@@ -532,22 +581,26 @@ Task<Result<systems::PlanDraft>> Admin::plan_removal(std::string bucket_name, st
 Admin::Json Admin::presign(auth::PrincipalPtr principal, std::string body) {
   // The URL is signed with an access key, which no scope narrows.
   if (!principal->scopes.empty())
-    co_return fail(Code::kDenied, "a token with scopes cannot make pre-signed URLs: they would do what the token may not");
+    co_return fail(Code::kDenied,
+                   "a token with scopes cannot make pre-signed URLs: they would do what the token may not");
   json::error_code error;
   json::value root = json::parse(body, error);
-  if (error || !root.is_object()) co_return fail(Code::kInvalid, "send a JSON object: bucket, key, method, expires_s, endpoint");
+  if (error || !root.is_object())
+    co_return fail(Code::kInvalid, "send a JSON object: bucket, key, method, expires_s, endpoint");
   auto text = [&](std::string_view key) -> std::string {
     const json::value* value = root.get_object().if_contains(key);
     return value && value->is_string() ? std::string(value->get_string()) : std::string();
   };
   const json::value* expires = root.get_object().if_contains("expires_s");
   int64_t seconds = expires && expires->is_int64() ? expires->get_int64() : 3600;
-  if (seconds < 1 || seconds > kPresignSecondsMax) co_return fail(Code::kInvalid, "expires_s must lie between 1 and 604800");
+  if (seconds < 1 || seconds > kPresignSecondsMax)
+    co_return fail(Code::kInvalid, "expires_s must lie between 1 and 604800");
   std::string bucket = text("bucket"), key = text("key"), endpoint = text("endpoint"), method = text("method");
-  if (bucket.empty() || key.empty() || endpoint.empty()) co_return fail(Code::kInvalid, "bucket, key and endpoint are needed");
+  if (bucket.empty() || key.empty() || endpoint.empty())
+    co_return fail(Code::kInvalid, "bucket, key and endpoint are needed");
   if (method.empty()) method = "GET";
-  // Signed with a key of the caller: the URL can do what the caller may, no more. The command line on this machine acts as root
-  // without being a user, and takes root's key.
+  // Signed with a key of the caller: the URL can do what the caller may, no more. The command line on this machine acts
+  // as root without being a user, and takes root's key.
   std::string user_id = principal->user_id;
   if (principal->administrator && principal->credential == auth::CredentialKind::kInternal) {
     auth::Account main = CO_TRY(co_await directory_.main_account());
@@ -562,7 +615,8 @@ Admin::Json Admin::presign(auth::PrincipalPtr principal, std::string body) {
     RequestView view{.method = method, .target = target, .headers = {&host, 1}};
     SigningIdentity identity{.access_key = access_key->id, .secret_key = access_key->secret};
     std::string signed_target = object::presign(view, identity, seconds, clock_.wall());
-    co_return json::serialize(json::object{{"url", "http://" + endpoint + signed_target}, {"method", method}, {"expires_s", seconds}});
+    co_return json::serialize(
+        json::object{{"url", "http://" + endpoint + signed_target}, {"method", method}, {"expires_s", seconds}});
   }
   co_return fail(Code::kNotFound, "you have no active access key: make one with `polis key add`");
 }

@@ -1,5 +1,6 @@
-// The admin API of the object store, below /api/object/v1 on the main port: what the console and `polis object` read and do that S3
-// itself has no words for. README.md lists every path. Handlers run on any shard and hop to the Service's.
+// The admin API of the object store, below /api/object/v1 on the main port: what the console and `polis object` read
+// and do that S3 itself has no words for. README.md lists every path. Handlers run on any shard and hop to the
+// Service's.
 #pragma once
 
 #include <map>

@@ -9,18 +9,22 @@ namespace polis::object {
 namespace {
 
 constexpr size_t kFramedBufferBytes = 64 * 1024;
-// Hashing costs about 1.5 ns a byte (MD5 alone 1.4): from here on the blocking pool's hand-over (some 10 us) is cheaper than keeping
-// the shard from everybody else.
+// Hashing costs about 1.5 ns a byte (MD5 alone 1.4): from here on the blocking pool's hand-over (some 10 us) is cheaper
+// than keeping the shard from everybody else.
 constexpr size_t kHashOnPoolBytes = 128 * 1024;
 constexpr uint64_t kYieldBytes = 256 * 1024;
 
 Failure reading_failed(const Error& error) {
   switch (error.code()) {
-    case Code::kTooLarge: return ErrorCode::kEntityTooLarge;
-    case Code::kTimeout: return ErrorCode::kRequestTimeout;
+    case Code::kTooLarge:
+      return ErrorCode::kEntityTooLarge;
+    case Code::kTimeout:
+      return ErrorCode::kRequestTimeout;
     case Code::kClosed:
-    case Code::kInvalid: return ErrorCode::kIncompleteBody;
-    default: return Failure(error);
+    case Code::kInvalid:
+      return ErrorCode::kIncompleteBody;
+    default:
+      return Failure(error);
   }
 }
 
@@ -35,7 +39,8 @@ Failure failure_of(const AuthFailure& failure) {
   return out;
 }
 
-Answer<std::unique_ptr<Body>> Body::of(Call& call, uint64_t size_bytes_max, ChecksumAlgorithm fallback, Checksums checksums) {
+Answer<std::unique_ptr<Body>> Body::of(Call& call, uint64_t size_bytes_max, ChecksumAlgorithm fallback,
+                                       Checksums checksums) {
   std::unique_ptr<Body> body(new Body(call, size_bytes_max));
   if (checksums == Checksums::kOfBody) body->checksum_request_ = ASK(checksum_of(call));
   if (body->checksum_request_.algorithm == ChecksumAlgorithm::kNone) body->checksum_request_.algorithm = fallback;
@@ -44,7 +49,8 @@ Answer<std::unique_ptr<Body>> Body::of(Call& call, uint64_t size_bytes_max, Chec
 
   if (call.has_header("content-md5")) {
     auto md5 = base::base64_decode(call.header("content-md5"));
-    if (!md5 || md5->size() != 16) return refuse(ErrorCode::kInvalidDigest, "The Content-MD5 you specified is not valid");
+    if (!md5 || md5->size() != 16)
+      return refuse(ErrorCode::kInvalidDigest, "The Content-MD5 you specified is not valid");
     body->content_md5_ = std::string(as_text(*md5));
   }
   if (call.verified.payload == PayloadMode::kHash) body->sha256_.emplace();
@@ -150,7 +156,8 @@ Answer<void> Body::check_trailer_checksum() {
     checksum_request_.expected = ASK(parse_checksum(checksum_request_.algorithm, trailer.value));
     return {};
   }
-  return refuse(ErrorCode::kInvalidRequest, "The announced trailer " + std::string(header_name(checksum_request_.algorithm)) + " did not come");
+  return refuse(ErrorCode::kInvalidRequest,
+                "The announced trailer " + std::string(header_name(checksum_request_.algorithm)) + " did not come");
 }
 
 Task<Answer<BodySummary>> Body::finish() {

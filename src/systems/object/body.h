@@ -1,6 +1,6 @@
-// The body of an upload on its way from the connection to the Blob: unframed (aws-chunked), hashed once for everything at the same
-// time (MD5 for the ETag, SHA-256 for the signature, the additional checksum), and held against what the client promised at its end.
-// Lives on the shard of its request. Memory: one 64 KiB buffer, and only for aws-chunked.
+// The body of an upload on its way from the connection to the Blob: unframed (aws-chunked), hashed once for everything
+// at the same time (MD5 for the ETag, SHA-256 for the signature, the additional checksum), and held against what the
+// client promised at its end. Lives on the shard of its request. Memory: one 64 KiB buffer, and only for aws-chunked.
 #pragma once
 
 #include <optional>
@@ -23,8 +23,9 @@ class Body final : public blob::ByteSource {
   // Whether x-amz-checksum-* headers speak about this body.
   enum class Checksums : unsigned char { kOfBody, kIgnored };
 
-  // Reads the headers that describe the body. kMissingContentLength, kEntityTooLarge (above `size_bytes_max`), kInvalidDigest, ...
-  // `fallback`: the checksum to compute when the client names none. Tells the connection that the body may come.
+  // Reads the headers that describe the body. kMissingContentLength, kEntityTooLarge (above `size_bytes_max`),
+  // kInvalidDigest, ... `fallback`: the checksum to compute when the client names none. Tells the connection that the
+  // body may come.
   static Answer<std::unique_ptr<Body>> of(Call& call, uint64_t size_bytes_max,
                                           ChecksumAlgorithm fallback = ChecksumAlgorithm::kNone,
                                           Checksums checksums = Checksums::kOfBody);

@@ -47,17 +47,24 @@ Service::Done Service::create_bucket(Call& call) {
     bucket.ownership = *ownership;
   }
   auto acl = CO_ASK(co_await acl_of_headers(call, bucket.owner, bucket.owner));
+  const bool gives_acl = acl && call.header("x-amz-acl") != "private";
   bucket.acl = acl ? std::move(*acl) : *canned_acl("private", bucket.owner, bucket.owner);
   if (bucket.ownership == Ownership::kBucketOwnerEnforced && bucket.acl.grants.size() > 1)
     co_return refuse(ErrorCode::kInvalidBucketAclWithObjectOwnership);
 
   auth::Context context = context_of(call, "", nullptr, {});
   std::string arn = bucket_arn(bucket.name);
-  Asked asked{.principal = call.principal.get(), .action = "s3:CreateBucket", .resource = arn, .bucket = &bucket, .context = &context};
+  Asked asked{.principal = call.principal.get(),
+              .action = "s3:CreateBucket",
+              .resource = arn,
+              .bucket = &bucket,
+              .context = &context};
   Bucket without_acl = bucket;  // the new bucket's own ACL gives no right to make it
   without_acl.acl = {};
   asked.bucket = &without_acl;
   if (!allowed(asked)) co_return refuse(ErrorCode::kAccessDenied);
+  asked.action = "s3:PutBucketAcl";  // as Amazon's: what is private anyway takes no right of its own
+  if (gives_acl && !allowed(asked)) co_return refuse(ErrorCode::kAccessDenied);
 
   auto made = co_await change([&](Write& write) { return engine_.create_bucket(write, bucket); });
   if (!made) {
@@ -102,9 +109,12 @@ Service::Done Service::head_bucket(Call& call) {
 Service::Done Service::get_location(Call& call) {
   Bucket bucket;
   CO_ASK(co_await require_bucket(call, "s3:GetBucketLocation", &bucket));
-  // The one answer whose root element is the value; empty means us-east-1. A region has no character that needs escaping.
-  std::string document = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<LocationConstraint xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">" +
-                         bucket.region + "</LocationConstraint>";
+  // The one answer whose root element is the value; empty means us-east-1. A region has no character that needs
+  // escaping.
+  std::string document =
+      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<LocationConstraint "
+      "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">" +
+      bucket.region + "</LocationConstraint>";
   co_return co_await send_xml(call, 200, std::move(document));
 }
 
@@ -124,7 +134,8 @@ Service::Done Service::put_versioning(Call& call) {
   std::string_view status = xml.text_of("Status");
   if (xml.name != "VersioningConfiguration" || (status != "Enabled" && status != "Suspended"))
     co_return refuse(ErrorCode::kMalformedXml, "A versioning configuration has a Status of Enabled or Suspended");
-  if (xml.text_of("MfaDelete") == "Enabled") co_return refuse(ErrorCode::kNotImplemented, "MFA delete is not offered here");
+  if (xml.text_of("MfaDelete") == "Enabled")
+    co_return refuse(ErrorCode::kNotImplemented, "MFA delete is not offered here");
   CO_ASK(co_await change([&](Write& write) {
     return update_bucket(write, call, [&](Bucket& one) -> Answer<void> {
       one.versioning = status == "Enabled" ? Versioning::kEnabled : Versioning::kSuspended;

@@ -42,13 +42,15 @@ std::optional<uint64_t> decimal(std::string_view text) {
 
 }  // namespace
 
-// --- query -------------------------------------------------------------------------------------------------------------------
+// --- query
+// -------------------------------------------------------------------------------------------------------------------
 
 Answer<Query> Query::parse(std::string_view raw) {
   Query query;
   http::QueryParameter parameter;
   while (http::next_query_parameter(raw, parameter)) {
-    if (query.parameters_.size() == kQueryParametersMax) return refuse(ErrorCode::kInvalidUri, "The query has too many parameters");
+    if (query.parameters_.size() == kQueryParametersMax)
+      return refuse(ErrorCode::kInvalidUri, "The query has too many parameters");
     auto name = base::url_decode(parameter.name, base::Plus::kSpace);
     auto value = base::url_decode(parameter.value, base::Plus::kSpace);
     if (!name || !value) return refuse(ErrorCode::kInvalidUri, "The query has broken percent-encoding");
@@ -74,7 +76,8 @@ std::optional<std::string_view> Query::find_value(std::string_view name) const {
   return std::string_view(*value);
 }
 
-// --- target ------------------------------------------------------------------------------------------------------------------
+// --- target
+// ------------------------------------------------------------------------------------------------------------------
 
 Answer<void> take_apart(Call& call, const std::vector<std::string>& domains) {
   call.query = ASK(Query::parse(call.request.query()));
@@ -103,12 +106,14 @@ Answer<void> take_apart(Call& call, const std::vector<std::string>& domains) {
   auto key = base::url_decode(path);
   if (!key) return refuse(ErrorCode::kInvalidUri);
   call.key = std::move(*key);
-  if (call.bucket.empty() && !call.key.empty()) return refuse(ErrorCode::kInvalidUri, "The path names a key but no bucket");
+  if (call.bucket.empty() && !call.key.empty())
+    return refuse(ErrorCode::kInvalidUri, "The path names a key but no bucket");
   if (!call.key.empty()) ASK(check_key(call.key));
   return {};
 }
 
-// --- headers -----------------------------------------------------------------------------------------------------------------
+// --- headers
+// -----------------------------------------------------------------------------------------------------------------
 
 Answer<Metadata> metadata_of(const Call& call) {
   Metadata metadata;
@@ -121,8 +126,9 @@ Answer<Metadata> metadata_of(const Call& call) {
   metadata.website_redirect_location = call.header("x-amz-website-redirect-location");
   std::string_view storage_class = call.header("x-amz-storage-class");
   if (!storage_class.empty() && storage_class != "STANDARD") {
-    static constexpr std::string_view kClasses[] = {"REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING",
-                                                    "GLACIER", "DEEP_ARCHIVE", "GLACIER_IR"};
+    static constexpr std::string_view kClasses[] = {"REDUCED_REDUNDANCY",  "STANDARD_IA", "ONEZONE_IA",
+                                                    "INTELLIGENT_TIERING", "GLACIER",     "DEEP_ARCHIVE",
+                                                    "GLACIER_IR"};
     if (std::find(std::begin(kClasses), std::end(kClasses), storage_class) == std::end(kClasses))
       return refuse(ErrorCode::kInvalidStorageClass);
     metadata.storage_class = storage_class;
@@ -133,7 +139,8 @@ Answer<Metadata> metadata_of(const Call& call) {
     if (!name.starts_with(kPrefix)) continue;
     name.erase(0, kPrefix.size());
     if (name.empty()) continue;
-    auto same = std::find_if(metadata.user.begin(), metadata.user.end(), [&](const auto& pair) { return pair.first == name; });
+    auto same =
+        std::find_if(metadata.user.begin(), metadata.user.end(), [&](const auto& pair) { return pair.first == name; });
     if (same == metadata.user.end()) {
       metadata.user.emplace_back(std::move(name), line.value);
     } else {
@@ -177,7 +184,8 @@ Answer<Conditions> delete_conditions_of(const Call& call) {
     }
   }
   if (call.has_header("x-amz-if-match-size"))
-    conditions.if_match_size_bytes = ASK(number_of("x-amz-if-match-size", call.header("x-amz-if-match-size"), 0, UINT64_MAX));
+    conditions.if_match_size_bytes =
+        ASK(number_of("x-amz-if-match-size", call.header("x-amz-if-match-size"), 0, UINT64_MAX));
   return conditions;
 }
 
@@ -191,9 +199,9 @@ Answer<std::optional<VersionId>> version_of(const Call& call) {
 Answer<uint64_t> number_of(std::string_view name, std::string_view text, uint64_t min, uint64_t max) {
   auto value = decimal(text);
   if (!value || *value < min || *value > max)
-    return refuse(Failure(ErrorCode::kInvalidArgument,
-                          "Argument " + std::string(name) + " must be an integer between " + std::to_string(min) + " and " +
-                              std::to_string(max))
+    return refuse(Failure(ErrorCode::kInvalidArgument, "Argument " + std::string(name) +
+                                                           " must be an integer between " + std::to_string(min) +
+                                                           " and " + std::to_string(max))
                       .detail("ArgumentName", std::string(name))
                       .detail("ArgumentValue", std::string(text.substr(0, 128))));
   return *value;
@@ -227,10 +235,14 @@ Answer<ChecksumRequest> checksum_of(const Call& call) {
     std::string_view named = call.header(header);
     if (named.empty()) continue;
     auto algorithm = checksum_algorithm_named(named);
-    if (!algorithm) return refuse(ErrorCode::kInvalidRequest, "Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]");
+    if (!algorithm)
+      return refuse(ErrorCode::kInvalidRequest,
+                    "Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, "
+                    "CRC32C, CRC64NVME, SHA1, SHA256]");
     if (found.algorithm == ChecksumAlgorithm::kNone) found.algorithm = *algorithm;
     if (found.algorithm != *algorithm)
-      return refuse(ErrorCode::kInvalidRequest, "Value for " + std::string(header) + " does not match the checksum that was sent");
+      return refuse(ErrorCode::kInvalidRequest,
+                    "Value for " + std::string(header) + " does not match the checksum that was sent");
   }
   return found;
 }
@@ -238,7 +250,8 @@ Answer<ChecksumRequest> checksum_of(const Call& call) {
 Answer<CopySource> copy_source_of(std::string_view header) {
   CopySource source;
   auto invalid = [] {
-    return refuse(ErrorCode::kInvalidArgument, "Copy Source must mention the source bucket and key: sourcebucket/sourcekey");
+    return refuse(ErrorCode::kInvalidArgument,
+                  "Copy Source must mention the source bucket and key: sourcebucket/sourcekey");
   };
   constexpr std::string_view kVersion = "?versionId=";
   if (size_t at = header.rfind(kVersion); at != header.npos) {
@@ -259,7 +272,8 @@ Answer<CopySource> copy_source_of(std::string_view header) {
   return source;
 }
 
-// --- ranges ------------------------------------------------------------------------------------------------------------------
+// --- ranges
+// ------------------------------------------------------------------------------------------------------------------
 
 Answer<std::optional<blob::Range>> range_of(std::string_view header, uint64_t size_bytes) {
   constexpr std::string_view kUnit = "bytes=";
@@ -293,7 +307,8 @@ Answer<blob::Range> copy_range_of(std::string_view header, uint64_t size_bytes) 
   constexpr std::string_view kUnit = "bytes=";
   auto malformed = [] {
     return refuse(ErrorCode::kInvalidArgument,
-                  "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based "
+                  "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the "
+                  "zero-based "
                   "offsets of the first and last bytes to copy");
   };
   if (!header.starts_with(kUnit)) return malformed();
@@ -301,7 +316,9 @@ Answer<blob::Range> copy_range_of(std::string_view header, uint64_t size_bytes) 
   size_t dash = std::min(header.find('-'), header.size());
   auto first = decimal(header.substr(0, dash)), last = decimal(dash < header.size() ? header.substr(dash + 1) : "");
   if (!first || !last || *last < *first) return malformed();
-  if (*last >= size_bytes) return refuse(ErrorCode::kInvalidRange, "Range specified is not valid for source object of size: " + std::to_string(size_bytes));
+  if (*last >= size_bytes)
+    return refuse(ErrorCode::kInvalidRange,
+                  "Range specified is not valid for source object of size: " + std::to_string(size_bytes));
   return blob::Range{*first, *last - *first + 1};
 }
 

@@ -1,5 +1,5 @@
-// One request of the S3 protocol, taken apart: which bucket and key, which query, what its headers mean. Lives as long as the
-// request, on its shard.
+// One request of the S3 protocol, taken apart: which bucket and key, which query, what its headers mean. Lives as long
+// as the request, on its shard.
 #pragma once
 
 #include <optional>
@@ -41,8 +41,8 @@ struct Call {
   WallTime now{};
   std::string request_id;
 
-  std::string bucket;  // empty: the service itself
-  std::string key;     // empty: the bucket itself
+  std::string bucket;      // empty: the service itself
+  std::string key;         // empty: the bucket itself
   BucketId bucket_id = 0;  // of the bucket that rights were checked on, once it is loaded
   bool virtual_host = false;
   Query query;
@@ -57,14 +57,17 @@ struct Call {
   std::string_view header(std::string_view name) const { return request.field(name).value_or(""); }
   bool has_header(std::string_view name) const { return request.field(name).has_value(); }
   // x-amz-copy-source; the admin API takes it from the query, because its client sends no headers of its own.
-  std::string_view copy_source() const { return proved && query.has("x-amz-copy-source") ? query.get("x-amz-copy-source") : header("x-amz-copy-source"); }
+  std::string_view copy_source() const {
+    return proved && query.has("x-amz-copy-source") ? query.get("x-amz-copy-source") : header("x-amz-copy-source");
+  }
   Owner caller() const { return {principal->account_id, principal->canonical_id}; }
 };
 
 // Fills bucket, key and query from the target and the Host. `domains`: of virtual-host style, lower case, without port.
 Answer<void> take_apart(Call& call, const std::vector<std::string>& domains);
 
-// --- what headers say -----------------------------------------------------------------------------------------------------
+// --- what headers say
+// -----------------------------------------------------------------------------------------------------
 
 // Content-Type and its like, x-amz-meta-*, x-amz-storage-class.
 Answer<Metadata> metadata_of(const Call& call);
@@ -80,7 +83,8 @@ Answer<uint64_t> number_of(std::string_view name, std::string_view text, uint64_
 // 32 hex digits; kNoSuchUpload for anything else, since no such upload can exist.
 Answer<UploadId> upload_id_of(std::string_view text);
 
-// x-amz-checksum-* that the client computed, or only named: in headers, as the trailer it announces, or x-amz-sdk-checksum-algorithm.
+// x-amz-checksum-* that the client computed, or only named: in headers, as the trailer it announces, or
+// x-amz-sdk-checksum-algorithm.
 struct ChecksumRequest {
   ChecksumAlgorithm algorithm = ChecksumAlgorithm::kNone;
   std::optional<Checksum> expected;  // from a header; a trailer comes later
@@ -95,10 +99,11 @@ struct CopySource {
 };
 Answer<CopySource> copy_source_of(std::string_view header);
 
-// --- ranges -----------------------------------------------------------------------------------------------------------------
+// --- ranges
+// -----------------------------------------------------------------------------------------------------------------
 
-// The one range of a Range header, cut to the object. Nothing for no header, several ranges or another unit: then all is sent.
-// kInvalidRange when it lies outside.
+// The one range of a Range header, cut to the object. Nothing for no header, several ranges or another unit: then all
+// is sent. kInvalidRange when it lies outside.
 Answer<std::optional<blob::Range>> range_of(std::string_view header, uint64_t size_bytes);
 // x-amz-copy-source-range: exactly "bytes=first-last", inside the object.
 Answer<blob::Range> copy_range_of(std::string_view header, uint64_t size_bytes);

@@ -33,26 +33,40 @@ std::string write_big(uint64_t value, size_t size) {
 
 std::string_view name(ChecksumAlgorithm algorithm) {
   switch (algorithm) {
-    case ChecksumAlgorithm::kNone: return "";
-    case ChecksumAlgorithm::kCrc32: return "CRC32";
-    case ChecksumAlgorithm::kCrc32c: return "CRC32C";
-    case ChecksumAlgorithm::kCrc64Nvme: return "CRC64NVME";
-    case ChecksumAlgorithm::kSha1: return "SHA1";
-    case ChecksumAlgorithm::kSha256: return "SHA256";
+    case ChecksumAlgorithm::kNone:
+      return "";
+    case ChecksumAlgorithm::kCrc32:
+      return "CRC32";
+    case ChecksumAlgorithm::kCrc32c:
+      return "CRC32C";
+    case ChecksumAlgorithm::kCrc64Nvme:
+      return "CRC64NVME";
+    case ChecksumAlgorithm::kSha1:
+      return "SHA1";
+    case ChecksumAlgorithm::kSha256:
+      return "SHA256";
   }
   return "";
 }
 
-std::string_view name(ChecksumType type) { return type == ChecksumType::kComposite ? "COMPOSITE" : "FULL_OBJECT"; }
+std::string_view name(ChecksumType type) {
+  return type == ChecksumType::kComposite ? "COMPOSITE" : "FULL_OBJECT";
+}
 
 std::string_view header_name(ChecksumAlgorithm algorithm) {
   switch (algorithm) {
-    case ChecksumAlgorithm::kNone: return "";
-    case ChecksumAlgorithm::kCrc32: return "x-amz-checksum-crc32";
-    case ChecksumAlgorithm::kCrc32c: return "x-amz-checksum-crc32c";
-    case ChecksumAlgorithm::kCrc64Nvme: return "x-amz-checksum-crc64nvme";
-    case ChecksumAlgorithm::kSha1: return "x-amz-checksum-sha1";
-    case ChecksumAlgorithm::kSha256: return "x-amz-checksum-sha256";
+    case ChecksumAlgorithm::kNone:
+      return "";
+    case ChecksumAlgorithm::kCrc32:
+      return "x-amz-checksum-crc32";
+    case ChecksumAlgorithm::kCrc32c:
+      return "x-amz-checksum-crc32c";
+    case ChecksumAlgorithm::kCrc64Nvme:
+      return "x-amz-checksum-crc64nvme";
+    case ChecksumAlgorithm::kSha1:
+      return "x-amz-checksum-sha1";
+    case ChecksumAlgorithm::kSha256:
+      return "x-amz-checksum-sha256";
   }
   return "";
 }
@@ -71,12 +85,17 @@ std::optional<ChecksumAlgorithm> checksum_algorithm_of_header(std::string_view h
 
 size_t size_bytes(ChecksumAlgorithm algorithm) {
   switch (algorithm) {
-    case ChecksumAlgorithm::kNone: return 0;
+    case ChecksumAlgorithm::kNone:
+      return 0;
     case ChecksumAlgorithm::kCrc32:
-    case ChecksumAlgorithm::kCrc32c: return 4;
-    case ChecksumAlgorithm::kCrc64Nvme: return 8;
-    case ChecksumAlgorithm::kSha1: return 20;
-    case ChecksumAlgorithm::kSha256: return 32;
+    case ChecksumAlgorithm::kCrc32c:
+      return 4;
+    case ChecksumAlgorithm::kCrc64Nvme:
+      return 8;
+    case ChecksumAlgorithm::kSha1:
+      return 20;
+    case ChecksumAlgorithm::kSha256:
+      return 32;
   }
   return 0;
 }
@@ -87,7 +106,8 @@ ChecksumType default_type(ChecksumAlgorithm algorithm) {
 
 bool type_allowed(ChecksumAlgorithm algorithm, ChecksumType type) {
   if (algorithm == ChecksumAlgorithm::kCrc64Nvme) return type == ChecksumType::kFullObject;
-  if (algorithm == ChecksumAlgorithm::kSha1 || algorithm == ChecksumAlgorithm::kSha256) return type == ChecksumType::kComposite;
+  if (algorithm == ChecksumAlgorithm::kSha1 || algorithm == ChecksumAlgorithm::kSha256)
+    return type == ChecksumType::kComposite;
   return true;
 }
 
@@ -111,7 +131,8 @@ Checksummer::Checksummer(ChecksumAlgorithm algorithm) : algorithm_(algorithm), s
 
 void Checksummer::update(BytesView bytes) {
   switch (algorithm_) {
-    case ChecksumAlgorithm::kNone: return;
+    case ChecksumAlgorithm::kNone:
+      return;
     case ChecksumAlgorithm::kCrc32: {
       auto& state = std::get<uint64_t>(state_);
       state = base::crc32(static_cast<uint32_t>(state), bytes);
@@ -127,8 +148,12 @@ void Checksummer::update(BytesView bytes) {
       state = base::crc64_nvme(state, bytes);
       return;
     }
-    case ChecksumAlgorithm::kSha1: std::get<base::Sha1>(state_).update(bytes); return;
-    case ChecksumAlgorithm::kSha256: std::get<base::Sha256>(state_).update(bytes); return;
+    case ChecksumAlgorithm::kSha1:
+      std::get<base::Sha1>(state_).update(bytes);
+      return;
+    case ChecksumAlgorithm::kSha256:
+      std::get<base::Sha256>(state_).update(bytes);
+      return;
   }
 }
 
@@ -149,8 +174,8 @@ Checksum Checksummer::finish() {
 Answer<Checksum> combine(ChecksumAlgorithm algorithm, ChecksumType type, std::span<const PartChecksum> parts) {
   for (const PartChecksum& part : parts)
     if (part.checksum.algorithm != algorithm)
-      return refuse(ErrorCode::kInvalidRequest,
-                    "The upload was created using a " + std::string(name(algorithm)) + " checksum; each part must have one.");
+      return refuse(ErrorCode::kInvalidRequest, "The upload was created using a " + std::string(name(algorithm)) +
+                                                    " checksum; each part must have one.");
   if (type == ChecksumType::kComposite) {
     Checksummer whole(algorithm);
     for (const PartChecksum& part : parts) whole.update(as_bytes(part.checksum.raw));
@@ -168,8 +193,11 @@ Answer<Checksum> combine(ChecksumAlgorithm algorithm, ChecksumType type, std::sp
       case ChecksumAlgorithm::kCrc32c:
         crc = base::crc32c_combine(static_cast<uint32_t>(crc), static_cast<uint32_t>(next), part.size_bytes);
         break;
-      case ChecksumAlgorithm::kCrc64Nvme: crc = base::crc64_nvme_combine(crc, next, part.size_bytes); break;
-      default: return refuse(ErrorCode::kInvalidRequest, "A SHA checksum of a multipart object is always COMPOSITE");
+      case ChecksumAlgorithm::kCrc64Nvme:
+        crc = base::crc64_nvme_combine(crc, next, part.size_bytes);
+        break;
+      default:
+        return refuse(ErrorCode::kInvalidRequest, "A SHA checksum of a multipart object is always COMPOSITE");
     }
   }
   return Checksum{.algorithm = algorithm, .type = type, .raw = write_big(crc, size_bytes(algorithm))};

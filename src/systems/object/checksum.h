@@ -1,5 +1,5 @@
-// The additional checksums of S3 (x-amz-checksum-*): names, computing one while bytes pass, and the checksum of a whole made from
-// those of its parts. Pure; one Checksummer belongs to one body.
+// The additional checksums of S3 (x-amz-checksum-*): names, computing one while bytes pass, and the checksum of a whole
+// made from those of its parts. Pure; one Checksummer belongs to one body.
 #pragma once
 
 #include <span>
@@ -49,8 +49,8 @@ struct PartChecksum {
   Checksum checksum;
   uint64_t size_bytes = 0;
 };
-// FULL_OBJECT: the CRC of all parts in a row, combined in O(parts) without touching their bytes. COMPOSITE: the checksum of the
-// parts' checksums. kInvalidRequest if a part has none of this algorithm.
+// FULL_OBJECT: the CRC of all parts in a row, combined in O(parts) without touching their bytes. COMPOSITE: the
+// checksum of the parts' checksums. kInvalidRequest if a part has none of this algorithm.
 Answer<Checksum> combine(ChecksumAlgorithm algorithm, ChecksumType type, std::span<const PartChecksum> parts);
 
 }  // namespace polis::object

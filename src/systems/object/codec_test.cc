@@ -17,7 +17,8 @@ namespace {
 
 TEST(Types, bucket_names_keep_to_the_rules_of_s3) {
   for (std::string_view good : {"abc", "a.b-c", "0bucket9", "x-y.z"}) EXPECT_TRUE(check_bucket_name(good)) << good;
-  for (std::string_view bad : {"", "ab", "Abc", "a_b", "-ab", "ab-", "a..b", "192.168.1.1", "xn--abc", "abc-s3alias", "a b c", "a/b"})
+  for (std::string_view bad :
+       {"", "ab", "Abc", "a_b", "-ab", "ab-", "a..b", "192.168.1.1", "xn--abc", "abc-s3alias", "a b c", "a/b"})
     EXPECT_FALSE(check_bucket_name(bad)) << bad;
   EXPECT_TRUE(check_bucket_name(std::string(63, 'a')));
   EXPECT_FALSE(check_bucket_name(std::string(64, 'a')));
@@ -83,7 +84,8 @@ TEST(Xml, hostile_documents_are_refused) {
   EXPECT_EQ(parse_xml(std::string(101, ' '), {.bytes_max = 100}).error().code(), ErrorCode::kMaxMessageLengthExceeded);
 }
 
-// --- rows ------------------------------------------------------------------------------------------------------------------------
+// --- rows
+// ------------------------------------------------------------------------------------------------------------------------
 
 ObjectVersion full_version() {
   ObjectVersion version;
@@ -98,7 +100,8 @@ ObjectVersion full_version() {
   version.metadata.content_type = "text/plain";
   version.metadata.user = {{"a", "b"}, {"c", ""}};
   version.tags = {{"t", "v"}};
-  version.acl.grants = {{Grant::Kind::kUser, "c", Permission::kFullControl}, {Grant::Kind::kAllUsers, "", Permission::kRead}};
+  version.acl.grants = {{Grant::Kind::kUser, "c", Permission::kFullControl},
+                        {Grant::Kind::kAllUsers, "", Permission::kRead}};
   version.blob = {.location = "loc", .size_bytes = 1'234'567};
   version.upload = std::string(16, 'u');
   version.parts = {{1, 3, 5 << 20}, {9, 1, 17}};
@@ -132,8 +135,18 @@ TEST(Rows, every_truncated_row_is_corrupt_and_none_crashes) {
 }
 
 TEST(Rows, row_keys_lie_in_the_order_of_keys_then_newest_first) {
-  std::vector<std::string> keys = {std::string("\0", 1), std::string("\0\0", 2), std::string("\0\1", 2), "\x01", "a", std::string("a\0", 2),
-                                   std::string("a\0\xff", 3), "a\x01", "aa", "b", "\xff", "\xff\xff"};
+  std::vector<std::string> keys = {std::string("\0", 1),
+                                   std::string("\0\0", 2),
+                                   std::string("\0\1", 2),
+                                   "\x01",
+                                   "a",
+                                   std::string("a\0", 2),
+                                   std::string("a\0\xff", 3),
+                                   "a\x01",
+                                   "aa",
+                                   "b",
+                                   "\xff",
+                                   "\xff\xff"};
   std::string before;
   for (const std::string& key : keys) {
     for (std::string row_key : {newest_key(7, key), older_key(7, key, 9), older_key(7, key, 8)}) {
@@ -149,7 +162,12 @@ TEST(Rows, row_keys_lie_in_the_order_of_keys_then_newest_first) {
 }
 
 TEST(Rows, a_bucket_comes_back_from_its_row) {
-  Bucket bucket{.id = 9, .name = "photos", .owner = {"1", "c"}, .region = "eu", .versioning = Versioning::kSuspended, .policy = "{}"};
+  Bucket bucket{.id = 9,
+                .name = "photos",
+                .owner = {"1", "c"},
+                .region = "eu",
+                .versioning = Versioning::kSuspended,
+                .policy = "{}"};
   bucket.cors = {{.id = "r", .methods = {"GET"}, .origins = {"*"}, .headers = {}, .expose = {"ETag"}, .max_age_s = 0}};
   bucket.public_access_block = PublicAccessBlock{.block_policy = true};
   auto back = decode_bucket(encode(bucket));
@@ -159,11 +177,13 @@ TEST(Rows, a_bucket_comes_back_from_its_row) {
   EXPECT_TRUE(back->public_access_block->block_policy);
 }
 
-// --- checksums -----------------------------------------------------------------------------------------------------------------------
+// --- checksums
+// -----------------------------------------------------------------------------------------------------------------------
 
 TEST(Checksum, the_crc_of_the_parts_combines_to_that_of_the_whole) {
   base::SeededRandom random(5);
-  for (ChecksumAlgorithm algorithm : {ChecksumAlgorithm::kCrc32, ChecksumAlgorithm::kCrc32c, ChecksumAlgorithm::kCrc64Nvme}) {
+  for (ChecksumAlgorithm algorithm :
+       {ChecksumAlgorithm::kCrc32, ChecksumAlgorithm::kCrc32c, ChecksumAlgorithm::kCrc64Nvme}) {
     Checksummer whole(algorithm);
     std::vector<PartChecksum> parts;
     for (size_t size : {1, 1000, 0, 77777}) {
@@ -195,7 +215,8 @@ TEST(Checksum, values_of_the_wrong_length_are_refused) {
   EXPECT_FALSE(combine(ChecksumAlgorithm::kCrc32, ChecksumType::kComposite, mixed));
 }
 
-// --- requests ------------------------------------------------------------------------------------------------------------------------
+// --- requests
+// ------------------------------------------------------------------------------------------------------------------------
 
 TEST(Ranges, one_range_is_cut_to_the_object) {
   auto range = [](std::string_view header, uint64_t size) {
@@ -230,7 +251,8 @@ TEST(CopySource, is_decoded_and_split_at_the_first_slash) {
   EXPECT_EQ(copy_source_of("b%2Fk")->bucket, "b");
   EXPECT_EQ(copy_source_of("b/k?versionId=null")->version->null_version, true);
   EXPECT_EQ(copy_source_of("b/a?b=c")->key, "a?b=c");
-  for (std::string_view bad : {"", "/", "b", "b/", "/b/", "b/k?versionId=zz", "b/%zz"}) EXPECT_FALSE(copy_source_of(bad)) << bad;
+  for (std::string_view bad : {"", "/", "b", "b/", "/b/", "b/k?versionId=zz", "b/%zz"})
+    EXPECT_FALSE(copy_source_of(bad)) << bad;
 }
 
 TEST(Conditions, lists_of_entity_tags_match_with_and_without_quotes) {
@@ -262,23 +284,26 @@ TEST(PostPolicy, names_what_it_allows_and_nothing_else) {
 }
 
 TEST(PostPolicy, malformed_documents_are_refused) {
-  for (std::string_view bad : {"", "[]", "{}", R"({"expiration": "x", "conditions": [{"a": "b"}]})", R"({"expiration": "2030-01-01T00:00:00Z"})",
-                               R"({"expiration": "2030-01-01T00:00:00Z", "conditions": []})",
-                               R"({"expiration": "2030-01-01T00:00:00Z", "conditions": [["content-length-range", 1]]})",
-                               R"({"expiration": "2030-01-01T00:00:00Z", "conditions": [["content-length-range", -1, 2]]})",
-                               R"({"expiration": "2030-01-01T00:00:00Z", "conditions": [["like", "$key", "x"]]})",
-                               R"({"expiration": "2030-01-01T00:00:00Z", "conditions": [["eq", "key", "x"]]})"})
+  for (std::string_view bad :
+       {"", "[]", "{}", R"({"expiration": "x", "conditions": [{"a": "b"}]})",
+        R"({"expiration": "2030-01-01T00:00:00Z"})", R"({"expiration": "2030-01-01T00:00:00Z", "conditions": []})",
+        R"({"expiration": "2030-01-01T00:00:00Z", "conditions": [["content-length-range", 1]]})",
+        R"({"expiration": "2030-01-01T00:00:00Z", "conditions": [["content-length-range", -1, 2]]})",
+        R"({"expiration": "2030-01-01T00:00:00Z", "conditions": [["like", "$key", "x"]]})",
+        R"({"expiration": "2030-01-01T00:00:00Z", "conditions": [["eq", "key", "x"]]})"})
     EXPECT_EQ(PostPolicy::parse(bad).error().code(), ErrorCode::kInvalidPolicyDocument) << bad;
 }
 
-// --- rights --------------------------------------------------------------------------------------------------------------------------
+// --- rights
+// --------------------------------------------------------------------------------------------------------------------------
 
 struct Rights : testing::Test {
   auth::Principal owner{.user_id = "u1", .account_id = "1", .canonical_id = "c1", .root = true};
   auth::Principal other{.user_id = "u2", .account_id = "2", .canonical_id = "c2", .root = true};
   Bucket bucket{.name = "b", .owner = {"1", "c1"}, .acl = *canned_acl("private", {"1", "c1"}, {"1", "c1"})};
 
-  bool may(const auth::Principal& who, std::string_view action, std::string_view policy = {}, const ObjectVersion* version = nullptr) {
+  bool may(const auth::Principal& who, std::string_view action, std::string_view policy = {},
+           const ObjectVersion* version = nullptr) {
     auth::PolicyPtr parsed;
     if (!policy.empty()) {
       auto result = auth::Policy::parse(policy, auth::PolicyKind::kResource);
@@ -286,7 +311,12 @@ struct Rights : testing::Test {
       parsed = *result;
     }
     std::string resource = version ? object_arn("b", "k") : bucket_arn("b");
-    return allowed({.principal = &who, .action = action, .resource = resource, .bucket = &bucket, .policy = parsed.get(), .version = version});
+    return allowed({.principal = &who,
+                    .action = action,
+                    .resource = resource,
+                    .bucket = &bucket,
+                    .policy = parsed.get(),
+                    .version = version});
   }
 };
 

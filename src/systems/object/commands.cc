@@ -22,11 +22,14 @@ constexpr std::string_view kApi = "/api/object/v1";
 struct Place {
   std::string bucket, key;
   std::string target() const {
-    return std::string(kApi) + "/s3/" + base::url_encode(bucket) + (key.empty() ? "" : "/" + base::url_encode(key, base::Slash::kKeep));
+    return std::string(kApi) + "/s3/" + base::url_encode(bucket) +
+           (key.empty() ? "" : "/" + base::url_encode(key, base::Slash::kKeep));
   }
 };
 
-bool remote(std::string_view text) { return text.starts_with("s3://"); }
+bool remote(std::string_view text) {
+  return text.starts_with("s3://");
+}
 
 Result<Place> place(std::string_view text, bool key_needed = false) {
   if (remote(text)) text.remove_prefix(5);
@@ -64,11 +67,12 @@ struct Listed {
 };
 
 // All keys under a prefix, page by page; `each` may be called often.
-Done for_each_key(Invocation& call, Place where, std::string delimiter, std::function<void(const XmlElement& page)> each) {
+Done for_each_key(Invocation& call, Place where, std::string delimiter,
+                  std::function<void(const XmlElement& page)> each) {
   std::string token;
   for (;;) {
-    std::string target = std::string(kApi) + "/s3/" + base::url_encode(where.bucket) + "?list-type=2&encoding-type=url&prefix=" +
-                         base::url_encode(where.key);
+    std::string target = std::string(kApi) + "/s3/" + base::url_encode(where.bucket) +
+                         "?list-type=2&encoding-type=url&prefix=" + base::url_encode(where.key);
     if (!delimiter.empty()) target += "&delimiter=" + base::url_encode(delimiter);
     if (!token.empty()) target += "&continuation-token=" + base::url_encode(token);
     auto response = CO_TRY(co_await call.api.request("GET", target));
@@ -83,14 +87,17 @@ std::vector<Listed> contents(const XmlElement& page) {
   std::vector<Listed> out;
   for (const XmlElement& element : page.children) {
     if (element.name != "Contents") continue;
-    Listed one{.key = decoded(element.text_of("Key")), .modified = std::string(element.text_of("LastModified")), .etag = std::string(element.text_of("ETag"))};
+    Listed one{.key = decoded(element.text_of("Key")),
+               .modified = std::string(element.text_of("LastModified")),
+               .etag = std::string(element.text_of("ETag"))};
     one.size_bytes = std::strtoull(std::string(element.text_of("Size")).c_str(), nullptr, 10);
     out.push_back(std::move(one));
   }
   return out;
 }
 
-// --- buckets and objects -------------------------------------------------------------------------------------------------------
+// --- buckets and objects
+// -------------------------------------------------------------------------------------------------------
 
 Done make_bucket(Invocation& call) {
   Place where = CO_TRY(place(call.arguments[0]));
@@ -101,7 +108,9 @@ Done make_bucket(Invocation& call) {
 
 Done remove_bucket(Invocation& call) {
   Place where = CO_TRY(place(call.arguments[0]));
-  if (call.has("force")) co_return co_await call.plan_and_apply("DELETE", std::string(kApi) + "/buckets/" + base::url_encode(where.bucket), "");
+  if (call.has("force"))
+    co_return co_await call.plan_and_apply("DELETE", std::string(kApi) + "/buckets/" + base::url_encode(where.bucket),
+                                           "");
   CO_TRY(co_await call.api.request("DELETE", where.target()));
   call.output.line("removed bucket " + where.bucket);
   co_return Result<void>();
@@ -116,9 +125,10 @@ Done list(Invocation& call) {
       co_return Result<void>();
     }
     for (const json::value& bucket : json::parse(response.body).at("buckets").as_array())
-      rows.push_back({std::string(bucket.at("name").as_string()), std::to_string(bucket.at("objects").to_number<int64_t>()),
-                      human(bucket.at("size_bytes").to_number<uint64_t>()), std::string(bucket.at("versioning").as_string()),
-                      std::string(bucket.at("created_at").as_string())});
+      rows.push_back(
+          {std::string(bucket.at("name").as_string()), std::to_string(bucket.at("objects").to_number<int64_t>()),
+           human(bucket.at("size_bytes").to_number<uint64_t>()), std::string(bucket.at("versioning").as_string()),
+           std::string(bucket.at("created_at").as_string())});
     call.output.table({"bucket", "objects", "size", "versioning", "made"}, rows);
     co_return Result<void>();
   }
@@ -128,16 +138,22 @@ Done list(Invocation& call) {
   CO_TRY(co_await for_each_key(call, where, call.has("recursive") ? "" : "/", [&](const XmlElement& page) {
     for (const XmlElement& element : page.children) {
       if (element.name != "CommonPrefixes") continue;
-      if (as_json) all.push_back(json::object{{"prefix", decoded(element.text_of("Prefix"))}});
-      else rows.push_back({"", "PREFIX", decoded(element.text_of("Prefix"))});
+      if (as_json)
+        all.push_back(json::object{{"prefix", decoded(element.text_of("Prefix"))}});
+      else
+        rows.push_back({"", "PREFIX", decoded(element.text_of("Prefix"))});
     }
     for (const Listed& one : contents(page)) {
-      if (as_json) all.push_back(json::object{{"key", one.key}, {"size_bytes", one.size_bytes}, {"modified_at", one.modified}});
-      else rows.push_back({one.modified, human(one.size_bytes), one.key});
+      if (as_json)
+        all.push_back(json::object{{"key", one.key}, {"size_bytes", one.size_bytes}, {"modified_at", one.modified}});
+      else
+        rows.push_back({one.modified, human(one.size_bytes), one.key});
     }
   }));
-  if (as_json) call.output.document(json::serialize(json::object{{"objects", std::move(all)}}));
-  else call.output.table({"modified", "size", "key"}, rows);
+  if (as_json)
+    call.output.document(json::serialize(json::object{{"objects", std::move(all)}}));
+  else
+    call.output.table({"modified", "size", "key"}, rows);
   co_return Result<void>();
 }
 
@@ -150,8 +166,10 @@ Done upload(Invocation& call, std::string path, Place to) {
 
 Done download(Invocation& call, Place from, std::string path) {
   std::error_code ignored;
-  if (path.ends_with('/') || std::filesystem::is_directory(path, ignored)) path = std::filesystem::path(path) / std::filesystem::path(from.key).filename();
-  if (auto parent = std::filesystem::path(path).parent_path(); !parent.empty()) std::filesystem::create_directories(parent, ignored);
+  if (path.ends_with('/') || std::filesystem::is_directory(path, ignored))
+    path = std::filesystem::path(path) / std::filesystem::path(from.key).filename();
+  if (auto parent = std::filesystem::path(path).parent_path(); !parent.empty())
+    std::filesystem::create_directories(parent, ignored);
   CO_TRY(co_await call.api.receive_file(from.target(), path));
   call.output.line("download: s3://" + from.bucket + "/" + from.key + " to " + path);
   co_return Result<void>();
@@ -205,9 +223,11 @@ Done copy_tree(Invocation& call, std::string source, std::string target) {
   co_return Result<void>();
 }
 
-// A copy inside the store keeps its bytes there: the header cannot travel through the API's client, so the query carries it.
+// A copy inside the store keeps its bytes there: the header cannot travel through the API's client, so the query
+// carries it.
 Done copy_one(Invocation& call, std::string source, std::string target) {
-  if (!remote(source) && !remote(target)) co_return fail(Code::kInvalid, "one of the two must be in the store: s3://bucket/key");
+  if (!remote(source) && !remote(target))
+    co_return fail(Code::kInvalid, "one of the two must be in the store: s3://bucket/key");
   if (!remote(source)) co_return co_await upload(call, source, CO_TRY(place(target)));
   Place from = CO_TRY(place(source, true));
   if (!remote(target)) co_return co_await download(call, from, target);
@@ -215,7 +235,8 @@ Done copy_one(Invocation& call, std::string source, std::string target) {
   if (to.key.empty() || to.key.ends_with('/')) to.key += std::filesystem::path(from.key).filename().string();
   std::string text = from.bucket + "/" + from.key;
   // Encoded twice: once as the value of the header that it stands for, once as part of a query.
-  CO_TRY(co_await call.api.request("PUT", to.target() + "?x-amz-copy-source=" + base::url_encode(base::url_encode(text, base::Slash::kKeep))));
+  CO_TRY(co_await call.api.request(
+      "PUT", to.target() + "?x-amz-copy-source=" + base::url_encode(base::url_encode(text, base::Slash::kKeep))));
   call.output.line("copy: s3://" + text + " to s3://" + to.bucket + "/" + to.key);
   co_return Result<void>();
 }
@@ -231,7 +252,8 @@ Done move(Invocation& call) {
     CO_TRY(co_await call.api.request("DELETE", CO_TRY(place(call.arguments[0], true)).target()));
   } else {
     std::error_code error;
-    if (!std::filesystem::remove(call.arguments[0], error)) co_return fail(system_error(error.value(), "removing " + call.arguments[0]));
+    if (!std::filesystem::remove(call.arguments[0], error))
+      co_return fail(system_error(error.value(), "removing " + call.arguments[0]));
   }
   co_return Result<void>();
 }
@@ -239,7 +261,10 @@ Done move(Invocation& call) {
 Done remove(Invocation& call) {
   Place where = CO_TRY(place(call.arguments[0], !call.has("recursive")));
   if (call.has("recursive"))
-    co_return co_await call.plan_and_apply("DELETE", std::string(kApi) + "/buckets/" + base::url_encode(where.bucket) + "/objects?prefix=" + base::url_encode(where.key), "");
+    co_return co_await call.plan_and_apply("DELETE",
+                                           std::string(kApi) + "/buckets/" + base::url_encode(where.bucket) +
+                                               "/objects?prefix=" + base::url_encode(where.key),
+                                           "");
   std::string target = where.target();
   if (call.has("version")) target += "?versionId=" + base::url_encode(call.flags["version"]);
   CO_TRY(co_await call.api.request("DELETE", target));
@@ -250,14 +275,17 @@ Done remove(Invocation& call) {
 Done stat(Invocation& call) {
   Place where = CO_TRY(place(call.arguments[0]));
   if (where.key.empty()) {
-    auto response = CO_TRY(co_await call.api.request("GET", std::string(kApi) + "/buckets/" + base::url_encode(where.bucket)));
+    auto response =
+        CO_TRY(co_await call.api.request("GET", std::string(kApi) + "/buckets/" + base::url_encode(where.bucket)));
     call.output.document(response.body);
     co_return Result<void>();
   }
   auto response = CO_TRY(co_await call.api.request("HEAD", where.target()));
   json::object out{{"bucket", where.bucket}, {"key", where.key}};
   for (const auto& [name, value] : response.headers)
-    if (name.starts_with("x-amz-") || name == "etag" || name == "content-length" || name == "content-type" || name == "last-modified") out[name] = value;
+    if (name.starts_with("x-amz-") || name == "etag" || name == "content-length" || name == "content-type" ||
+        name == "last-modified")
+      out[name] = value;
   call.output.document(json::serialize(out));
   co_return Result<void>();
 }
@@ -267,16 +295,20 @@ Done versions(Invocation& call) {
   std::vector<std::vector<std::string>> rows;
   std::string marker;
   for (;;) {
-    std::string target = std::string(kApi) + "/s3/" + base::url_encode(where.bucket) + "?versions&encoding-type=url&prefix=" + base::url_encode(where.key) + marker;
+    std::string target = std::string(kApi) + "/s3/" + base::url_encode(where.bucket) +
+                         "?versions&encoding-type=url&prefix=" + base::url_encode(where.key) + marker;
     auto response = CO_TRY(co_await call.api.request("GET", target));
     XmlElement page = CO_TRY(document(response.body));
     for (const XmlElement& element : page.children) {
       if (element.name != "Version" && element.name != "DeleteMarker") continue;
-      rows.push_back({decoded(element.text_of("Key")), std::string(element.text_of("VersionId")), element.text_of("IsLatest") == "true" ? "latest" : "",
-                      element.name == "Version" ? std::string(element.text_of("Size")) : "delete marker", std::string(element.text_of("LastModified"))});
+      rows.push_back({decoded(element.text_of("Key")), std::string(element.text_of("VersionId")),
+                      element.text_of("IsLatest") == "true" ? "latest" : "",
+                      element.name == "Version" ? std::string(element.text_of("Size")) : "delete marker",
+                      std::string(element.text_of("LastModified"))});
     }
     if (page.text_of("IsTruncated") != "true") break;
-    marker = "&key-marker=" + std::string(page.text_of("NextKeyMarker")) + "&version-id-marker=" + std::string(page.text_of("NextVersionIdMarker"));
+    marker = "&key-marker=" + std::string(page.text_of("NextKeyMarker")) +
+             "&version-id-marker=" + std::string(page.text_of("NextVersionIdMarker"));
   }
   call.output.table({"key", "version", "", "size", "modified"}, rows);
   co_return Result<void>();
@@ -285,11 +317,16 @@ Done versions(Invocation& call) {
 Done presign(Invocation& call) {
   Place where = CO_TRY(place(call.arguments[0], true));
   auto port = CO_TRY(co_await call.api.port("object.s3"));
-  json::object ask{{"bucket", where.bucket}, {"key", where.key}, {"method", call.flags["method"]}, {"expires_s", std::strtoll(call.flags["expires"].c_str(), nullptr, 10)},
+  json::object ask{{"bucket", where.bucket},
+                   {"key", where.key},
+                   {"method", call.flags["method"]},
+                   {"expires_s", std::strtoll(call.flags["expires"].c_str(), nullptr, 10)},
                    {"endpoint", "127.0.0.1:" + std::to_string(port)}};
   auto response = CO_TRY(co_await call.api.request("POST", std::string(kApi) + "/presign", json::serialize(ask)));
-  if (call.output.json()) call.output.document(response.body);
-  else call.output.line(std::string(json::parse(response.body).at("url").as_string()));
+  if (call.output.json())
+    call.output.document(response.body);
+  else
+    call.output.line(std::string(json::parse(response.body).at("url").as_string()));
   co_return Result<void>();
 }
 
@@ -312,7 +349,8 @@ Done policy(Invocation& call) {
   co_return Result<void>();
 }
 
-// --- drives ------------------------------------------------------------------------------------------------------------------------
+// --- drives
+// ------------------------------------------------------------------------------------------------------------------------
 
 Done drives(Invocation& call) {
   auto response = CO_TRY(co_await call.api.request("GET", std::string(kApi) + "/drives"));
@@ -323,9 +361,10 @@ Done drives(Invocation& call) {
   json::value answer = json::parse(response.body);
   std::vector<std::vector<std::string>> rows;
   for (const json::value& drive : answer.at("drives").as_array())
-    rows.push_back({std::to_string(drive.at("index").to_number<uint64_t>()), std::string(drive.at("state").as_string()), human(drive.at("used_bytes").to_number<uint64_t>()),
-                    human(drive.at("available_bytes").to_number<uint64_t>()), std::to_string(drive.at("corrupt_blocks").to_number<uint64_t>()),
-                    std::string(drive.at("path").as_string())});
+    rows.push_back(
+        {std::to_string(drive.at("index").to_number<uint64_t>()), std::string(drive.at("state").as_string()),
+         human(drive.at("used_bytes").to_number<uint64_t>()), human(drive.at("available_bytes").to_number<uint64_t>()),
+         std::to_string(drive.at("corrupt_blocks").to_number<uint64_t>()), std::string(drive.at("path").as_string())});
   call.output.table({"drive", "state", "used", "free", "corrupt", "path"}, rows);
   call.output.line(answer.at("protects").as_string());
   co_return Result<void>();
@@ -333,11 +372,13 @@ Done drives(Invocation& call) {
 
 Done kill_drive(Invocation& call) {
   std::string verb = call.has("replace") ? "/replace" : "/kill";
-  co_return co_await call.plan_and_apply("POST", std::string(kApi) + "/drives/" + base::url_encode(call.arguments[0]) + verb, "");
+  co_return co_await call.plan_and_apply(
+      "POST", std::string(kApi) + "/drives/" + base::url_encode(call.arguments[0]) + verb, "");
 }
 
 Done drive_online(Invocation& call) {
-  CO_TRY(co_await call.api.request("POST", std::string(kApi) + "/drives/" + base::url_encode(call.arguments[0]) + "/online"));
+  CO_TRY(co_await call.api.request("POST",
+                                   std::string(kApi) + "/drives/" + base::url_encode(call.arguments[0]) + "/online"));
   call.output.line("drive " + call.arguments[0] + " is in service; `polis object repair` rebuilds what it missed");
   co_return Result<void>();
 }
@@ -348,27 +389,37 @@ Done job(Invocation& call, std::string kind) {
     auto response = CO_TRY(co_await call.api.request("GET", std::string(kApi) + "/jobs"));
     for (const json::value& one : json::parse(response.body).at("jobs").as_array()) {
       if (one.at("kind").as_string() != kind) continue;
-      uint64_t done = one.at("done").to_number<uint64_t>(), total = std::max<uint64_t>(1, one.at("total").to_number<uint64_t>());
+      uint64_t done = one.at("done").to_number<uint64_t>(),
+               total = std::max<uint64_t>(1, one.at("total").to_number<uint64_t>());
       if (one.at("running").as_bool()) {
         call.output.progress(kind, std::min(done, total - 1), total);
         continue;
       }
       call.output.progress(kind, total, total);
-      if (const json::value* error = one.as_object().if_contains("error")) co_return fail(Code::kIo, std::string(error->as_string()));
+      if (const json::value* error = one.as_object().if_contains("error"))
+        co_return fail(Code::kIo, std::string(error->as_string()));
       call.output.document(json::serialize(one));
       co_return Result<void>();
     }
     CO_TRY(co_await io::sleep_for(std::chrono::milliseconds(100)));
   }
 }
-Done scrub(Invocation& call) { return job(call, "scrub"); }
-Done repair(Invocation& call) { return job(call, "repair"); }
-Done compact(Invocation& call) { return job(call, "compact"); }
+Done scrub(Invocation& call) {
+  return job(call, "scrub");
+}
+Done repair(Invocation& call) {
+  return job(call, "repair");
+}
+Done compact(Invocation& call) {
+  return job(call, "compact");
+}
 
 Done durability(Invocation& call) {
   std::string target = std::string(kApi) + "/durability?";
   for (const char* name : {"k", "m", "afr", "repair-hours"})
-    if (call.has(name)) target += (std::string_view(name) == "repair-hours" ? "repair_hours" : name) + ("=" + base::url_encode(call.flags[name])) + "&";
+    if (call.has(name))
+      target += (std::string_view(name) == "repair-hours" ? "repair_hours" : name) +
+                ("=" + base::url_encode(call.flags[name])) + "&";
   auto response = CO_TRY(co_await call.api.request("GET", target));
   if (call.output.json()) {
     call.output.document(response.body);
@@ -381,14 +432,18 @@ Done durability(Invocation& call) {
     return std::string(text);
   };
   const json::object& assumed = answer.at("assumptions").as_object();
-  call.output.line(number(answer.at("nines").to_number<double>()) + " nines a year, assuming: " + std::to_string(assumed.at("data_units").to_number<uint64_t>()) + "+" +
-                   std::to_string(assumed.at("parity_units").to_number<uint64_t>()) + ", drives failing independently at " +
-                   number(100 * assumed.at("annual_failure_rate").to_number<double>()) + " % a year, repaired in " + number(assumed.at("repair_hours").to_number<double>()) +
-                   " h" + (assumed.at("repair_measured").as_bool() ? " (measured here)" : "") + ".");
+  call.output.line(number(answer.at("nines").to_number<double>()) +
+                   " nines a year, assuming: " + std::to_string(assumed.at("data_units").to_number<uint64_t>()) + "+" +
+                   std::to_string(assumed.at("parity_units").to_number<uint64_t>()) +
+                   ", drives failing independently at " +
+                   number(100 * assumed.at("annual_failure_rate").to_number<double>()) + " % a year, repaired in " +
+                   number(assumed.at("repair_hours").to_number<double>()) + " h" +
+                   (assumed.at("repair_measured").as_bool() ? " (measured here)" : "") + ".");
   call.output.line("It leaves out " + std::string(assumed.at("leaves_out").as_string()) + ".");
   std::vector<std::vector<std::string>> rows;
   for (const json::value& line : answer.at("table").as_array())
-    rows.push_back({std::string(line.at("what").as_string()), number(line.at("nines").to_number<double>()), number(line.at("loss_a_year").to_number<double>())});
+    rows.push_back({std::string(line.at("what").as_string()), number(line.at("nines").to_number<double>()),
+                    number(line.at("loss_a_year").to_number<double>())});
   call.output.table({"", "nines", "loss a year"}, rows);
   co_return Result<void>();
 }
@@ -404,22 +459,70 @@ std::vector<systems::Command> commands() {
   const Flag kRecursive{.name = "recursive", .help = "everything below"};
   return {
       {.name = "mb", .help = "Makes a bucket", .arguments = {kBucket}, .run = make_bucket},
-      {.name = "rb", .help = "Removes a bucket", .arguments = {kBucket}, .flags = {{.name = "force", .help = "with all its objects, by plan"}}, .destructive = true, .run = remove_bucket},
-      {.name = "ls", .help = "Lists buckets, or objects below a prefix", .arguments = {{.name = "place", .help = "s3://bucket/prefix", .required = false}}, .flags = {kRecursive}, .run = list},
-      {.name = "cp", .help = "Copies files into, out of or inside the store", .arguments = {{.name = "source", .help = "file or s3://bucket/key"}, {.name = "target", .help = "file or s3://bucket/key"}}, .flags = {kRecursive}, .run = copy},
-      {.name = "mv", .help = "Copies, then removes the source", .arguments = {{.name = "source", .help = "file or s3://bucket/key"}, {.name = "target", .help = "file or s3://bucket/key"}}, .run = move},
-      {.name = "rm", .help = "Removes an object, or all below a prefix by plan", .arguments = {kObject}, .flags = {kRecursive, {.name = "version", .help = "one version of it", .value = "ID"}}, .destructive = true, .run = remove},
+      {.name = "rb",
+       .help = "Removes a bucket",
+       .arguments = {kBucket},
+       .flags = {{.name = "force", .help = "with all its objects, by plan"}},
+       .destructive = true,
+       .run = remove_bucket},
+      {.name = "ls",
+       .help = "Lists buckets, or objects below a prefix",
+       .arguments = {{.name = "place", .help = "s3://bucket/prefix", .required = false}},
+       .flags = {kRecursive},
+       .run = list},
+      {.name = "cp",
+       .help = "Copies files into, out of or inside the store",
+       .arguments = {{.name = "source", .help = "file or s3://bucket/key"},
+                     {.name = "target", .help = "file or s3://bucket/key"}},
+       .flags = {kRecursive},
+       .run = copy},
+      {.name = "mv",
+       .help = "Copies, then removes the source",
+       .arguments = {{.name = "source", .help = "file or s3://bucket/key"},
+                     {.name = "target", .help = "file or s3://bucket/key"}},
+       .run = move},
+      {.name = "rm",
+       .help = "Removes an object, or all below a prefix by plan",
+       .arguments = {kObject},
+       .flags = {kRecursive, {.name = "version", .help = "one version of it", .value = "ID"}},
+       .destructive = true,
+       .run = remove},
       {.name = "stat", .help = "What is known about an object or a bucket", .arguments = {kObject}, .run = stat},
       {.name = "versions", .help = "All versions below a prefix", .arguments = {kObject}, .run = versions},
-      {.name = "presign", .help = "A URL that lets anybody do one thing for a while", .arguments = {kObject}, .flags = {{.name = "expires", .help = "how long it works", .value = "SECONDS", .value_default = "3600"}, {.name = "method", .help = "what it allows", .value = "METHOD", .value_default = "GET", .choices = {"GET", "PUT", "HEAD", "DELETE"}}}, .run = presign},
-      {.name = "policy", .help = "Shows, sets or removes the policy of a bucket", .arguments = {kBucket}, .flags = {{.name = "put", .help = "set it from this file", .value = "FILE"}, {.name = "remove", .help = "remove it"}}, .run = policy},
+      {.name = "presign",
+       .help = "A URL that lets anybody do one thing for a while",
+       .arguments = {kObject},
+       .flags = {{.name = "expires", .help = "how long it works", .value = "SECONDS", .value_default = "3600"},
+                 {.name = "method",
+                  .help = "what it allows",
+                  .value = "METHOD",
+                  .value_default = "GET",
+                  .choices = {"GET", "PUT", "HEAD", "DELETE"}}},
+       .run = presign},
+      {.name = "policy",
+       .help = "Shows, sets or removes the policy of a bucket",
+       .arguments = {kBucket},
+       .flags = {{.name = "put", .help = "set it from this file", .value = "FILE"},
+                 {.name = "remove", .help = "remove it"}},
+       .run = policy},
       {.name = "drives", .help = "The drives below the store", .run = drives},
-      {.name = "kill-drive", .help = "Takes a drive out of service, by plan", .arguments = {kDrive}, .flags = {{.name = "replace", .help = "put an empty one in its place, to be repaired"}}, .destructive = true, .run = kill_drive},
+      {.name = "kill-drive",
+       .help = "Takes a drive out of service, by plan",
+       .arguments = {kDrive},
+       .flags = {{.name = "replace", .help = "put an empty one in its place, to be repaired"}},
+       .destructive = true,
+       .run = kill_drive},
       {.name = "drive-online", .help = "Brings a drive back into service", .arguments = {kDrive}, .run = drive_online},
       {.name = "scrub", .help = "Reads everything once and verifies it", .run = scrub},
       {.name = "repair", .help = "Rebuilds what is missing or damaged", .run = repair},
       {.name = "compact", .help = "Gives the space of removed objects back", .run = compact},
-      {.name = "durability", .help = "How likely a year passes without loss, and under which assumptions", .flags = {{.name = "k", .help = "data units", .value = "N"}, {.name = "m", .help = "parity units", .value = "N"}, {.name = "afr", .help = "annual failure rate of a drive", .value = "RATE"}, {.name = "repair-hours", .help = "from a failure to full redundancy", .value = "HOURS"}}, .run = durability},
+      {.name = "durability",
+       .help = "How likely a year passes without loss, and under which assumptions",
+       .flags = {{.name = "k", .help = "data units", .value = "N"},
+                 {.name = "m", .help = "parity units", .value = "N"},
+                 {.name = "afr", .help = "annual failure rate of a drive", .value = "RATE"},
+                 {.name = "repair-hours", .help = "from a failure to full redundancy", .value = "HOURS"}},
+       .run = durability},
   };
 }
 

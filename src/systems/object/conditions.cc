@@ -11,7 +11,9 @@ std::string_view strip(std::string_view text) {
   return text;
 }
 
-std::chrono::seconds seconds_of(WallTime time) { return std::chrono::floor<std::chrono::seconds>(time.time_since_epoch()); }
+std::chrono::seconds seconds_of(WallTime time) {
+  return std::chrono::floor<std::chrono::seconds>(time.time_since_epoch());
+}
 
 Failure failed(std::string_view condition) {
   return Failure(ErrorCode::kPreconditionFailed).detail("Condition", std::string(condition));
@@ -66,7 +68,8 @@ Answer<void> check_delete(const Conditions& conditions, const ObjectVersion* cur
   if (!current) return {};
   // A delete marker has no entity tag: only "*" matches it.
   if (conditions.if_match && !names_etag(*conditions.if_match, current->etag)) return refuse(failed("If-Match"));
-  if (conditions.if_match_modified_at && seconds_of(current->modified_at) != seconds_of(*conditions.if_match_modified_at))
+  if (conditions.if_match_modified_at &&
+      seconds_of(current->modified_at) != seconds_of(*conditions.if_match_modified_at))
     return refuse(failed("x-amz-if-match-last-modified-time"));
   if (conditions.if_match_size_bytes && current->size_bytes != *conditions.if_match_size_bytes)
     return refuse(failed("x-amz-if-match-size"));

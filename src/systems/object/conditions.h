@@ -16,21 +16,24 @@ struct Conditions {
   std::optional<uint64_t> if_match_size_bytes;
 
   bool any() const {
-    return if_match || if_none_match || modified_since || unmodified_since || if_match_modified_at || if_match_size_bytes;
+    return if_match || if_none_match || modified_since || unmodified_since || if_match_modified_at ||
+           if_match_size_bytes;
   }
 };
 
 // Whether a header's list names this entity tag. Quotes and a weak mark make no difference: clients send all forms.
 bool names_etag(std::string_view list, std::string_view etag);
 
-// GET, HEAD and the source of a copy, in the order of RFC 9110 §13.2.2. `not_modified` is what a failed If-None-Match or
-// If-Modified-Since answers: kNotModified, or kPreconditionFailed for a copy. Times compare in whole seconds, as HTTP writes them.
+// GET, HEAD and the source of a copy, in the order of RFC 9110 §13.2.2. `not_modified` is what a failed If-None-Match
+// or If-Modified-Since answers: kNotModified, or kPreconditionFailed for a copy. Times compare in whole seconds, as
+// HTTP writes them.
 Answer<void> check_read(const Conditions& conditions, const ObjectVersion& version, ErrorCode not_modified);
 
 // PUT, Complete and the target of a copy; `current` is null or a delete marker if the key is absent.
 Answer<void> check_write(const Conditions& conditions, const ObjectVersion* current);
 
-// DELETE; `current` is null if there is nothing to delete, and may be a delete marker. An absent key passes: deleting is idempotent.
+// DELETE; `current` is null if there is nothing to delete, and may be a delete marker. An absent key passes: deleting
+// is idempotent.
 Answer<void> check_delete(const Conditions& conditions, const ObjectVersion* current);
 
 }  // namespace polis::object

@@ -6,15 +6,19 @@
 
 namespace polis::object {
 
-// --- rows ------------------------------------------------------------------------------------------------------------------
+// --- rows
+// ------------------------------------------------------------------------------------------------------------------
 
-Task<Answer<Engine::Row<ObjectVersion>>> Engine::read_version(store::Txn& txn, std::string row_key, bool for_change) const {
-  auto row = for_change ? CO_ASK(co_await txn.get_for_update(keyspace_, row_key)) : CO_ASK(co_await txn.get(keyspace_, row_key));
+Task<Answer<Engine::Row<ObjectVersion>>> Engine::read_version(store::Txn& txn, std::string row_key,
+                                                              bool for_change) const {
+  auto row = for_change ? CO_ASK(co_await txn.get_for_update(keyspace_, row_key))
+                        : CO_ASK(co_await txn.get(keyspace_, row_key));
   if (!row) co_return Row<ObjectVersion>();
   co_return Row<ObjectVersion>(CO_ASK(decode_version(row->value)));
 }
 
-Task<Answer<Engine::Row<ObjectVersion>>> Engine::next_older(store::Txn& txn, BucketId bucket, std::string_view key) const {
+Task<Answer<Engine::Row<ObjectVersion>>> Engine::next_older(store::Txn& txn, BucketId bucket,
+                                                            std::string_view key) const {
   store::KeyRange range{newest_key(bucket, key) + '\0', behind_key(bucket, key)};
   auto scan = CO_ASK(co_await txn.scan(keyspace_, range, {.limit = 1}));
   if (scan.rows.empty()) co_return Row<ObjectVersion>();
@@ -22,7 +26,8 @@ Task<Answer<Engine::Row<ObjectVersion>>> Engine::next_older(store::Txn& txn, Buc
 }
 
 Answer<void> Engine::refer(Write& write, const blob::Receipt& receipt, const BackReference& reference) const {
-  for (const blob::BlobId& id : blob::segments(receipt)) ASK(write.txn.put(keyspace_, reference_key(id), encode(reference)));
+  for (const blob::BlobId& id : blob::segments(receipt))
+    ASK(write.txn.put(keyspace_, reference_key(id), encode(reference)));
   return {};
 }
 
@@ -32,8 +37,8 @@ Answer<void> Engine::release(Write& write, const blob::Receipt& receipt) const {
   return {};
 }
 
-// Adds to this change's own part of the sum: no other change in flight touches the row. An empty delta is written too, so that a
-// concurrent DeleteBucket, which locks every part, sees that something happened.
+// Adds to this change's own part of the sum: no other change in flight touches the row. An empty delta is written too,
+// so that a concurrent DeleteBucket, which locks every part, sees that something happened.
 Task<Answer<void>> Engine::count(Write& write, BucketId bucket, Usage delta) const {
   std::string key = usage_key(bucket, write.slot);
   auto row = CO_ASK(co_await write.txn.get_for_update(keyspace_, key));
@@ -43,7 +48,8 @@ Task<Answer<void>> Engine::count(Write& write, BucketId bucket, Usage delta) con
   co_return Answer<void>();
 }
 
-// --- buckets ---------------------------------------------------------------------------------------------------------------
+// --- buckets
+// ---------------------------------------------------------------------------------------------------------------
 
 Task<Answer<Bucket>> Engine::bucket(store::Txn& txn, std::string_view name) const {
   auto row = CO_ASK(co_await txn.get(keyspace_, bucket_key(name)));
@@ -60,7 +66,8 @@ Task<Answer<Bucket>> Engine::bucket_for_change(store::Txn& txn, std::string_view
 Task<Answer<Bucket>> Engine::create_bucket(Write& write, Bucket bucket) const {
   if (auto row = CO_ASK(co_await write.txn.get_for_update(keyspace_, bucket_key(bucket.name)))) {
     Bucket existing = CO_ASK(decode_bucket(row->value));
-    co_return refuse(existing.owner == bucket.owner ? ErrorCode::kBucketAlreadyOwnedByYou : ErrorCode::kBucketAlreadyExists);
+    co_return refuse(existing.owner == bucket.owner ? ErrorCode::kBucketAlreadyOwnedByYou
+                                                    : ErrorCode::kBucketAlreadyExists);
   }
   size_t owned = 0;
   std::string after;
@@ -93,8 +100,8 @@ Task<Answer<Bucket>> Engine::update_bucket(Write& write, std::string_view name,
 
 Task<Answer<void>> Engine::delete_bucket(Write& write, std::string_view name) const {
   Bucket bucket = CO_ASK(co_await bucket_for_change(write.txn, name));
-  // Every change of a version touches one part of the usage: locking all of them makes this transaction lose against a PUT that
-  // commits after our look at the rows, and the PUT, which holds the bucket's row, lose against us.
+  // Every change of a version touches one part of the usage: locking all of them makes this transaction lose against a
+  // PUT that commits after our look at the rows, and the PUT, which holds the bucket's row, lose against us.
   for (uint16_t slot = 0; slot < kUsageSlots; ++slot) {
     std::string key = usage_key(bucket.id, slot);
     auto row = CO_ASK(co_await write.txn.get_for_update(keyspace_, key));
@@ -118,8 +125,8 @@ Task<Answer<void>> Engine::delete_bucket(Write& write, std::string_view name) co
   co_return Answer<void>();
 }
 
-Task<Answer<BucketPage>> Engine::list_buckets(store::Txn& txn, const Owner* owner, std::string_view prefix, std::string_view after,
-                                              size_t limit) const {
+Task<Answer<BucketPage>> Engine::list_buckets(store::Txn& txn, const Owner* owner, std::string_view prefix,
+                                              std::string_view after, size_t limit) const {
   BucketPage page;
   store::KeyRange range = store::prefix_range(bucket_key(prefix));
   if (!after.empty()) range.begin = std::max(range.begin, bucket_key(after) + '\0');
@@ -146,7 +153,8 @@ Task<Answer<Usage>> Engine::usage(store::Txn& txn, BucketId bucket) const {
   co_return sum;
 }
 
-// --- reading versions --------------------------------------------------------------------------------------------------------
+// --- reading versions
+// --------------------------------------------------------------------------------------------------------
 
 Task<Answer<ObjectVersion>> Engine::version(store::Txn& txn, BucketId bucket, std::string_view key,
                                             const std::optional<VersionId>& id) const {
@@ -161,20 +169,23 @@ Task<Answer<ObjectVersion>> Engine::version(store::Txn& txn, BucketId bucket, st
     co_return std::move(*newest);
   Sequence sequence = id->null_version ? newest->null_sequence : id->sequence;
   auto older = CO_ASK(co_await read_version(txn, older_key(bucket, key, sequence), false));
-  if (!older || older->null_version != id->null_version) co_return refuse(Failure(missing).detail("Key", std::string(key)));
+  if (!older || older->null_version != id->null_version)
+    co_return refuse(Failure(missing).detail("Key", std::string(key)));
   co_return std::move(*older);
 }
 
-Task<Answer<std::string>> Engine::inlined_bytes(store::Txn& txn, BucketId bucket, std::string_view key, Sequence sequence) const {
+Task<Answer<std::string>> Engine::inlined_bytes(store::Txn& txn, BucketId bucket, std::string_view key,
+                                                Sequence sequence) const {
   auto row = CO_ASK(co_await txn.get(keyspace_, inline_key(bucket, key, sequence)));
   if (!row) co_return refuse(Failure(Error(Code::kCorrupt, "the inlined bytes of a version are missing")));
   co_return std::move(row->value);
 }
 
-// --- changing versions ---------------------------------------------------------------------------------------------------------
+// --- changing versions
+// ---------------------------------------------------------------------------------------------------------
 
-Task<Answer<void>> Engine::erase_version(Write& write, BucketId bucket, std::string_view key, const ObjectVersion& version,
-                                         std::string row_key, Usage& delta) const {
+Task<Answer<void>> Engine::erase_version(Write& write, BucketId bucket, std::string_view key,
+                                         const ObjectVersion& version, std::string row_key, Usage& delta) const {
   if (version.delete_marker) {
     --delta.delete_markers;
   } else {
@@ -230,7 +241,10 @@ Task<Answer<void>> Engine::install(Write& write, const Bucket& bucket, std::stri
   if (version.inlined) CO_ASK(write.txn.put(keyspace_, inline_key(bucket.id, key, version.sequence), inlined_bytes));
   if (!version.blob.location.empty())
     CO_ASK(refer(write, version.blob,
-                 {.kind = BackReference::Kind::kVersion, .bucket = bucket.id, .key = std::string(key), .sequence = version.sequence}));
+                 {.kind = BackReference::Kind::kVersion,
+                  .bucket = bucket.id,
+                  .key = std::string(key),
+                  .sequence = version.sequence}));
   CO_ASK(co_await count(write, bucket.id, delta));
   co_return Answer<void>();
 }
@@ -313,7 +327,8 @@ Task<Answer<ObjectVersion>> Engine::update_version(Write& write, BucketId bucket
   co_return found;
 }
 
-// --- compaction ----------------------------------------------------------------------------------------------------------------
+// --- compaction
+// ----------------------------------------------------------------------------------------------------------------
 
 Task<Answer<bool>> Engine::referenced(store::Txn& txn, const blob::BlobId& id) const {
   auto row = CO_ASK(co_await txn.get(keyspace_, reference_key(id)));
@@ -336,7 +351,8 @@ Task<Answer<void>> Engine::moved(Write& write, const blob::BlobId& from, const b
     }
     return false;
   };
-  auto gone = refuse(Failure(Error(Code::kNotFound, "the row that a back reference names does not hold this piece of a blob")));
+  auto gone =
+      refuse(Failure(Error(Code::kNotFound, "the row that a back reference names does not hold this piece of a blob")));
   if (reference.kind == BackReference::Kind::kPart) {
     std::string key = part_key(reference.upload, reference.part_number);
     auto part_row = CO_ASK(co_await write.txn.get_for_update(keyspace_, key));

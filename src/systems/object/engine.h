@@ -1,7 +1,8 @@
-// The rules of the object store: rows read become rows written, inside one transaction of the Store. No sockets, no clock, no
-// randomness: time and random bytes arrive in the commands. Every function that takes a Write changes rows through its transaction
-// and nothing else; what it released (blobs that no row refers to any more) it leaves in the Write, for the caller to hand to the
-// Blob once the commit has succeeded. A transaction that loses a race is run again from its start by store::transact.
+// The rules of the object store: rows read become rows written, inside one transaction of the Store. No sockets, no
+// clock, no randomness: time and random bytes arrive in the commands. Every function that takes a Write changes rows
+// through its transaction and nothing else; what it released (blobs that no row refers to any more) it leaves in the
+// Write, for the caller to hand to the Blob once the commit has succeeded. A transaction that loses a race is run again
+// from its start by store::transact.
 #pragma once
 
 #include <functional>
@@ -21,8 +22,8 @@ namespace polis::object {
 struct Write {
   store::Txn& txn;
   WallTime now{};
-  // Which part of the usage sum this change adds to. Changes that run at the same time have different slots, so that counting never
-  // makes two PUTs of one bucket meet on a row.
+  // Which part of the usage sum this change adds to. Changes that run at the same time have different slots, so that
+  // counting never makes two PUTs of one bucket meet on a row.
   uint16_t slot = 0;
 
   std::vector<blob::Receipt> released;
@@ -31,7 +32,8 @@ struct Write {
 
 inline constexpr uint16_t kUsageSlots = 256;  // also the number of changes in flight at once
 
-// --- what comes in and goes out ---------------------------------------------------------------------------------------------
+// --- what comes in and goes out
+// ---------------------------------------------------------------------------------------------
 
 struct BucketPage {
   std::vector<Bucket> buckets;
@@ -56,15 +58,15 @@ struct DeleteVersion {
   Owner owner;  // of a delete marker
 };
 struct DeleteOutcome {
-  bool existed = false;         // something was there and is gone, or is covered by a marker now
-  bool delete_marker = false;   // a marker was made, or a marker was what was deleted
-  std::string version_id;       // of the marker or of what was deleted; empty for an unversioned bucket
+  bool existed = false;        // something was there and is gone, or is covered by a marker now
+  bool delete_marker = false;  // a marker was made, or a marker was what was deleted
+  std::string version_id;      // of the marker or of what was deleted; empty for an unversioned bucket
 };
 
 struct ListQuery {
   std::string prefix;
-  std::string delimiter;      // empty: none
-  std::string after;          // keys (and common prefixes) up to and including this are passed over
+  std::string delimiter;        // empty: none
+  std::string after;            // keys (and common prefixes) up to and including this are passed over
   size_t limit = kListKeysMax;  // entries and common prefixes together
 };
 struct ListEntry {
@@ -81,7 +83,7 @@ struct Listing {
 struct VersionListQuery {
   std::string prefix;
   std::string delimiter;
-  std::string key_after;                    // with `version_after`: that key's versions older than it, then later keys
+  std::string key_after;  // with `version_after`: that key's versions older than it, then later keys
   std::optional<VersionId> version_after;
   size_t limit = kListKeysMax;
 };
@@ -94,7 +96,7 @@ struct VersionListing {
   std::vector<VersionListEntry> entries;
   std::vector<std::string> common_prefixes;
   bool truncated = false;
-  std::string last_key;  // key or common prefix
+  std::string last_key;         // key or common prefix
   std::string last_version_id;  // empty after a common prefix
 };
 
@@ -120,7 +122,7 @@ struct PartListing {
 
 struct CompletedPart {
   uint32_t number = 0;
-  std::string etag;  // with or without quotes
+  std::string etag;   // with or without quotes
   Checksum checksum;  // of kNone if the client named none
 };
 struct CompleteUpload {
@@ -133,7 +135,8 @@ struct CompleteUpload {
   std::optional<uint64_t> size_bytes;  // x-amz-mp-object-size
 };
 
-// --- the engine ----------------------------------------------------------------------------------------------------------------
+// --- the engine
+// ----------------------------------------------------------------------------------------------------------------
 
 class Engine {
  public:
@@ -150,18 +153,20 @@ class Engine {
   // kBucketNotEmpty while it has any version or delete marker; uploads in progress are aborted with it.
   Task<Answer<void>> delete_bucket(Write& write, std::string_view name) const;
   // Of one owner, or of all with a null owner; by name.
-  Task<Answer<BucketPage>> list_buckets(store::Txn& txn, const Owner* owner, std::string_view prefix, std::string_view after,
-                                        size_t limit) const;
+  Task<Answer<BucketPage>> list_buckets(store::Txn& txn, const Owner* owner, std::string_view prefix,
+                                        std::string_view after, size_t limit) const;
   Task<Answer<Usage>> usage(store::Txn& txn, BucketId bucket) const;
 
   // Versions. Without an id the newest, which may be a delete marker; kNoSuchKey or kNoSuchVersion.
   Task<Answer<ObjectVersion>> version(store::Txn& txn, BucketId bucket, std::string_view key,
                                       const std::optional<VersionId>& id) const;
-  Task<Answer<std::string>> inlined_bytes(store::Txn& txn, BucketId bucket, std::string_view key, Sequence sequence) const;
+  Task<Answer<std::string>> inlined_bytes(store::Txn& txn, BucketId bucket, std::string_view key,
+                                          Sequence sequence) const;
   Task<Answer<PutOutcome>> put(Write& write, const Bucket& bucket, PutVersion put) const;
   Task<Answer<DeleteOutcome>> remove(Write& write, const Bucket& bucket, DeleteVersion remove) const;
   // Changes what hangs on a version (tags, ACL); its bytes and its place stay.
-  Task<Answer<ObjectVersion>> update_version(Write& write, BucketId bucket, std::string_view key, const std::optional<VersionId>& id,
+  Task<Answer<ObjectVersion>> update_version(Write& write, BucketId bucket, std::string_view key,
+                                             const std::optional<VersionId>& id,
                                              std::function<Answer<void>(ObjectVersion&)> change) const;
 
   // Cost: proportional to the results, not to the keys under a common prefix.
@@ -172,8 +177,8 @@ class Engine {
   Task<Answer<void>> create_upload(Write& write, const Bucket& bucket, Upload upload) const;
   Task<Answer<Upload>> upload(store::Txn& txn, BucketId bucket, std::string_view key, const UploadId& id) const;
   Task<Answer<void>> put_part(Write& write, BucketId bucket, std::string_view key, const UploadId& id, Part part) const;
-  // Runs alone among the changes of this upload: the caller keeps put_part, complete and abort of one upload apart, because
-  // checking 10,000 part rows for a concurrent change one by one would cost more than the rest.
+  // Runs alone among the changes of this upload: the caller keeps put_part, complete and abort of one upload apart,
+  // because checking 10,000 part rows for a concurrent change one by one would cost more than the rest.
   Task<Answer<PutOutcome>> complete(Write& write, const Bucket& bucket, CompleteUpload complete) const;
   Task<Answer<void>> abort(Write& write, BucketId bucket, std::string_view key, const UploadId& id) const;
   // Parts numbered above `number_after`; also of a completed object.
@@ -182,7 +187,8 @@ class Engine {
 
   // Erases up to `limit` part rows of one upload that is garbage; true when it is all gone.
   Task<Answer<bool>> reap(Write& write, const UploadId& id, size_t limit) const;
-  Task<Answer<std::vector<UploadId>>> garbage(store::Txn& txn, size_t limit) const;
+  // Uploads that are garbage, by id, from the first behind `after` (empty: from the start).
+  Task<Answer<std::vector<UploadId>>> garbage(store::Txn& txn, size_t limit, const UploadId& after = {}) const;
 
   // For compaction (blob::Owner).
   Task<Answer<bool>> referenced(store::Txn& txn, const blob::BlobId& id) const;

@@ -105,9 +105,11 @@ TEST(Engine, an_enabled_bucket_keeps_every_version_and_a_marker_hides_them) {
     EXPECT_EQ(co_await read(store, bucket, "k"), "delete marker");
     EXPECT_EQ(co_await read(store, bucket, "k", VersionId::parse(first.version.version_id()).value()), "one");
     EXPECT_EQ(co_await read(store, bucket, "k", VersionId::parse(second.version.version_id()).value()), "two");
-    EXPECT_EQ(co_await usage(store, bucket), (Usage{.objects = 0, .versions = 2, .delete_markers = 1, .size_bytes = 6}));
+    EXPECT_EQ(co_await usage(store, bucket),
+              (Usage{.objects = 0, .versions = 2, .delete_markers = 1, .size_bytes = 6}));
     // Removing the marker brings the newest version back.
-    auto gone = (co_await remove(store, bucket, {.key = "k", .version = VersionId::parse(marker.version_id).value()})).value();
+    auto gone =
+        (co_await remove(store, bucket, {.key = "k", .version = VersionId::parse(marker.version_id).value()})).value();
     EXPECT_TRUE(gone.delete_marker);
     EXPECT_EQ(co_await read(store, bucket, "k"), "two");
     EXPECT_EQ((co_await usage(store, bucket)).objects, 1);
@@ -130,7 +132,8 @@ TEST(Engine, the_null_version_survives_enabling_and_is_replaced_while_suspended)
     // A delete while suspended leaves a null marker in the place of the null version.
     auto marker = (co_await remove(store, bucket, {.key = "k"})).value();
     EXPECT_EQ(marker.version_id, "null");
-    EXPECT_EQ(co_await usage(store, bucket), (Usage{.objects = 0, .versions = 1, .delete_markers = 1, .size_bytes = 5}));
+    EXPECT_EQ(co_await usage(store, bucket),
+              (Usage{.objects = 0, .versions = 1, .delete_markers = 1, .size_bytes = 5}));
     (void)co_await remove(store, bucket, {.key = "k", .version = VersionId{.null_version = true}});
     EXPECT_EQ(co_await read(store, bucket, "k"), "named");
     EXPECT_EQ(co_await read(store, bucket, "k", VersionId{.null_version = true}), "NoSuchVersion");
@@ -174,7 +177,8 @@ TEST(Engine, a_bucket_goes_only_when_it_is_empty_and_takes_its_uploads_along) {
     };
     auto version = (co_await put(store, bucket, inlined("k", "one"))).value();
     auto marker = (co_await remove(store, bucket, {.key = "k"})).value();
-    (void)co_await remove(store, bucket, {.key = "k", .version = VersionId::parse(version.version.version_id()).value()});
+    (void)co_await remove(store, bucket,
+                          {.key = "k", .version = VersionId::parse(version.version.version_id()).value()});
     EXPECT_EQ((co_await store.change(drop)).error().code(), ErrorCode::kBucketNotEmpty);  // a marker is left
     (void)co_await remove(store, bucket, {.key = "k", .version = VersionId::parse(marker.version_id).value()});
     (void)co_await store.change([&](Write& write) -> Task<Answer<bool>> {
@@ -187,14 +191,16 @@ TEST(Engine, a_bucket_goes_only_when_it_is_empty_and_takes_its_uploads_along) {
   });
 }
 
-// --- multipart ---------------------------------------------------------------------------------------------------------------------
+// --- multipart
+// ---------------------------------------------------------------------------------------------------------------------
 
 struct MultipartCase {
   UploadId id = std::string(16, 'u');
   std::vector<CompletedPart> list;
 };
 
-Task<MultipartCase> upload_parts(TestStore& store, const Bucket& bucket, std::vector<std::pair<uint32_t, uint64_t>> parts) {
+Task<MultipartCase> upload_parts(TestStore& store, const Bucket& bucket,
+                                 std::vector<std::pair<uint32_t, uint64_t>> parts) {
   Engine engine = store.engine();
   MultipartCase upload;
   (void)co_await store.change([&](Write& write) -> Task<Answer<bool>> {
@@ -214,7 +220,8 @@ Task<MultipartCase> upload_parts(TestStore& store, const Bucket& bucket, std::ve
   co_return upload;
 }
 
-Task<Answer<PutOutcome>> complete(TestStore& store, const Bucket& bucket, UploadId id, std::vector<CompletedPart> parts) {
+Task<Answer<PutOutcome>> complete(TestStore& store, const Bucket& bucket, UploadId id,
+                                  std::vector<CompletedPart> parts) {
   Engine engine = store.engine();
   CompleteUpload command{.key = "big", .upload = std::move(id), .parts = std::move(parts)};
   auto outcome = co_await store.change([&](Write& write) { return engine.complete(write, bucket, command); });
@@ -224,7 +231,8 @@ Task<Answer<PutOutcome>> complete(TestStore& store, const Bucket& bucket, Upload
 TEST(Engine, completing_makes_one_object_of_the_listed_parts_and_may_be_repeated) {
   with_store([](TestStore& store) -> Task<void> {
     Bucket bucket = co_await make_bucket(store, "photos");
-    auto upload = co_await upload_parts(store, bucket, {{1, kPartBytesMin}, {2, kPartBytesMin}, {4, kPartBytesMin}, {9, 10}});
+    auto upload =
+        co_await upload_parts(store, bucket, {{1, kPartBytesMin}, {2, kPartBytesMin}, {4, kPartBytesMin}, {9, 10}});
     upload.list.erase(upload.list.begin() + 1);  // part 2 is left out
     auto outcome = co_await complete(store, bucket, upload.id, upload.list);
     EXPECT_TRUE(outcome.has_value());
@@ -232,7 +240,8 @@ TEST(Engine, completing_makes_one_object_of_the_listed_parts_and_may_be_repeated
     EXPECT_EQ(version.size_bytes, 2 * kPartBytesMin + 10);
     EXPECT_TRUE(version.etag.ends_with("-3"));
     EXPECT_EQ(version.part_count(), 3u);
-    EXPECT_THAT(version.parts, ElementsAre(PartRun{1, 1, kPartBytesMin}, PartRun{4, 1, kPartBytesMin}, PartRun{9, 1, 10}));
+    EXPECT_THAT(version.parts,
+                ElementsAre(PartRun{1, 1, kPartBytesMin}, PartRun{4, 1, kPartBytesMin}, PartRun{9, 1, 10}));
     auto txn = (co_await store.store().begin()).value();
     auto parts = (co_await store.engine().list_parts(*txn, upload.id, 0, 100)).value();
     EXPECT_EQ(parts.parts.size(), 3u);  // the part that was left out is gone
@@ -274,6 +283,8 @@ TEST(Engine, the_parts_of_a_replaced_object_are_reaped_in_slices) {
     Engine engine = store.engine();
     auto txn = (co_await store.store().begin()).value();
     EXPECT_EQ((co_await engine.garbage(*txn, 10)).value().size(), 1u);
+    EXPECT_TRUE((co_await engine.garbage(*txn, 10, upload.id)).value().empty());
+    EXPECT_EQ((co_await engine.garbage(*txn, 10, UploadId(16, '\0'))).value().size(), 1u);
     txn.reset();
     EXPECT_FALSE((co_await store.change([&](Write& write) { return engine.reap(write, upload.id, 2); })).value());
     EXPECT_TRUE((co_await store.change([&](Write& write) { return engine.reap(write, upload.id, 2); })).value());

@@ -24,7 +24,8 @@ constexpr std::array kShapes = {
     ErrorShape{"InternalError", 500, "We encountered an internal error; try again"},
     ErrorShape{"InvalidAccessKeyId", 403, "The access key id you provided does not exist"},
     ErrorShape{"InvalidArgument", 400, "Invalid argument"},
-    ErrorShape{"InvalidBucketAclWithObjectOwnership", 400, "The bucket's ACL grants access to others, which BucketOwnerEnforced excludes"},
+    ErrorShape{"InvalidBucketAclWithObjectOwnership", 400,
+               "The bucket's ACL grants access to others, which BucketOwnerEnforced excludes"},
     ErrorShape{"InvalidBucketName", 400, "The specified bucket is not valid"},
     ErrorShape{"InvalidBucketState", 409, "The request is not valid for the current state of the bucket"},
     ErrorShape{"InvalidChunkSizeError", 403, "Only the last chunk is allowed to have a size less than 8192 bytes"},
@@ -58,7 +59,8 @@ constexpr std::array kShapes = {
     ErrorShape{"NoSuchObjectLockConfiguration", 404, "The object has no object lock configuration"},
     ErrorShape{"NoSuchPublicAccessBlockConfiguration", 404, "The public access block configuration was not found"},
     ErrorShape{"NoSuchTagSet", 404, "The TagSet does not exist"},
-    ErrorShape{"NoSuchUpload", 404, "The specified multipart upload does not exist; it may have been aborted or completed"},
+    ErrorShape{"NoSuchUpload", 404,
+               "The specified multipart upload does not exist; it may have been aborted or completed"},
     ErrorShape{"NoSuchVersion", 404, "The specified version does not exist"},
     ErrorShape{"NoSuchWebsiteConfiguration", 404, "The bucket does not have a website configuration"},
     ErrorShape{"NotImplemented", 501, "This operation is not offered here"},
@@ -68,16 +70,21 @@ constexpr std::array kShapes = {
     ErrorShape{"OwnershipControlsNotFoundError", 404, "The bucket ownership controls were not found"},
     ErrorShape{"PreconditionFailed", 412, "At least one of the preconditions you specified did not hold"},
     ErrorShape{"ReplicationConfigurationNotFoundError", 404, "The replication configuration was not found"},
-    ErrorShape{"RequestTimeTooSkewed", 403, "The difference between the request time and the server's time is too large"},
-    ErrorShape{"RequestTimeout", 400, "Your socket connection was not read from or written to within the timeout period"},
-    ErrorShape{"ServerSideEncryptionConfigurationNotFoundError", 404, "The server side encryption configuration was not found"},
+    ErrorShape{"RequestTimeTooSkewed", 403,
+               "The difference between the request time and the server's time is too large"},
+    ErrorShape{"RequestTimeout", 400,
+               "Your socket connection was not read from or written to within the timeout period"},
+    ErrorShape{"ServerSideEncryptionConfigurationNotFoundError", 404,
+               "The server side encryption configuration was not found"},
     ErrorShape{"ServiceUnavailable", 503, "The store cannot do this now; try later"},
-    ErrorShape{"SignatureDoesNotMatch", 403, "The request signature we calculated does not match the signature you provided"},
+    ErrorShape{"SignatureDoesNotMatch", 403,
+               "The request signature we calculated does not match the signature you provided"},
     ErrorShape{"SlowDown", 503, "Please reduce your request rate"},
     ErrorShape{"TooManyBuckets", 400, "You have attempted to create more buckets than allowed"},
     ErrorShape{"UnresolvableGrantByEmailAddress", 400, "The email address you provided does not match any account"},
     ErrorShape{"XAmzContentChecksumMismatch", 400, "The provided checksum does not match what was computed"},
-    ErrorShape{"XAmzContentSHA256Mismatch", 400, "The provided x-amz-content-sha256 header does not match what was computed"},
+    ErrorShape{"XAmzContentSHA256Mismatch", 400,
+               "The provided x-amz-content-sha256 header does not match what was computed"},
 };
 static_assert(kShapes.size() == static_cast<size_t>(ErrorCode::kXAmzContentSha256Mismatch) + 1);
 
@@ -90,21 +97,31 @@ constexpr auto kCodes = [] {
 ErrorCode closest(Code code) {
   switch (code) {
     case Code::kBusy:
-    case Code::kNoSpace: return ErrorCode::kSlowDown;
+    case Code::kNoSpace:
+      return ErrorCode::kSlowDown;
     case Code::kUnavailable:
-    case Code::kReadOnly: return ErrorCode::kServiceUnavailable;
-    case Code::kConflict: return ErrorCode::kOperationAborted;
-    case Code::kTimeout: return ErrorCode::kRequestTimeout;
-    case Code::kTooLarge: return ErrorCode::kEntityTooLarge;
-    case Code::kDenied: return ErrorCode::kAccessDenied;
-    case Code::kUnsupported: return ErrorCode::kNotImplemented;
-    default: return ErrorCode::kInternalError;
+    case Code::kReadOnly:
+      return ErrorCode::kServiceUnavailable;
+    case Code::kConflict:
+      return ErrorCode::kOperationAborted;
+    case Code::kTimeout:
+      return ErrorCode::kRequestTimeout;
+    case Code::kTooLarge:
+      return ErrorCode::kEntityTooLarge;
+    case Code::kDenied:
+      return ErrorCode::kAccessDenied;
+    case Code::kUnsupported:
+      return ErrorCode::kNotImplemented;
+    default:
+      return ErrorCode::kInternalError;
   }
 }
 
 }  // namespace
 
-const ErrorShape& shape(ErrorCode code) { return kShapes[static_cast<size_t>(code)]; }
+const ErrorShape& shape(ErrorCode code) {
+  return kShapes[static_cast<size_t>(code)];
+}
 
 const ErrorCode* error_code_named(std::string_view name) {
   for (size_t i = 0; i < kShapes.size(); ++i)

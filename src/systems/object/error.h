@@ -1,5 +1,6 @@
-// The errors of the S3 protocol: a code that clients branch on, its HTTP status, and a message for a person. Everything above the
-// kernel in this system answers with Answer<T>; a kernel Error that comes up from below turns into the closest S3 code here, once.
+// The errors of the S3 protocol: a code that clients branch on, its HTTP status, and a message for a person. Everything
+// above the kernel in this system answers with Answer<T>; a kernel Error that comes up from below turns into the
+// closest S3 code here, once.
 #pragma once
 
 #include <expected>
@@ -118,8 +119,12 @@ class [[nodiscard]] Failure {
     details_.emplace_back(std::move(name), std::move(value));
     return *this;
   }
-  Failure&& header(std::string name, std::string value) && { return std::move(header(std::move(name), std::move(value))); }
-  Failure&& detail(std::string name, std::string value) && { return std::move(detail(std::move(name), std::move(value))); }
+  Failure&& header(std::string name, std::string value) && {
+    return std::move(header(std::move(name), std::move(value)));
+  }
+  Failure&& detail(std::string name, std::string value) && {
+    return std::move(detail(std::move(name), std::move(value)));
+  }
 
  private:
   ErrorCode code_;
@@ -131,20 +136,24 @@ class [[nodiscard]] Failure {
 template <class T>
 using Answer = std::expected<T, Failure>;
 
-inline std::unexpected<Failure> refuse(ErrorCode code) { return std::unexpected<Failure>(std::in_place, code); }
+inline std::unexpected<Failure> refuse(ErrorCode code) {
+  return std::unexpected<Failure>(std::in_place, code);
+}
 inline std::unexpected<Failure> refuse(ErrorCode code, std::string message) {
   return std::unexpected<Failure>(std::in_place, code, std::move(message));
 }
-inline std::unexpected<Failure> refuse(Failure failure) { return std::unexpected<Failure>(std::move(failure)); }
+inline std::unexpected<Failure> refuse(Failure failure) {
+  return std::unexpected<Failure>(std::move(failure));
+}
 
 }  // namespace polis::object
 
-#define POLIS_OBJECT_TRY_AS(answer, leave, expr)                                              \
-  ({                                                                                          \
-    auto&& answer = (expr);                                                                   \
-    if (!answer.has_value()) [[unlikely]]                                                     \
+#define POLIS_OBJECT_TRY_AS(answer, leave, expr)                                                     \
+  ({                                                                                                 \
+    auto&& answer = (expr);                                                                          \
+    if (!answer.has_value()) [[unlikely]]                                                            \
       leave ::std::unexpected<::polis::object::Failure>(::std::in_place, std::move(answer).error()); \
-    std::move(answer).value();                                                                \
+    std::move(answer).value();                                                                       \
   })
 
 // As TRY and CO_TRY, for functions that answer with Answer<T>; the expression may be an Answer or a Result.

@@ -1,5 +1,6 @@
-// Order among requests: a gate for each upload (parts together, Complete and Abort alone), pins on the parts of objects that
-// somebody still reads, and the usage slots of changes in flight. None of it is durable: it ends with its requests.
+// Order among requests: a gate for each upload (parts together, Complete and Abort alone), pins on the parts of objects
+// that somebody still reads, and the usage slots of changes in flight. None of it is durable: it ends with its
+// requests.
 #pragma once
 
 #include <map>

@@ -1,5 +1,5 @@
-// Listings: a walk over rows in the order of keys that seeks past everything a result has already covered: the rest of a common
-// prefix, the older versions of a key.
+// Listings: a walk over rows in the order of keys that seeks past everything a result has already covered: the rest of
+// a common prefix, the older versions of a key.
 #include <algorithm>
 
 #include "systems/object/engine.h"
@@ -7,8 +7,8 @@
 namespace polis::object {
 namespace {
 
-// Rows looked at in one scan. Without a delimiter nearly every row is a result; with one, most rows of a scan may lie under a
-// common prefix that its first row has settled, so scans start small and grow while they pay.
+// Rows looked at in one scan. Without a delimiter nearly every row is a result; with one, most rows of a scan may lie
+// under a common prefix that its first row has settled, so scans start small and grow while they pay.
 constexpr size_t kFirstScanWithDelimiter = 32;
 constexpr size_t kScanMax = 1000;
 
@@ -30,7 +30,8 @@ struct Walk {
   size_t scan_limit;
 
   Walk(store::KeyRange whole, bool delimited, size_t results_max)
-      : range(std::move(whole)), scan_limit(delimited ? kFirstScanWithDelimiter : std::min(results_max + 1, kScanMax)) {}
+      : range(std::move(whole)),
+        scan_limit(delimited ? kFirstScanWithDelimiter : std::min(results_max + 1, kScanMax)) {}
   bool passed(const std::string& row_key) const { return row_key < range.begin; }
   void skip_to(std::string row_key) { range.begin = std::max(range.begin, std::move(row_key)); }
   void next_scan(const store::Scan& scan, size_t useful) {
@@ -45,10 +46,11 @@ struct Walk {
 Task<Answer<Listing>> Engine::list(store::Txn& txn, BucketId bucket, const ListQuery& query) const {
   Listing out;
   if (query.limit == 0) co_return out;
-  Walk walk({seek_key(bucket, query.prefix), behind_prefix(bucket, query.prefix)}, !query.delimiter.empty(), query.limit);
+  Walk walk({seek_key(bucket, query.prefix), behind_prefix(bucket, query.prefix)}, !query.delimiter.empty(),
+            query.limit);
   if (!query.after.empty())
     walk.skip_to(is_common_prefix(query.after, query.prefix, query.delimiter) ? behind_prefix(bucket, query.after)
-                                                                               : behind_key(bucket, query.after));
+                                                                              : behind_key(bucket, query.after));
   auto full = [&] { return out.entries.size() + out.common_prefixes.size() == query.limit; };
 
   while (!walk.done()) {
@@ -86,18 +88,22 @@ Task<Answer<Listing>> Engine::list(store::Txn& txn, BucketId bucket, const ListQ
   co_return out;
 }
 
-Task<Answer<VersionListing>> Engine::list_versions(store::Txn& txn, BucketId bucket, const VersionListQuery& query) const {
+Task<Answer<VersionListing>> Engine::list_versions(store::Txn& txn, BucketId bucket,
+                                                   const VersionListQuery& query) const {
   VersionListing out;
   if (query.limit == 0) co_return out;
-  Walk walk({seek_key(bucket, query.prefix), behind_prefix(bucket, query.prefix)}, !query.delimiter.empty(), query.limit);
+  Walk walk({seek_key(bucket, query.prefix), behind_prefix(bucket, query.prefix)}, !query.delimiter.empty(),
+            query.limit);
   if (!query.key_after.empty()) {
     if (query.version_after) {
       auto marker = co_await version(txn, bucket, query.key_after, query.version_after);
       Sequence sequence = marker ? marker->sequence : query.version_after->sequence;
-      walk.skip_to(sequence == 0 ? behind_key(bucket, query.key_after) : older_key(bucket, query.key_after, sequence) + '\0');
+      walk.skip_to(sequence == 0 ? behind_key(bucket, query.key_after)
+                                 : older_key(bucket, query.key_after, sequence) + '\0');
     } else {
-      walk.skip_to(is_common_prefix(query.key_after, query.prefix, query.delimiter) ? behind_prefix(bucket, query.key_after)
-                                                                                    : behind_key(bucket, query.key_after));
+      walk.skip_to(is_common_prefix(query.key_after, query.prefix, query.delimiter)
+                       ? behind_prefix(bucket, query.key_after)
+                       : behind_key(bucket, query.key_after));
     }
   }
 
@@ -134,14 +140,15 @@ Task<Answer<VersionListing>> Engine::list_versions(store::Txn& txn, BucketId buc
 Task<Answer<UploadListing>> Engine::list_uploads(store::Txn& txn, BucketId bucket, const UploadListQuery& query) const {
   UploadListing out;
   if (query.limit == 0) co_return out;
-  Walk walk({upload_seek_key(bucket, query.prefix), upload_behind_prefix(bucket, query.prefix)}, !query.delimiter.empty(),
-            query.limit);
+  Walk walk({upload_seek_key(bucket, query.prefix), upload_behind_prefix(bucket, query.prefix)},
+            !query.delimiter.empty(), query.limit);
   if (!query.key_after.empty()) {
     if (!query.upload_after.empty()) {
       walk.skip_to(upload_key(bucket, query.key_after, query.upload_after) + '\0');
     } else {
-      walk.skip_to(is_common_prefix(query.key_after, query.prefix, query.delimiter) ? upload_behind_prefix(bucket, query.key_after)
-                                                                                    : upload_behind_key(bucket, query.key_after));
+      walk.skip_to(is_common_prefix(query.key_after, query.prefix, query.delimiter)
+                       ? upload_behind_prefix(bucket, query.key_after)
+                       : upload_behind_key(bucket, query.key_after));
     }
   }
 

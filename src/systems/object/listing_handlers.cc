@@ -39,11 +39,14 @@ Answer<size_t> max_keys_of(const Call& call) {
 }
 
 // Continuation tokens are opaque to clients; a mark in front tells ours from anything else.
-std::string token_of(std::string_view last) { return base::base64_encode(as_bytes("1" + std::string(last)), base::Base64::kUrl); }
+std::string token_of(std::string_view last) {
+  return base::base64_encode(as_bytes("1" + std::string(last)), base::Base64::kUrl);
+}
 Answer<std::string> last_of_token(std::string_view token) {
   auto raw = base::base64_decode(token, base::Base64::kUrl);
   if (!raw || raw->empty() || as_text(*raw).front() != '1')
-    return refuse(Failure(ErrorCode::kInvalidArgument, "The continuation token provided is incorrect").detail("ArgumentName", "continuation-token"));
+    return refuse(Failure(ErrorCode::kInvalidArgument, "The continuation token provided is incorrect")
+                      .detail("ArgumentName", "continuation-token"));
   return std::string(as_text(*raw).substr(1));
 }
 
@@ -53,7 +56,8 @@ void write_owner(XmlWriter& xml, const std::string& canonical_id, const std::str
 
 void write_checksum_algorithm(XmlWriter& xml, const ObjectVersion& version) {
   if (!version.checksum) return;
-  xml.element("ChecksumAlgorithm", name(version.checksum.algorithm)).element("ChecksumType", name(version.checksum.type));
+  xml.element("ChecksumAlgorithm", name(version.checksum.algorithm))
+      .element("ChecksumType", name(version.checksum.type));
 }
 
 std::string_view storage_class_of(const ObjectVersion& version) {
@@ -67,14 +71,19 @@ Service::Done Service::list_buckets(Call& call) {
   Bucket none;  // ListAllMyBuckets is about the caller's own account
   none.owner = call.caller();
   auth::Context context = context_of(call, "", nullptr, {});
-  Asked asked{.principal = call.principal.get(), .action = "s3:ListAllMyBuckets", .resource = "*", .bucket = &none, .context = &context};
+  Asked asked{.principal = call.principal.get(),
+              .action = "s3:ListAllMyBuckets",
+              .resource = "*",
+              .bucket = &none,
+              .context = &context};
   if (!allowed(asked)) co_return refuse(ErrorCode::kAccessDenied);
 
   size_t limit = 10'000;
   bool paged = call.query.has("max-buckets");
   if (paged) limit = CO_ASK(number_of("max-buckets", call.query.get("max-buckets"), 1, 10'000));
   std::string after;
-  if (auto token = call.query.find_value("continuation-token"); token && !token->empty()) after = CO_ASK(last_of_token(*token));
+  if (auto token = call.query.find_value("continuation-token"); token && !token->empty())
+    after = CO_ASK(last_of_token(*token));
   auto txn = CO_ASK(co_await begin());
   Owner owner = call.caller();
   BucketPage page = CO_ASK(co_await engine_.list_buckets(*txn, &owner, call.query.get("prefix"), after, limit));
@@ -85,7 +94,8 @@ Service::Done Service::list_buckets(Call& call) {
   xml.open("Buckets");
   for (const Bucket& bucket : page.buckets) {
     xml.open("Bucket").element("Name", bucket.name).element("CreationDate", base::format_rfc3339(bucket.created_at));
-    if (paged || call.query.has("prefix")) xml.element("BucketRegion", bucket.region.empty() ? options_.region : bucket.region);
+    if (paged || call.query.has("prefix"))
+      xml.element("BucketRegion", bucket.region.empty() ? options_.region : bucket.region);
     xml.close();
   }
   xml.close();
@@ -117,7 +127,9 @@ Service::Done Service::list_objects_v1(Call& call) {
   // Only a listing with a delimiter says where it goes on; without one the last key does.
   if (listing.truncated && !query.delimiter.empty()) xml.element("NextMarker", form(listing.last));
   for (const ListEntry& entry : listing.entries) {
-    xml.open("Contents").element("Key", form(entry.key)).element("LastModified", base::format_rfc3339(entry.version.modified_at));
+    xml.open("Contents")
+        .element("Key", form(entry.key))
+        .element("LastModified", base::format_rfc3339(entry.version.modified_at));
     xml.element("ETag", "\"" + entry.version.etag + "\"");
     write_checksum_algorithm(xml, entry.version);
     xml.element("Size", entry.version.size_bytes).element("StorageClass", storage_class_of(entry.version));
@@ -125,7 +137,8 @@ Service::Done Service::list_objects_v1(Call& call) {
     write_owner(xml, id, co_await display_name(id));
     xml.close();
   }
-  for (const std::string& prefix : listing.common_prefixes) xml.open("CommonPrefixes").element("Prefix", form(prefix)).close();
+  for (const std::string& prefix : listing.common_prefixes)
+    xml.open("CommonPrefixes").element("Prefix", form(prefix)).close();
   co_return co_await send_xml(call, 200, xml.finish());
 }
 
@@ -157,7 +170,9 @@ Service::Done Service::list_objects_v2(Call& call) {
   form.say(xml);
   xml.element("IsTruncated", listing.truncated);
   for (const ListEntry& entry : listing.entries) {
-    xml.open("Contents").element("Key", form(entry.key)).element("LastModified", base::format_rfc3339(entry.version.modified_at));
+    xml.open("Contents")
+        .element("Key", form(entry.key))
+        .element("LastModified", base::format_rfc3339(entry.version.modified_at));
     xml.element("ETag", "\"" + entry.version.etag + "\"");
     write_checksum_algorithm(xml, entry.version);
     xml.element("Size", entry.version.size_bytes).element("StorageClass", storage_class_of(entry.version));
@@ -167,7 +182,8 @@ Service::Done Service::list_objects_v2(Call& call) {
     }
     xml.close();
   }
-  for (const std::string& prefix : listing.common_prefixes) xml.open("CommonPrefixes").element("Prefix", form(prefix)).close();
+  for (const std::string& prefix : listing.common_prefixes)
+    xml.open("CommonPrefixes").element("Prefix", form(prefix)).close();
   co_return co_await send_xml(call, 200, xml.finish());
 }
 
@@ -214,7 +230,8 @@ Service::Done Service::list_versions(Call& call) {
     write_owner(xml, id, co_await display_name(id));
     xml.close();
   }
-  for (const std::string& prefix : listing.common_prefixes) xml.open("CommonPrefixes").element("Prefix", form(prefix)).close();
+  for (const std::string& prefix : listing.common_prefixes)
+    xml.open("CommonPrefixes").element("Prefix", form(prefix)).close();
   co_return co_await send_xml(call, 200, xml.finish());
 }
 

@@ -1,6 +1,5 @@
 // Listings against an obvious model: a sorted map and a filter.
 #include <gtest/gtest.h>
-
 #include <map>
 #include <set>
 
@@ -49,7 +48,8 @@ ModelListing model_list(const std::set<std::string>& keys, const ListQuery& quer
   return out;
 }
 
-// Short keys over a small alphabet with the bytes that matter: the delimiter, zero, the highest byte, a neighbour of each.
+// Short keys over a small alphabet with the bytes that matter: the delimiter, zero, the highest byte, a neighbour of
+// each.
 std::string random_text(Random& random, size_t size_max) {
   static constexpr std::string_view kAlphabet("a/b0\x00\x01\xfe\xff.", 9);
   std::string text;
@@ -62,7 +62,8 @@ TEST(Listing, agrees_with_a_sorted_set_under_random_keys_and_queries) {
     Engine engine = store.engine();
     for (uint64_t seed = 1; seed <= 12; ++seed) {
       base::SeededRandom random(seed);
-      Bucket bucket{.name = "bucket-" + std::to_string(seed), .versioning = seed % 2 ? Versioning::kEnabled : Versioning::kUnversioned};
+      Bucket bucket{.name = "bucket-" + std::to_string(seed),
+                    .versioning = seed % 2 ? Versioning::kEnabled : Versioning::kUnversioned};
       bucket = (co_await store.change([&](Write& write) { return engine.create_bucket(write, bucket); })).value();
       std::set<std::string> live;
       (void)co_await store.change([&](Write& write) -> Task<Answer<bool>> {
@@ -142,8 +143,10 @@ TEST(Listing, versions_come_by_key_then_newest_first_over_any_page_size) {
       bool marker = random.chance(1, 4);
       std::string id;
       (void)co_await store.change([&](Write& write) -> Task<Answer<bool>> {
-        if (marker) id = CO_ASK(co_await engine.remove(write, bucket, {.key = key})).version_id;
-        else id = CO_ASK(co_await engine.put(write, bucket, {.key = key})).version.version_id();
+        if (marker)
+          id = CO_ASK(co_await engine.remove(write, bucket, {.key = key})).version_id;
+        else
+          id = CO_ASK(co_await engine.put(write, bucket, {.key = key})).version.version_id();
         co_return true;
       });
       model[key].push_back(id);

@@ -1,5 +1,5 @@
-// Multipart uploads. A completed object keeps its part rows where they are: completing writes one version row that names them, and no
-// byte is copied.
+// Multipart uploads. A completed object keeps its part rows where they are: completing writes one version row that
+// names them, and no byte is copied.
 #include <algorithm>
 #include <map>
 
@@ -19,7 +19,8 @@ std::string_view without_quotes(std::string_view etag) {
 // What S3 checks before it looks at any part.
 Answer<void> check_order(const std::vector<CompletedPart>& parts) {
   if (parts.empty()) return refuse(ErrorCode::kMalformedXml, "A multipart upload must have at least one part");
-  if (parts.size() > kPartNumberMax) return refuse(ErrorCode::kMalformedXml, "A multipart upload has at most 10,000 parts");
+  if (parts.size() > kPartNumberMax)
+    return refuse(ErrorCode::kMalformedXml, "A multipart upload has at most 10,000 parts");
   for (size_t i = 1; i < parts.size(); ++i)
     if (parts[i].number < parts[i - 1].number) return refuse(ErrorCode::kInvalidPartOrder);
   return {};
@@ -27,7 +28,8 @@ Answer<void> check_order(const std::vector<CompletedPart>& parts) {
 
 // A client that sent a part twice may name it twice: the later one counts.
 void drop_repeated(std::vector<CompletedPart>& parts) {
-  auto end = std::unique(parts.rbegin(), parts.rend(), [](const auto& a, const auto& b) { return a.number == b.number; });
+  auto end =
+      std::unique(parts.rbegin(), parts.rend(), [](const auto& a, const auto& b) { return a.number == b.number; });
   parts.erase(parts.begin(), end.base());
 }
 
@@ -51,7 +53,8 @@ Answer<Assembled> assemble(const std::vector<CompletedPart>& wanted, const std::
     if (found == stored.end()) return invalid();
     const Part& part = found->second;
     if (without_quotes(want.etag) != base::hex_encode(as_bytes(part.md5))) return invalid();
-    if (want.checksum && part.checksum && (want.checksum.algorithm != part.checksum.algorithm || want.checksum.raw != part.checksum.raw))
+    if (want.checksum && part.checksum &&
+        (want.checksum.algorithm != part.checksum.algorithm || want.checksum.raw != part.checksum.raw))
       return invalid();
     if (part.size_bytes < kPartBytesMin && i + 1 < wanted.size())
       return refuse(Failure(ErrorCode::kEntityTooSmall)
@@ -93,9 +96,11 @@ Task<Answer<Upload>> Engine::upload(store::Txn& txn, BucketId bucket, std::strin
   co_return CO_ASK(decode_upload(row->value));
 }
 
-Task<Answer<void>> Engine::put_part(Write& write, BucketId bucket, std::string_view key, const UploadId& id, Part part) const {
+Task<Answer<void>> Engine::put_part(Write& write, BucketId bucket, std::string_view key, const UploadId& id,
+                                    Part part) const {
   auto upload_row = CO_ASK(co_await write.txn.get_for_update(keyspace_, upload_key(bucket, key, id)));
-  if (!upload_row) co_return refuse(Failure(ErrorCode::kNoSuchUpload).detail("UploadId", base::hex_encode(as_bytes(id))));
+  if (!upload_row)
+    co_return refuse(Failure(ErrorCode::kNoSuchUpload).detail("UploadId", base::hex_encode(as_bytes(id))));
   part.modified_at = write.now;
   std::string row_key = part_key(id, part.number);
   if (auto row = CO_ASK(co_await write.txn.get_for_update(keyspace_, row_key))) {
@@ -152,15 +157,18 @@ Task<Answer<PutOutcome>> Engine::complete(Write& write, const Bucket& bucket, Co
   version.upload = complete.upload;
   version.parts = std::move(assembled.runs);
   if (complete.checksum_type && upload.checksum && *complete.checksum_type != upload.checksum.type)
-    co_return refuse(ErrorCode::kInvalidRequest, "The x-amz-checksum-type does not match the one the upload was created with");
+    co_return refuse(ErrorCode::kInvalidRequest,
+                     "The x-amz-checksum-type does not match the one the upload was created with");
   if (upload.checksum) {
-    bool all = std::all_of(assembled.checksums.begin(), assembled.checksums.end(),
-                           [&](const PartChecksum& part) { return part.checksum.algorithm == upload.checksum.algorithm; });
+    bool all = std::all_of(assembled.checksums.begin(), assembled.checksums.end(), [&](const PartChecksum& part) {
+      return part.checksum.algorithm == upload.checksum.algorithm;
+    });
     if (all) version.checksum = CO_ASK(combine(upload.checksum.algorithm, upload.checksum.type, assembled.checksums));
   }
   if (complete.checksum && version.checksum && complete.checksum.algorithm == version.checksum.algorithm &&
       complete.checksum.raw != version.checksum.raw)
-    co_return refuse(ErrorCode::kBadDigest, "The checksum you specified did not match the checksum of the completed object");
+    co_return refuse(ErrorCode::kBadDigest,
+                     "The checksum you specified did not match the checksum of the completed object");
 
   for (const CompletedPart& part : complete.parts) stored.erase(part.number);
   for (const auto& [number, part] : stored) {
@@ -182,13 +190,15 @@ Task<Answer<void>> Engine::abort(Write& write, BucketId bucket, std::string_view
   co_return Answer<void>();
 }
 
-Task<Answer<PartListing>> Engine::list_parts(store::Txn& txn, const UploadId& id, uint32_t number_after, size_t limit) const {
+Task<Answer<PartListing>> Engine::list_parts(store::Txn& txn, const UploadId& id, uint32_t number_after,
+                                             size_t limit) const {
   PartListing out;
   store::KeyRange range = store::prefix_range(parts_prefix(id));
   range.begin = part_key(id, number_after + 1);
   while (out.parts.size() < limit) {
     // A row has at most 2.5 KB (inlined), usually 150 bytes.
-    auto scan = CO_ASK(co_await txn.scan(keyspace_, range, {.limit = limit - out.parts.size(), .bytes_limit = 4u << 20}));
+    auto scan =
+        CO_ASK(co_await txn.scan(keyspace_, range, {.limit = limit - out.parts.size(), .bytes_limit = 4u << 20}));
     for (const store::Row& row : scan.rows) out.parts.push_back(CO_ASK(decode_part(row.value)));
     out.truncated = scan.more;
     if (!scan.more) break;
@@ -197,8 +207,10 @@ Task<Answer<PartListing>> Engine::list_parts(store::Txn& txn, const UploadId& id
   co_return out;
 }
 
-Task<Answer<std::vector<UploadId>>> Engine::garbage(store::Txn& txn, size_t limit) const {
-  auto scan = CO_ASK(co_await txn.scan(keyspace_, store::prefix_range(garbage_prefix()), {.limit = limit, .keys_only = true}));
+Task<Answer<std::vector<UploadId>>> Engine::garbage(store::Txn& txn, size_t limit, const UploadId& after) const {
+  store::KeyRange range = store::prefix_range(garbage_prefix());
+  if (!after.empty()) range.begin = garbage_key(after) + '\0';
+  auto scan = CO_ASK(co_await txn.scan(keyspace_, range, {.limit = limit, .keys_only = true}));
   std::vector<UploadId> ids;
   for (const store::Row& row : scan.rows) ids.push_back(row.key.substr(1));
   co_return ids;

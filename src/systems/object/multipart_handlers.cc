@@ -8,8 +8,12 @@
 namespace polis::object {
 namespace {
 
-std::string hex(const UploadId& id) { return base::hex_encode(as_bytes(id)); }
-std::string quoted_md5(const std::string& md5) { return "\"" + base::hex_encode(as_bytes(md5)) + "\""; }
+std::string hex(const UploadId& id) {
+  return base::hex_encode(as_bytes(id));
+}
+std::string quoted_md5(const std::string& md5) {
+  return "\"" + base::hex_encode(as_bytes(md5)) + "\"";
+}
 
 void write_checksum(XmlWriter& xml, const Checksum& checksum, uint32_t part_count = 0) {
   if (!checksum) return;
@@ -41,19 +45,26 @@ Service::Done Service::create_upload(Call& call) {
   upload.tags = CO_ASK(tags_of(call));
   if (call.has_header("x-amz-checksum-algorithm")) {
     auto algorithm = checksum_algorithm_named(call.header("x-amz-checksum-algorithm"));
-    if (!algorithm) co_return refuse(ErrorCode::kInvalidRequest, "Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]");
+    if (!algorithm)
+      co_return refuse(ErrorCode::kInvalidRequest,
+                       "Checksum algorithm provided is unsupported. Please try again with any of the valid types: "
+                       "[CRC32, CRC32C, CRC64NVME, SHA1, SHA256]");
     upload.checksum = {.algorithm = *algorithm, .type = default_type(*algorithm)};
   }
   if (call.has_header("x-amz-checksum-type")) {
-    if (!upload.checksum) co_return refuse(ErrorCode::kInvalidRequest, "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.");
+    if (!upload.checksum)
+      co_return refuse(ErrorCode::kInvalidRequest,
+                       "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.");
     upload.checksum.type = CO_ASK(checksum_type_named(call.header("x-amz-checksum-type")));
     if (!type_allowed(upload.checksum.algorithm, upload.checksum.type))
-      co_return refuse(ErrorCode::kInvalidRequest, "The " + std::string(name(upload.checksum.type)) + " checksum type cannot be used with the " +
-                                                       std::string(name(upload.checksum.algorithm)) + " checksum algorithm.");
+      co_return refuse(ErrorCode::kInvalidRequest,
+                       "The " + std::string(name(upload.checksum.type)) + " checksum type cannot be used with the " +
+                           std::string(name(upload.checksum.algorithm)) + " checksum algorithm.");
   }
   Bucket bucket = CO_ASK(co_await load_bucket(call));
   CO_ASK(require(call, bucket, call.key, "s3:PutObject", nullptr, {.request_tags = &upload.tags}));
-  if (!upload.tags.empty()) CO_ASK(require(call, bucket, call.key, "s3:PutObjectTagging", nullptr, {.request_tags = &upload.tags}));
+  if (!upload.tags.empty())
+    CO_ASK(require(call, bucket, call.key, "s3:PutObjectTagging", nullptr, {.request_tags = &upload.tags}));
   AclChoice choice = CO_ASK(co_await choose_acl(call, bucket));
   upload.owner = std::move(choice.owner);
   upload.acl = std::move(choice.acl);
@@ -88,7 +99,8 @@ Service::Done Service::upload_part(Call& call) {
   auto body = CO_ASK(Body::of(call, kPutBytesMax, upload.checksum.algorithm));
   ChecksumAlgorithm sent = body->checksum_request().algorithm;
   if (upload.checksum && sent != upload.checksum.algorithm)
-    co_return refuse(ErrorCode::kInvalidRequest, "Checksum Type mismatch occurred, expected checksum Type: " + std::string(name(upload.checksum.algorithm)) +
+    co_return refuse(ErrorCode::kInvalidRequest, "Checksum Type mismatch occurred, expected checksum Type: " +
+                                                     std::string(name(upload.checksum.algorithm)) +
                                                      ", actual checksum Type: " + std::string(name(sent)));
   Stored stored = CO_ASK(co_await store_body(*body));
   part.size_bytes = stored.size_bytes;
@@ -130,7 +142,8 @@ Service::Done Service::upload_part_copy(Call& call) {
   if (original.delete_marker) co_return refuse(Failure(ErrorCode::kNoSuchKey).detail("Key", source.key));
   CO_ASK(check_read(conditions_of(call, "x-amz-copy-source-"), original, ErrorCode::kPreconditionFailed));
   blob::Range range{0, original.size_bytes};
-  if (call.has_header("x-amz-copy-source-range")) range = CO_ASK(copy_range_of(call.header("x-amz-copy-source-range"), original.size_bytes));
+  if (call.has_header("x-amz-copy-source-range"))
+    range = CO_ASK(copy_range_of(call.header("x-amz-copy-source-range"), original.size_bytes));
   if (range.size > kPutBytesMax) co_return refuse(ErrorCode::kEntityTooLarge);
 
   Stored stored = CO_ASK(co_await store_copy(original, std::move(inlined), range, upload.checksum.algorithm));
@@ -149,7 +162,8 @@ Service::Done Service::upload_part_copy(Call& call) {
     discard(stored);
     co_return refuse(std::move(put).error());
   }
-  if (from.versioning != Versioning::kUnversioned) call.response.set("x-amz-copy-source-version-id", original.version_id());
+  if (from.versioning != Versioning::kUnversioned)
+    call.response.set("x-amz-copy-source-version-id", original.version_id());
   XmlWriter xml("CopyPartResult");
   xml.element("ETag", quoted_md5(part.md5)).element("LastModified", base::format_rfc3339(call.now));
   write_checksum(xml, part.checksum);
@@ -170,7 +184,8 @@ Service::Done Service::complete_upload(Call& call) {
     if (size_t dash = whole.rfind('-'); dash != whole.npos) whole = whole.substr(0, dash);
     complete.checksum = CO_ASK(parse_checksum(algorithm, whole));
   }
-  if (call.has_header("x-amz-checksum-type")) complete.checksum_type = CO_ASK(checksum_type_named(call.header("x-amz-checksum-type")));
+  if (call.has_header("x-amz-checksum-type"))
+    complete.checksum_type = CO_ASK(checksum_type_named(call.header("x-amz-checksum-type")));
   if (call.has_header("x-amz-mp-object-size"))
     complete.size_bytes = CO_ASK(number_of("x-amz-mp-object-size", call.header("x-amz-mp-object-size"), 0, UINT64_MAX));
 
@@ -205,19 +220,25 @@ Service::Done Service::complete_upload(Call& call) {
   if (bucket.versioning == Versioning::kEnabled) call.response.set("x-amz-version-id", version.version_id());
   XmlWriter xml("CompleteMultipartUploadResult");
   std::string host(call.request.authority());
-  std::string location = (call.request.encrypted() ? "https://" : "http://") + host + (call.virtual_host ? "/" : "/" + call.bucket + "/") +
+  std::string location = (call.request.encrypted() ? "https://" : "http://") + host +
+                         (call.virtual_host ? "/" : "/" + call.bucket + "/") +
                          base::url_encode(call.key, base::Slash::kKeep);
-  xml.element("Location", location).element("Bucket", call.bucket).element("Key", call.key).element("ETag", "\"" + version.etag + "\"");
+  xml.element("Location", location)
+      .element("Bucket", call.bucket)
+      .element("Key", call.key)
+      .element("ETag", "\"" + version.etag + "\"");
   write_checksum(xml, version.checksum, version.part_count());
   if (version.checksum) xml.element("ChecksumType", name(version.checksum.type));
   co_return co_await send_xml(call, 200, xml.finish());
 }
 
 // Whoever began an upload, and may still write, may look at it and end it.
-Task<Answer<void>> Service::require_for_upload(Call& call, store::Txn& txn, const Bucket& bucket, const UploadId& id, std::string_view action) {
+Task<Answer<void>> Service::require_for_upload(Call& call, store::Txn& txn, const Bucket& bucket, const UploadId& id,
+                                               std::string_view action) {
   if (CO_ASK(may(call, bucket, call.key, action))) co_return Answer<void>();
   auto upload = co_await engine_.upload(txn, bucket.id, call.key, id);
-  if (upload && !call.principal->anonymous() && upload->initiator == call.caller() && CO_ASK(may(call, bucket, call.key, "s3:PutObject")))
+  if (upload && !call.principal->anonymous() && upload->initiator == call.caller() &&
+      CO_ASK(may(call, bucket, call.key, "s3:PutObject")))
     co_return Answer<void>();
   co_return refuse(ErrorCode::kAccessDenied);
 }
@@ -239,7 +260,8 @@ Service::Done Service::abort_upload(Call& call) {
 Service::Done Service::list_parts(Call& call) {
   UploadId id = CO_ASK(upload_id_of(call.query.get("uploadId")));
   uint64_t limit = 1000, marker = 0;
-  if (auto text = call.query.find_value("max-parts")) limit = std::min<uint64_t>(1000, CO_ASK(number_of("max-parts", *text, 0, INT32_MAX)));
+  if (auto text = call.query.find_value("max-parts"))
+    limit = std::min<uint64_t>(1000, CO_ASK(number_of("max-parts", *text, 0, INT32_MAX)));
   if (auto text = call.query.find_value("part-number-marker"); text && !text->empty())
     marker = CO_ASK(number_of("part-number-marker", *text, 0, INT32_MAX));
   auto txn = CO_ASK(co_await begin());
@@ -248,11 +270,13 @@ Service::Done Service::list_parts(Call& call) {
   Upload upload = CO_ASK(co_await engine_.upload(*txn, bucket.id, call.key, id));
   PartListing listing;
   if (limit > 0)
-    listing = CO_ASK(co_await engine_.list_parts(*txn, id, static_cast<uint32_t>(std::min<uint64_t>(marker, kPartNumberMax)), limit));
+    listing = CO_ASK(co_await engine_.list_parts(
+        *txn, id, static_cast<uint32_t>(std::min<uint64_t>(marker, kPartNumberMax)), limit));
   txn.reset();
   XmlWriter xml("ListPartsResult");
   xml.element("Bucket", call.bucket).element("Key", call.key).element("UploadId", hex(id));
-  std::string initiator = co_await display_name(upload.initiator.canonical_id), owner = co_await display_name(upload.owner.canonical_id);
+  std::string initiator = co_await display_name(upload.initiator.canonical_id),
+              owner = co_await display_name(upload.owner.canonical_id);
   xml.open("Initiator").element("ID", upload.initiator.canonical_id).element("DisplayName", initiator).close();
   xml.open("Owner").element("ID", upload.owner.canonical_id).element("DisplayName", owner).close();
   xml.element("StorageClass", upload.metadata.storage_class.empty() ? "STANDARD" : upload.metadata.storage_class);
@@ -260,7 +284,8 @@ Service::Done Service::list_parts(Call& call) {
   xml.element("NextPartNumberMarker", listing.parts.empty() ? marker : uint64_t{listing.parts.back().number});
   xml.element("MaxParts", limit).element("IsTruncated", listing.truncated);
   if (upload.checksum)
-    xml.element("ChecksumAlgorithm", name(upload.checksum.algorithm)).element("ChecksumType", name(upload.checksum.type));
+    xml.element("ChecksumAlgorithm", name(upload.checksum.algorithm))
+        .element("ChecksumType", name(upload.checksum.type));
   for (const Part& part : listing.parts) {
     xml.open("Part").element("PartNumber", part.number).element("LastModified", base::format_rfc3339(part.modified_at));
     xml.element("ETag", quoted_md5(part.md5)).element("Size", part.size_bytes);
@@ -272,8 +297,11 @@ Service::Done Service::list_parts(Call& call) {
 
 Service::Done Service::list_uploads(Call& call) {
   auto encoding = call.query.find_value("encoding-type");
-  if (encoding && *encoding != "url") co_return refuse(ErrorCode::kInvalidArgument, "Invalid Encoding Method specified in Request");
-  auto form = [&](std::string_view value) { return encoding ? base::url_encode(value, base::Slash::kKeep) : std::string(value); };
+  if (encoding && *encoding != "url")
+    co_return refuse(ErrorCode::kInvalidArgument, "Invalid Encoding Method specified in Request");
+  auto form = [&](std::string_view value) {
+    return encoding ? base::url_encode(value, base::Slash::kKeep) : std::string(value);
+  };
   uint64_t asked = 1000;
   if (auto text = call.query.find_value("max-uploads")) asked = CO_ASK(number_of("max-uploads", *text, 0, INT32_MAX));
   UploadListQuery query{.prefix = std::string(call.query.get("prefix")),
@@ -302,17 +330,20 @@ Service::Done Service::list_uploads(Call& call) {
   }
   xml.element("MaxUploads", asked).element("IsTruncated", listing.truncated);
   for (const Upload& upload : listing.uploads) {
-    std::string initiator = co_await display_name(upload.initiator.canonical_id), owner = co_await display_name(upload.owner.canonical_id);
+    std::string initiator = co_await display_name(upload.initiator.canonical_id),
+                owner = co_await display_name(upload.owner.canonical_id);
     xml.open("Upload").element("Key", form(upload.key)).element("UploadId", hex(upload.id));
     xml.open("Initiator").element("ID", upload.initiator.canonical_id).element("DisplayName", initiator).close();
     xml.open("Owner").element("ID", upload.owner.canonical_id).element("DisplayName", owner).close();
     xml.element("StorageClass", upload.metadata.storage_class.empty() ? "STANDARD" : upload.metadata.storage_class);
     xml.element("Initiated", base::format_rfc3339(upload.initiated_at));
     if (upload.checksum)
-      xml.element("ChecksumAlgorithm", name(upload.checksum.algorithm)).element("ChecksumType", name(upload.checksum.type));
+      xml.element("ChecksumAlgorithm", name(upload.checksum.algorithm))
+          .element("ChecksumType", name(upload.checksum.type));
     xml.close();
   }
-  for (const std::string& prefix : listing.common_prefixes) xml.open("CommonPrefixes").element("Prefix", form(prefix)).close();
+  for (const std::string& prefix : listing.common_prefixes)
+    xml.open("CommonPrefixes").element("Prefix", form(prefix)).close();
   co_return co_await send_xml(call, 200, xml.finish());
 }
 

@@ -22,7 +22,9 @@ class ResponseSink final : public blob::ByteSink {
   uint64_t& sent_bytes_;
 };
 
-std::string quoted(std::string_view etag) { return "\"" + std::string(etag) + "\""; }
+std::string quoted(std::string_view etag) {
+  return "\"" + std::string(etag) + "\"";
+}
 
 // The byte range of one part, by its position in the object: what ?partNumber= means.
 Answer<blob::Range> part_range(const ObjectVersion& version, uint64_t position) {
@@ -49,19 +51,22 @@ void Service::set_version_headers(Call& call, const ObjectVersion& version, cons
 }
 
 Answer<void> Service::refuse_unsupported_headers(const Call& call) const {
-  for (std::string_view name : {"x-amz-server-side-encryption", "x-amz-server-side-encryption-customer-algorithm",
-                                "x-amz-server-side-encryption-customer-key", "x-amz-server-side-encryption-customer-key-md5",
-                                "x-amz-copy-source-server-side-encryption-customer-algorithm", "x-amz-object-lock-mode",
-                                "x-amz-object-lock-retain-until-date", "x-amz-object-lock-legal-hold", "x-amz-bucket-object-lock-enabled",
-                                "x-amz-write-offset-bytes"}) {
+  for (std::string_view name :
+       {"x-amz-server-side-encryption", "x-amz-server-side-encryption-customer-algorithm",
+        "x-amz-server-side-encryption-customer-key", "x-amz-server-side-encryption-customer-key-md5",
+        "x-amz-copy-source-server-side-encryption-customer-algorithm", "x-amz-object-lock-mode",
+        "x-amz-object-lock-retain-until-date", "x-amz-object-lock-legal-hold", "x-amz-bucket-object-lock-enabled",
+        "x-amz-write-offset-bytes"}) {
     if (!call.has_header(name)) continue;
     if (name == "x-amz-bucket-object-lock-enabled" && http::equal_ignoring_case(call.header(name), "false")) continue;
-    return refuse(ErrorCode::kNotImplemented, "The header " + std::string(name) + " asks for something that is not offered here");
+    return refuse(ErrorCode::kNotImplemented,
+                  "The header " + std::string(name) + " asks for something that is not offered here");
   }
   return {};
 }
 
-// --- reading -------------------------------------------------------------------------------------------------------------------
+// --- reading
+// -------------------------------------------------------------------------------------------------------------------
 
 Service::Done Service::get_object(Call& call) {
   bool head = call.request.method() == http::Method::kHead;
@@ -81,10 +86,14 @@ Service::Done Service::get_object(Call& call) {
   txn.reset();
 
   if (version.delete_marker) {
-    Failure failure = id ? Failure(ErrorCode::kMethodNotAllowed).header("Allow", "DELETE").detail("Method", "GET").detail("ResourceType", "DeleteMarker")
+    Failure failure = id ? Failure(ErrorCode::kMethodNotAllowed)
+                               .header("Allow", "DELETE")
+                               .detail("Method", "GET")
+                               .detail("ResourceType", "DeleteMarker")
                          : Failure(ErrorCode::kNoSuchKey).detail("Key", call.key);
     if (id) failure.header("Last-Modified", http::format_date(version.modified_at));
-    co_return refuse(std::move(failure).header("x-amz-delete-marker", "true").header("x-amz-version-id", version.version_id()));
+    co_return refuse(
+        std::move(failure).header("x-amz-delete-marker", "true").header("x-amz-version-id", version.version_id()));
   }
   set_version_headers(call, version, bucket);
   CO_ASK(check_read(conditions_of(call), version, ErrorCode::kNotModified));
@@ -103,11 +112,15 @@ Service::Done Service::get_object(Call& call) {
   }
 
   const Metadata& metadata = version.metadata;
-  // A signed request may say what a few headers of its answer shall be; an anonymous one could mislead others with that.
+  // A signed request may say what a few headers of its answer shall be; an anonymous one could mislead others with
+  // that.
   static constexpr std::pair<std::string_view, std::string_view> kOverrides[] = {
-      {"response-content-type", "Content-Type"},         {"response-cache-control", "Cache-Control"},
-      {"response-content-disposition", "Content-Disposition"}, {"response-content-encoding", "Content-Encoding"},
-      {"response-content-language", "Content-Language"}, {"response-expires", "Expires"},
+      {"response-content-type", "Content-Type"},
+      {"response-cache-control", "Cache-Control"},
+      {"response-content-disposition", "Content-Disposition"},
+      {"response-content-encoding", "Content-Encoding"},
+      {"response-content-language", "Content-Language"},
+      {"response-expires", "Expires"},
   };
   const std::string* values[] = {&metadata.content_type,     &metadata.cache_control,    &metadata.content_disposition,
                                  &metadata.content_encoding, &metadata.content_language, &metadata.expires};
@@ -115,7 +128,8 @@ Service::Done Service::get_object(Call& call) {
     auto override_value = call.query.find_value(kOverrides[i].first);
     if (override_value) {
       if (call.scheme == AuthScheme::kAnonymous)
-        co_return refuse(ErrorCode::kInvalidRequest, "Request specific response headers cannot be used for anonymous GET requests.");
+        co_return refuse(ErrorCode::kInvalidRequest,
+                         "Request specific response headers cannot be used for anonymous GET requests.");
       out.set(kOverrides[i].second, *override_value);
     } else if (!values[i]->empty()) {
       out.set(kOverrides[i].second, *values[i]);
@@ -125,7 +139,8 @@ Service::Done Service::get_object(Call& call) {
   }
   for (const auto& [name, value] : metadata.user) out.set("x-amz-meta-" + name, value);
   if (!metadata.storage_class.empty()) out.set("x-amz-storage-class", metadata.storage_class);
-  if (!metadata.website_redirect_location.empty()) out.set("x-amz-website-redirect-location", metadata.website_redirect_location);
+  if (!metadata.website_redirect_location.empty())
+    out.set("x-amz-website-redirect-location", metadata.website_redirect_location);
   if (!version.tags.empty()) out.set("x-amz-tagging-count", std::to_string(version.tags.size()));
   out.set("Accept-Ranges", "bytes");
   bool whole = range.size == version.size_bytes;
@@ -137,7 +152,8 @@ Service::Done Service::get_object(Call& call) {
   if (partial) {
     out.status(206);
     if (range.size > 0)
-      out.set("Content-Range", "bytes " + std::to_string(range.offset) + "-" + std::to_string(range.offset + range.size - 1) + "/" +
+      out.set("Content-Range", "bytes " + std::to_string(range.offset) + "-" +
+                                   std::to_string(range.offset + range.size - 1) + "/" +
                                    std::to_string(version.size_bytes));
   }
   out.content_length(range.size);
@@ -158,26 +174,34 @@ Service::Done Service::get_object_attributes(Call& call) {
   std::string_view wanted = call.header("x-amz-object-attributes"), one;
   bool etag = false, checksum = false, parts = false, storage_class = false, size = false;
   for (std::string_view list = wanted; http::next_list_element(list, one);) {
-    if (one == "ETag") etag = true;
-    else if (one == "Checksum") checksum = true;
-    else if (one == "ObjectParts") parts = true;
-    else if (one == "StorageClass") storage_class = true;
-    else if (one == "ObjectSize") size = true;
-    else co_return refuse(ErrorCode::kInvalidArgument, "Invalid attribute name specified.");
+    if (one == "ETag")
+      etag = true;
+    else if (one == "Checksum")
+      checksum = true;
+    else if (one == "ObjectParts")
+      parts = true;
+    else if (one == "StorageClass")
+      storage_class = true;
+    else if (one == "ObjectSize")
+      size = true;
+    else
+      co_return refuse(ErrorCode::kInvalidArgument, "Invalid attribute name specified.");
   }
   if (wanted.empty()) co_return refuse(ErrorCode::kInvalidRequest, "The x-amz-object-attributes header is missing");
   uint64_t parts_max = 1000, marker = 0;
-  if (call.has_header("x-amz-max-parts")) parts_max = std::min<uint64_t>(1000, CO_ASK(number_of("max-parts", call.header("x-amz-max-parts"), 0, INT32_MAX)));
+  if (call.has_header("x-amz-max-parts"))
+    parts_max = std::min<uint64_t>(1000, CO_ASK(number_of("max-parts", call.header("x-amz-max-parts"), 0, INT32_MAX)));
   if (call.has_header("x-amz-part-number-marker"))
     marker = CO_ASK(number_of("part-number-marker", call.header("x-amz-part-number-marker"), 0, INT32_MAX));
 
   auto txn = CO_ASK(co_await begin());
   Bucket bucket = CO_ASK(co_await load_bucket(call, *txn));
-  ObjectVersion version = CO_ASK(co_await find_for_read(call, *txn, bucket, call.key, id,
-                                                        id ? "s3:GetObjectVersion" : "s3:GetObject"));
+  ObjectVersion version =
+      CO_ASK(co_await find_for_read(call, *txn, bucket, call.key, id, id ? "s3:GetObjectVersion" : "s3:GetObject"));
   CO_ASK(require(call, bucket, call.key, id ? "s3:GetObjectVersionAttributes" : "s3:GetObjectAttributes", &version));
   if (version.delete_marker)
-    co_return refuse(Failure(id ? ErrorCode::kMethodNotAllowed : ErrorCode::kNoSuchKey).header("x-amz-delete-marker", "true"));
+    co_return refuse(
+        Failure(id ? ErrorCode::kMethodNotAllowed : ErrorCode::kNoSuchKey).header("x-amz-delete-marker", "true"));
   CO_ASK(check_read(conditions_of(call), version, ErrorCode::kNotModified));
 
   XmlWriter xml("GetObjectAttributesResponse");
@@ -198,7 +222,8 @@ Service::Done Service::get_object_attributes(Call& call) {
     xml.element("PartNumberMarker", marker).element("MaxParts", parts_max);
     PartListing page;
     if (parts_max > 0)
-      page = CO_ASK(co_await engine_.list_parts(*txn, version.upload, static_cast<uint32_t>(std::min<uint64_t>(marker, kPartNumberMax)), parts_max));
+      page = CO_ASK(co_await engine_.list_parts(
+          *txn, version.upload, static_cast<uint32_t>(std::min<uint64_t>(marker, kPartNumberMax)), parts_max));
     xml.element("NextPartNumberMarker", page.parts.empty() ? marker : uint64_t{page.parts.back().number});
     xml.element("IsTruncated", page.truncated);
     for (const Part& part : page.parts) {
@@ -208,21 +233,39 @@ Service::Done Service::get_object_attributes(Call& call) {
     }
     xml.close();
   }
-  if (storage_class) xml.element("StorageClass", version.metadata.storage_class.empty() ? "STANDARD" : version.metadata.storage_class);
+  if (storage_class)
+    xml.element("StorageClass", version.metadata.storage_class.empty() ? "STANDARD" : version.metadata.storage_class);
   if (size) xml.element("ObjectSize", version.size_bytes);
   set_version_headers(call, version, bucket);
   call.response.remove("ETag");
   co_return co_await send_xml(call, 200, xml.finish());
 }
 
-// --- writing -------------------------------------------------------------------------------------------------------------------
+// --- writing
+// -------------------------------------------------------------------------------------------------------------------
+
+Answer<void> Service::require_acl_right(const Call& call, const Bucket& bucket, const Owner& owner,
+                                        const MoreContext& more) {
+  // An ACL is its object's owner's to give: the right is asked for the object that is about to be.
+  ObjectVersion coming;
+  coming.owner = owner;
+  coming.acl = *canned_acl("private", owner, bucket.owner);
+  // Whom the bucket's ACL lets write may say who reads it. Nobody in particular has no account that could hold the
+  // right.
+  bool ignore_acls = bucket.public_access_block && bucket.public_access_block->ignore_acls;
+  if (call.principal->anonymous() && grants(bucket.acl, *call.principal, Permission::kWrite, ignore_acls))
+    coming.acl.grants.push_back({Grant::Kind::kAllUsers, "", Permission::kWriteAcp});
+  return require(call, bucket, call.key, "s3:PutObjectAcl", &coming, more);
+}
 
 Task<Answer<Service::AclChoice>> Service::choose_acl(Call& call, const Bucket& bucket) {
   // What an anonymous caller may write belongs to the bucket's owner: nobody else could ever manage it.
   Owner owner = call.principal->anonymous() ? bucket.owner : call.caller();
   auto asked = CO_ASK(co_await acl_of_headers(call, owner, bucket.owner));
+  if (asked) CO_ASK(require_acl_right(call, bucket, owner));
   PublicAccessBlock block = bucket.public_access_block.value_or(PublicAccessBlock{});
-  if (asked && block.block_acls && is_public(*asked)) co_return refuse(ErrorCode::kAccessDenied, "The public access block refuses public ACLs");
+  if (asked && block.block_acls && is_public(*asked))
+    co_return refuse(ErrorCode::kAccessDenied, "The public access block refuses public ACLs");
   if (bucket.ownership == Ownership::kBucketOwnerEnforced) {
     std::string_view canned = call.header("x-amz-acl");
     bool harmless = !asked || canned == "bucket-owner-full-control";
@@ -303,9 +346,11 @@ Service::Done Service::put_object(Call& call) {
 Service::Done Service::copy_object(Call& call) {
   CO_ASK(refuse_unsupported_headers(call));
   CopySource source = CO_ASK(copy_source_of(call.copy_source()));
-  std::string_view directive = call.header("x-amz-metadata-directive"), tagging_directive = call.header("x-amz-tagging-directive");
+  std::string_view directive = call.header("x-amz-metadata-directive"),
+                   tagging_directive = call.header("x-amz-tagging-directive");
   for (std::string_view one : {directive, tagging_directive})
-    if (!one.empty() && one != "COPY" && one != "REPLACE") co_return refuse(ErrorCode::kInvalidArgument, "Unknown directive " + std::string(one));
+    if (!one.empty() && one != "COPY" && one != "REPLACE")
+      co_return refuse(ErrorCode::kInvalidArgument, "Unknown directive " + std::string(one));
   bool replace = directive == "REPLACE", replace_tags = tagging_directive == "REPLACE";
   Metadata asked_metadata = CO_ASK(metadata_of(call));
   Tags asked_tags = CO_ASK(tags_of(call));
@@ -320,19 +365,32 @@ Service::Done Service::copy_object(Call& call) {
                                                          source.version ? "s3:GetObjectVersion" : "s3:GetObject"));
   std::string inlined = CO_ASK(co_await inlined_bytes(*txn, from.id, source.key, original));
   txn.reset();
+  // Tags are not part of what s3:GetObject shows: a copy that takes them along, and sets them, needs the rights to
+  // both.
+  const Tags& tags = replace_tags ? asked_tags : original.tags;
+  if (!replace_tags && !tags.empty())
+    CO_ASK(require(call, from, source.key, source.version ? "s3:GetObjectVersionTagging" : "s3:GetObjectTagging",
+                   &original));
+  if (!tags.empty()) CO_ASK(require(call, to, call.key, "s3:PutObjectTagging", nullptr, {.request_tags = &tags}));
   if (original.delete_marker) {
-    if (source.version) co_return refuse(ErrorCode::kInvalidRequest, "The source of a copy request may not specifically refer to a delete marker by version id.");
+    if (source.version)
+      co_return refuse(ErrorCode::kInvalidRequest,
+                       "The source of a copy request may not specifically refer to a delete marker by version id.");
     co_return refuse(Failure(ErrorCode::kNoSuchKey).detail("Key", source.key));
   }
   CO_ASK(check_read(conditions_of(call, "x-amz-copy-source-"), original, ErrorCode::kPreconditionFailed));
   bool to_itself = from.id == to.id && source.key == call.key && !source.version;
-  bool changes_something = replace || !asked_metadata.storage_class.empty() || call.has_header("x-amz-website-redirect-location");
+  bool changes_something =
+      replace || !asked_metadata.storage_class.empty() || call.has_header("x-amz-website-redirect-location");
   if (to_itself && !changes_something)
-    co_return refuse(ErrorCode::kInvalidRequest,
-                     "This copy request is illegal because it is trying to copy an object to itself without changing the object's "
-                     "metadata, storage class, website redirect location or encryption attributes.");
+    co_return refuse(
+        ErrorCode::kInvalidRequest,
+        "This copy request is illegal because it is trying to copy an object to itself without changing the object's "
+        "metadata, storage class, website redirect location or encryption attributes.");
   if (original.size_bytes > kPutBytesMax)
-    co_return refuse(ErrorCode::kInvalidRequest, "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120");
+    co_return refuse(
+        ErrorCode::kInvalidRequest,
+        "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120");
 
   PutVersion put{.key = call.key};
   put.conditions.if_match = conditions_of(call).if_match;
@@ -342,7 +400,7 @@ Service::Done Service::copy_object(Call& call) {
     put.version.metadata.storage_class = asked_metadata.storage_class;
     put.version.metadata.website_redirect_location = asked_metadata.website_redirect_location;
   }
-  put.version.tags = replace_tags ? asked_tags : original.tags;
+  put.version.tags = tags;
   AclChoice choice = CO_ASK(co_await choose_acl(call, to));
   put.version.owner = std::move(choice.owner);
   put.version.acl = std::move(choice.acl);
@@ -370,7 +428,8 @@ Service::Done Service::copy_object(Call& call) {
   }
   const ObjectVersion& version = outcome->version;
   if (to.versioning == Versioning::kEnabled) call.response.set("x-amz-version-id", version.version_id());
-  if (from.versioning != Versioning::kUnversioned) call.response.set("x-amz-copy-source-version-id", original.version_id());
+  if (from.versioning != Versioning::kUnversioned)
+    call.response.set("x-amz-copy-source-version-id", original.version_id());
   XmlWriter xml("CopyObjectResult");
   xml.element("ETag", quoted(version.etag)).element("LastModified", base::format_rfc3339(version.modified_at));
   if (version.checksum) {
@@ -380,7 +439,8 @@ Service::Done Service::copy_object(Call& call) {
   co_return co_await send_xml(call, 200, xml.finish());
 }
 
-// --- deleting ------------------------------------------------------------------------------------------------------------------
+// --- deleting
+// ------------------------------------------------------------------------------------------------------------------
 
 Service::Done Service::delete_object(Call& call) {
   DeleteVersion remove{.key = call.key};
@@ -402,7 +462,8 @@ Service::Done Service::delete_object(Call& call) {
 Service::Done Service::delete_objects(Call& call) {
   if (!call.has_header("content-md5") && !CO_ASK(checksum_of(call)).expected && !CO_ASK(checksum_of(call)).trailer &&
       call.verified.payload != PayloadMode::kHash)
-    co_return refuse(ErrorCode::kInvalidRequest, "Missing required header for this request: Content-MD5 OR x-amz-checksum-*");
+    co_return refuse(ErrorCode::kInvalidRequest,
+                     "Missing required header for this request: Content-MD5 OR x-amz-checksum-*");
   XmlElement document = CO_ASK(co_await read_xml(call, 8u << 20));
   if (document.name != "Delete") co_return refuse(ErrorCode::kMalformedXml);
   bool quiet = document.text_of("Quiet") == "true";
@@ -416,7 +477,8 @@ Service::Done Service::delete_objects(Call& call) {
   std::vector<Item> items;
   for (const XmlElement& element : document.children) {
     if (element.name != "Object") continue;
-    if (items.size() == kDeleteObjectsMax) co_return refuse(ErrorCode::kMalformedXml, "A delete names at most 1000 objects");
+    if (items.size() == kDeleteObjectsMax)
+      co_return refuse(ErrorCode::kMalformedXml, "A delete names at most 1000 objects");
     Item& item = items.emplace_back();
     item.key = element.text_of("Key");
     item.version_text = element.text_of("VersionId");
@@ -425,8 +487,10 @@ Service::Done Service::delete_objects(Call& call) {
     if (!checked) item.failure = std::move(checked).error();
     if (!item.version_text.empty()) {
       auto id = VersionId::parse(item.version_text);
-      if (id) item.remove.version = *id;
-      else item.failure = Failure(ErrorCode::kNoSuchVersion);
+      if (id)
+        item.remove.version = *id;
+      else
+        item.failure = Failure(ErrorCode::kNoSuchVersion);
     }
     if (const XmlElement* etag = element.child("ETag")) item.remove.conditions.if_match = etag->text;
     if (const XmlElement* time = element.child("LastModifiedTime")) {

@@ -40,12 +40,15 @@ std::optional<std::string> parameter(std::string_view header, std::string_view n
   return value;
 }
 
-std::unexpected<Failure> malformed(std::string why) { return refuse(ErrorCode::kMalformedPostRequest, std::move(why)); }
+std::unexpected<Failure> malformed(std::string why) {
+  return refuse(ErrorCode::kMalformedPostRequest, std::move(why));
+}
 
 // Reads the parts of a form one after another. The file's bytes are a source that ends at the boundary.
 class FormReader final : public blob::ByteSource {
  public:
-  FormReader(http::Request& request, std::string_view boundary) : request_(request), delimiter_("\r\n--" + std::string(boundary)) {
+  FormReader(http::Request& request, std::string_view boundary)
+      : request_(request), delimiter_("\r\n--" + std::string(boundary)) {
     // The first boundary may stand at the very beginning.
     buffer_ = "\r\n";
   }
@@ -89,7 +92,8 @@ class FormReader final : public blob::ByteSource {
         buffer_.erase(0, at);
         co_return text;
       }
-      if (buffer_.size() > kFieldsBytesMax) co_return refuse(ErrorCode::kMaxMessageLengthExceeded, "The fields of the form are too long");
+      if (buffer_.size() > kFieldsBytesMax)
+        co_return refuse(ErrorCode::kMaxMessageLengthExceeded, "The fields of the form are too long");
       if (!CO_ASK(co_await fill())) co_return malformed("The form ends in the middle");
     }
   }
@@ -115,7 +119,8 @@ class FormReader final : public blob::ByteSource {
       if (count > 0) continue;
       auto more = co_await fill();
       if (!more || !*more) {
-        failure_ = more ? Failure(ErrorCode::kMalformedPostRequest, "The form ends in the middle of its file") : std::move(more).error();
+        failure_ = more ? Failure(ErrorCode::kMalformedPostRequest, "The form ends in the middle of its file")
+                        : std::move(more).error();
         co_return fail(Code::kInvalid, failure_->message());
       }
     }
@@ -208,7 +213,8 @@ Service::Done Service::post_form(Call& call) {
   std::string_view type = call.header("content-type");
   auto boundary = parameter(type, "boundary");
   if (!lower(type).starts_with("multipart/form-data") || !boundary || boundary->empty() || boundary->size() > 70)
-    co_return refuse(ErrorCode::kMethodNotAllowed, "A POST to a bucket is a form upload: multipart/form-data with a boundary");
+    co_return refuse(ErrorCode::kMethodNotAllowed,
+                     "A POST to a bucket is a form upload: multipart/form-data with a boundary");
   call.request.limit_body(kPutBytesMax + kFieldsBytesMax * 2);
   Bucket bucket = CO_ASK(co_await load_bucket(call));
 
@@ -240,12 +246,14 @@ Service::Done Service::post_form(Call& call) {
     fields[std::move(*name)] = std::move(value);
   }
   if (!has_file) co_return refuse(ErrorCode::kInvalidArgument, "POST requires exactly one file upload per request.");
-  if (!fields.contains("key")) co_return refuse(ErrorCode::kInvalidArgument, "Bucket POST must contain a field named 'key'.");
+  if (!fields.contains("key"))
+    co_return refuse(ErrorCode::kInvalidArgument, "Bucket POST must contain a field named 'key'.");
   std::string key = fields["key"];
   constexpr std::string_view kFilename = "${filename}";
   if (size_t slash = filename.find_last_of("/\\"); slash != filename.npos) filename.erase(0, slash + 1);
   for (auto& [name, value] : fields)
-    if (size_t at = value.find(kFilename); at != value.npos && name == "key") value.replace(at, kFilename.size(), filename);
+    if (size_t at = value.find(kFilename); at != value.npos && name == "key")
+      value.replace(at, kFilename.size(), filename);
   key = fields["key"];
   CO_ASK(check_key(key));
   fields["bucket"] = bucket.name;
@@ -264,7 +272,8 @@ Service::Done Service::post_form(Call& call) {
     if (!credentials) co_return refuse(failure_of(credentials.error()));
     if (!credentials->security_token.empty()) co_return refuse(failure_of(invalid_token()));
     auto found = co_await directory_.access_key(credentials->access_key);
-    if (!found && found.error().code() == Code::kNotFound) co_return refuse(failure_of(invalid_access_key(credentials->access_key)));
+    if (!found && found.error().code() == Code::kNotFound)
+      co_return refuse(failure_of(invalid_access_key(credentials->access_key)));
     auth::AccessKeyPtr access_key = CO_ASK(std::move(found));
     auto verified = verify_post(signed_fields, *credentials, access_key->secret, signing_keys_);
     if (!verified) co_return refuse(failure_of(verified.error()));
@@ -280,12 +289,16 @@ Service::Done Service::post_form(Call& call) {
   PutVersion put{.key = key};
   put.version.metadata = CO_ASK(metadata_of_form(fields));
   put.version.tags = CO_ASK(tags_of_form(fields));
-  CO_ASK(require(call, bucket, key, "s3:PutObject", nullptr, {.request_tags = &put.version.tags}));
-  Owner owner = call.principal->anonymous() || bucket.ownership == Ownership::kBucketOwnerEnforced ? bucket.owner : call.caller();
   std::string_view canned = field(fields, "acl");
+  MoreContext more{.request_tags = &put.version.tags, .acl = canned};
+  CO_ASK(require(call, bucket, key, "s3:PutObject", nullptr, more));
+  Owner owner =
+      call.principal->anonymous() || bucket.ownership == Ownership::kBucketOwnerEnforced ? bucket.owner : call.caller();
+  if (!canned.empty()) CO_ASK(require_acl_right(call, bucket, owner, more));
   auto acl = canned_acl(canned.empty() ? "private" : canned, owner, bucket.owner);
   if (!acl) co_return refuse(ErrorCode::kInvalidArgument, "The canned ACL is unknown");
-  if (is_public(*acl) && bucket.public_access_block && bucket.public_access_block->block_acls) co_return refuse(ErrorCode::kAccessDenied);
+  if (is_public(*acl) && bucket.public_access_block && bucket.public_access_block->block_acls)
+    co_return refuse(ErrorCode::kAccessDenied);
   if (bucket.ownership == Ownership::kBucketOwnerEnforced) acl = canned_acl("private", owner, bucket.owner);
   put.version.owner = owner;
   put.version.acl = std::move(*acl);
@@ -303,7 +316,8 @@ Service::Done Service::post_form(Call& call) {
   stored->md5 = form.md5();
   stored->checksum = form.checksum();
   std::optional<Failure> refused;
-  if (stored->size_bytes < size_min) refused = Failure(ErrorCode::kEntityTooSmall).detail("MinSizeAllowed", std::to_string(size_min));
+  if (stored->size_bytes < size_min)
+    refused = Failure(ErrorCode::kEntityTooSmall).detail("MinSizeAllowed", std::to_string(size_min));
   if (expected && expected->raw != stored->checksum.raw) refused = Failure(ErrorCode::kBadDigest);
   if (refused) {
     discard(*stored);
@@ -327,16 +341,19 @@ Service::Done Service::post_form(Call& call) {
 
   std::string etag = "\"" + outcome->version.etag + "\"";
   std::string location = (call.request.encrypted() ? "https://" : "http://") + std::string(call.request.authority()) +
-                         (call.virtual_host ? "/" : "/" + call.bucket + "/") + base::url_encode(key, base::Slash::kKeep);
+                         (call.virtual_host ? "/" : "/" + call.bucket + "/") +
+                         base::url_encode(key, base::Slash::kKeep);
   call.response.set("ETag", etag);
   if (bucket.versioning == Versioning::kEnabled) call.response.set("x-amz-version-id", outcome->version.version_id());
-  if (outcome->version.checksum) call.response.set(header_name(outcome->version.checksum.algorithm), text(outcome->version.checksum));
+  if (outcome->version.checksum)
+    call.response.set(header_name(outcome->version.checksum.algorithm), text(outcome->version.checksum));
   std::string_view redirect = field(fields, "success_action_redirect");
   if (redirect.empty()) redirect = field(fields, "redirect");
   if (redirect.starts_with("http://") || redirect.starts_with("https://")) {
     std::string target(redirect);
     target += target.find('?') == target.npos ? "?" : "&";
-    target += "bucket=" + base::url_encode(call.bucket) + "&key=" + base::url_encode(key) + "&etag=" + base::url_encode(etag);
+    target +=
+        "bucket=" + base::url_encode(call.bucket) + "&key=" + base::url_encode(key) + "&etag=" + base::url_encode(etag);
     call.response.set("Location", target);
     co_return co_await send_empty(call, 303);
   }

@@ -35,7 +35,8 @@ std::optional<uint64_t> number(const json::value& value) {
 
 // Fields that need no condition: the policy itself, what signs it, and what browsers add.
 bool free_field(std::string_view name) {
-  static constexpr std::string_view kFree[] = {"policy", "file", "signature", "awsaccesskeyid", "x-amz-signature", "bucket"};
+  static constexpr std::string_view kFree[] = {"policy",          "file",  "signature", "awsaccesskeyid",
+                                               "x-amz-signature", "bucket"};
   return std::find(std::begin(kFree), std::end(kFree), name) != std::end(kFree) || name.starts_with("x-ignore-") ||
          name.starts_with("x-amz-checksum-");
 }
@@ -70,7 +71,8 @@ Answer<PostPolicy> PostPolicy::parse(std::string_view text) {
       continue;
     }
     const json::array* list = condition.if_array();
-    if (!list || list->size() != 3 || !list->front().is_string()) return malformed("a condition needs an operator and two arguments");
+    if (!list || list->size() != 3 || !list->front().is_string())
+      return malformed("a condition needs an operator and two arguments");
     std::string operation = lower(std::string_view(list->front().get_string()));
     const json::value& first = (*list)[1];
     const json::value& second = (*list)[2];
@@ -84,22 +86,27 @@ Answer<PostPolicy> PostPolicy::parse(std::string_view text) {
     if (operation != "eq" && operation != "starts-with") return malformed("unknown operator " + operation);
     if (!first.is_string() || !second.is_string() || !std::string_view(first.get_string()).starts_with('$'))
       return malformed("a condition compares a $field with a text");
-    policy.conditions.push_back({operation == "starts-with", lower(std::string_view(first.get_string()).substr(1)), std::string(second.get_string())});
+    policy.conditions.push_back({operation == "starts-with", lower(std::string_view(first.get_string()).substr(1)),
+                                 std::string(second.get_string())});
   }
   return policy;
 }
 
 Answer<void> PostPolicy::check(const FormFields& fields, WallTime now) const {
-  auto denied = [](std::string why) { return refuse(ErrorCode::kAccessDenied, "Invalid according to Policy: " + std::move(why)); };
+  auto denied = [](std::string why) {
+    return refuse(ErrorCode::kAccessDenied, "Invalid according to Policy: " + std::move(why));
+  };
   if (now >= expires_at) return denied("Policy expired.");
   for (const Condition& condition : conditions) {
     auto found = fields.find(condition.field);
     std::string_view value = found == fields.end() ? std::string_view() : std::string_view(found->second);
-    bool holds = condition.starts_with ? value.starts_with(condition.value) : found != fields.end() && value == condition.value;
+    bool holds =
+        condition.starts_with ? value.starts_with(condition.value) : found != fields.end() && value == condition.value;
     if (!holds) return denied("Policy Condition failed: " + condition.field);
   }
   for (const auto& [name, value] : fields) {
-    bool named = std::any_of(conditions.begin(), conditions.end(), [&, &field = name](const Condition& one) { return one.field == field; });
+    bool named = std::any_of(conditions.begin(), conditions.end(),
+                             [&, &field = name](const Condition& one) { return one.field == field; });
     if (!named && !free_field(name)) return denied("Extra input fields: " + name);
   }
   return {};

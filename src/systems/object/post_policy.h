@@ -1,7 +1,8 @@
 // The policy of a form upload: who signs it decides what a stranger's browser may put where. A JSON document:
 //
 //   {"expiration": "2026-12-01T12:00:00Z", "conditions": [{"bucket": "b"}, ["starts-with", "$key", "user/"],
-//                                                          ["content-length-range", 1, 1048576], ["eq", "$acl", "private"]]}
+//                                                          ["content-length-range", 1, 1048576], ["eq", "$acl",
+//                                                          "private"]]}
 //
 // After "POST policy" of the Amazon S3 API Reference. Pure.
 #pragma once

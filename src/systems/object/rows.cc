@@ -12,7 +12,8 @@ using base::Writer;
 constexpr uint8_t kFormat = 1;
 constexpr size_t kUploadIdBytes = 16;
 
-// --- keys ----------------------------------------------------------------------------------------------------------------
+// --- keys
+// ----------------------------------------------------------------------------------------------------------------
 
 void append_u64(std::string& key, uint64_t value) {
   for (int shift = 56; shift >= 0; shift -= 8) key.push_back(static_cast<char>(value >> shift));
@@ -65,18 +66,22 @@ std::string successor(std::string key) {
 }
 
 // The escape keeps prefixes: every key that begins with `prefix` has a row key that begins with the escaped prefix.
-std::string behind_all(char kind, BucketId bucket, std::string_view prefix) { return successor(from(kind, bucket, prefix)); }
+std::string behind_all(char kind, BucketId bucket, std::string_view prefix) {
+  return successor(from(kind, bucket, prefix));
+}
 
 // Takes "<kind> <bucket>" and the escaped key from the front; what stays is the tail after the end mark.
 Result<std::string> take_object_key(std::string_view& row_key, char kind) {
-  if (row_key.size() < 9 || row_key.front() != kind) return fail(Code::kCorrupt, "a row key of the object store has the wrong kind");
+  if (row_key.size() < 9 || row_key.front() != kind)
+    return fail(Code::kCorrupt, "a row key of the object store has the wrong kind");
   BytesView rest = as_bytes(row_key.substr(9));
   Bytes key = TRY(base::take_key_bytes(rest));
   row_key = as_text(rest);
   return std::string(as_text(key));
 }
 
-// --- values ----------------------------------------------------------------------------------------------------------------
+// --- values
+// ----------------------------------------------------------------------------------------------------------------
 
 class RowWriter : public Writer {
  public:
@@ -90,7 +95,9 @@ class RowWriter : public Writer {
   Bytes bytes_;
 };
 
-void write(Writer& out, WallTime time) { out.zigzag(time.time_since_epoch().count()); }
+void write(Writer& out, WallTime time) {
+  out.zigzag(time.time_since_epoch().count());
+}
 void write(Writer& out, const Owner& owner) {
   out.sized(owner.account_id);
   out.sized(owner.canonical_id);
@@ -134,8 +141,12 @@ void write(Writer& out, const std::vector<std::string>& texts) {
 void read_format(Reader& in) {
   if (in.u8() != kFormat) in.reject("a row of an unknown format");
 }
-std::string text(Reader& in) { return std::string(in.sized_text()); }
-WallTime time(Reader& in) { return WallTime(Duration(in.zigzag())); }
+std::string text(Reader& in) {
+  return std::string(in.sized_text());
+}
+WallTime time(Reader& in) {
+  return WallTime(Duration(in.zigzag()));
+}
 template <class E>
 E enumerator(Reader& in, E last) {
   uint8_t value = in.u8();
@@ -176,8 +187,8 @@ Checksum checksum(Reader& in) {
 Metadata metadata(Reader& in) {
   Metadata value;
   for (std::string* field :
-       {&value.content_type, &value.cache_control, &value.content_disposition, &value.content_encoding, &value.content_language,
-        &value.expires, &value.website_redirect_location, &value.storage_class})
+       {&value.content_type, &value.cache_control, &value.content_disposition, &value.content_encoding,
+        &value.content_language, &value.expires, &value.website_redirect_location, &value.storage_class})
     *field = text(in);
   value.user = pairs(in);
   return value;
@@ -198,19 +209,33 @@ enum VersionFlag : uint8_t { kNullVersion = 1, kDeleteMarker = 2, kInlined = 4 }
 
 }  // namespace
 
-std::string bucket_key(std::string_view name) { return "b" + std::string(name); }
-std::string bucket_keys() { return "b"; }
+std::string bucket_key(std::string_view name) {
+  return "b" + std::string(name);
+}
+std::string bucket_keys() {
+  return "b";
+}
 
-std::string versions_key_prefix(BucketId bucket) { return under('o', bucket); }
-std::string newest_key(BucketId bucket, std::string_view key) { return exactly('o', bucket, key); }
+std::string versions_key_prefix(BucketId bucket) {
+  return under('o', bucket);
+}
+std::string newest_key(BucketId bucket, std::string_view key) {
+  return exactly('o', bucket, key);
+}
 std::string older_key(BucketId bucket, std::string_view key, Sequence sequence) {
   std::string row_key = exactly('o', bucket, key);
   append_u64(row_key, ~sequence);
   return row_key;
 }
-std::string seek_key(BucketId bucket, std::string_view key) { return from('o', bucket, key); }
-std::string behind_key(BucketId bucket, std::string_view key) { return behind('o', bucket, key); }
-std::string behind_prefix(BucketId bucket, std::string_view prefix) { return behind_all('o', bucket, prefix); }
+std::string seek_key(BucketId bucket, std::string_view key) {
+  return from('o', bucket, key);
+}
+std::string behind_key(BucketId bucket, std::string_view key) {
+  return behind('o', bucket, key);
+}
+std::string behind_prefix(BucketId bucket, std::string_view prefix) {
+  return behind_all('o', bucket, prefix);
+}
 
 Result<VersionKey> parse_version_key(std::string_view row_key) {
   VersionKey parsed;
@@ -228,21 +253,34 @@ std::string inline_key(BucketId bucket, std::string_view key, Sequence sequence)
   return row_key;
 }
 
-std::string uploads_key_prefix(BucketId bucket) { return under('u', bucket); }
-std::string upload_key(BucketId bucket, std::string_view key, const UploadId& id) { return exactly('u', bucket, key) + id; }
-std::string upload_seek_key(BucketId bucket, std::string_view key) { return from('u', bucket, key); }
-std::string upload_behind_key(BucketId bucket, std::string_view key) { return behind('u', bucket, key); }
-std::string upload_behind_prefix(BucketId bucket, std::string_view prefix) { return behind_all('u', bucket, prefix); }
+std::string uploads_key_prefix(BucketId bucket) {
+  return under('u', bucket);
+}
+std::string upload_key(BucketId bucket, std::string_view key, const UploadId& id) {
+  return exactly('u', bucket, key) + id;
+}
+std::string upload_seek_key(BucketId bucket, std::string_view key) {
+  return from('u', bucket, key);
+}
+std::string upload_behind_key(BucketId bucket, std::string_view key) {
+  return behind('u', bucket, key);
+}
+std::string upload_behind_prefix(BucketId bucket, std::string_view prefix) {
+  return behind_all('u', bucket, prefix);
+}
 
 Result<UploadKey> parse_upload_key(std::string_view row_key) {
   UploadKey parsed;
   parsed.key = TRY(take_object_key(row_key, 'u'));
-  if (row_key.size() != kUploadIdBytes) return fail(Code::kCorrupt, "an upload's row key has a tail of the wrong length");
+  if (row_key.size() != kUploadIdBytes)
+    return fail(Code::kCorrupt, "an upload's row key has a tail of the wrong length");
   parsed.id = std::string(row_key);
   return parsed;
 }
 
-std::string parts_prefix(const UploadId& upload) { return "p" + upload; }
+std::string parts_prefix(const UploadId& upload) {
+  return "p" + upload;
+}
 std::string part_key(const UploadId& upload, uint32_t number) {
   std::string key = parts_prefix(upload);
   for (int shift = 24; shift >= 0; shift -= 8) key.push_back(static_cast<char>(number >> shift));
@@ -255,17 +293,27 @@ Result<uint32_t> parse_part_number(std::string_view row_key) {
   return number;
 }
 
-std::string reference_key(const blob::BlobId& id) { return "x" + id; }
-std::string garbage_prefix() { return "g"; }
-std::string garbage_key(const UploadId& upload) { return "g" + upload; }
-std::string usage_prefix(BucketId bucket) { return under('c', bucket); }
+std::string reference_key(const blob::BlobId& id) {
+  return "x" + id;
+}
+std::string garbage_prefix() {
+  return "g";
+}
+std::string garbage_key(const UploadId& upload) {
+  return "g" + upload;
+}
+std::string usage_prefix(BucketId bucket) {
+  return under('c', bucket);
+}
 std::string usage_key(BucketId bucket, uint16_t slot) {
   std::string key = usage_prefix(bucket);
   key.push_back(static_cast<char>(slot >> 8));
   key.push_back(static_cast<char>(slot));
   return key;
 }
-std::string last_bucket_id_key() { return "n"; }
+std::string last_bucket_id_key() {
+  return "n";
+}
 
 std::string encode(const Bucket& bucket) {
   RowWriter out;

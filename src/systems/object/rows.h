@@ -1,20 +1,19 @@
-// How the nouns lie in the Store: keys and values of the keyspace "object". Written down as a grammar because it is a promise: a later
-// polis opens what this one wrote.
+// How the nouns lie in the Store: keys and values of the keyspace "object". Written down as a grammar because it is a
+// promise: a later polis opens what this one wrote.
 //
 //   b <name>                                      -> Bucket
 //   o <bucket id> <key> 00 01                     -> ObjectVersion, the newest of the key
-//   o <bucket id> <key> 00 01 <~sequence>         -> ObjectVersion, an older one; ~ is bitwise not, so newer sorts first
-//   i <bucket id> <key> 00 01 <sequence>          -> the bytes of an inlined version (<= 2 KiB)
-//   u <bucket id> <key> 00 01 <upload id>         -> Upload in progress
-//   p <upload id> <part number, 4 bytes>          -> Part, of an upload in progress or of a completed object
-//   x <blob id>                                   -> BackReference: which row refers to this piece of a blob
-//   g <upload id>                                 -> empty: the parts of this upload are garbage, a reaper erases them in slices
-//   c <bucket id> <slot, 2 bytes>                 -> Usage, a part of the bucket's sum
-//   n                                             -> the last bucket id that was given out
+//   o <bucket id> <key> 00 01 <~sequence>         -> ObjectVersion, an older one; ~ is bitwise not, so newer sorts
+//   first i <bucket id> <key> 00 01 <sequence>          -> the bytes of an inlined version (<= 2 KiB) u <bucket id>
+//   <key> 00 01 <upload id>         -> Upload in progress p <upload id> <part number, 4 bytes>          -> Part, of an
+//   upload in progress or of a completed object x <blob id>                                   -> BackReference: which
+//   row refers to this piece of a blob g <upload id>                                 -> empty: the parts of this upload
+//   are garbage, a reaper erases them in slices c <bucket id> <slot, 2 bytes>                 -> Usage, a part of the
+//   bucket's sum n                                             -> the last bucket id that was given out
 //
-// Numbers in keys are big endian, <key> is escaped as base::append_key_bytes does (00 -> 00 FF, end 00 01), so rows lie in the
-// order in which S3 lists. Newest at the bare key: a GET is one point read, and two writers of one key always meet on one row.
-// Values begin with a format number; decoders answer kCorrupt for what they do not understand.
+// Numbers in keys are big endian, <key> is escaped as base::append_key_bytes does (00 -> 00 FF, end 00 01), so rows lie
+// in the order in which S3 lists. Newest at the bare key: a GET is one point read, and two writers of one key always
+// meet on one row. Values begin with a format number; decoders answer kCorrupt for what they do not understand.
 #pragma once
 
 #include <string>
@@ -25,7 +24,7 @@ namespace polis::object {
 
 // What a bucket holds. The sum over its slots; a slot alone may be negative.
 struct Usage {
-  int64_t objects = 0;  // keys whose newest version is no delete marker
+  int64_t objects = 0;   // keys whose newest version is no delete marker
   int64_t versions = 0;  // of all keys, without delete markers
   int64_t delete_markers = 0;
   int64_t size_bytes = 0;  // of all versions
@@ -59,7 +58,8 @@ std::string older_key(BucketId bucket, std::string_view key, Sequence sequence);
 std::string seek_key(BucketId bucket, std::string_view key);
 // The first row key behind every row of `key`.
 std::string behind_key(BucketId bucket, std::string_view key);
-// The first row key behind every row whose key begins with `prefix`; behind the whole bucket for a prefix without successor.
+// The first row key behind every row whose key begins with `prefix`; behind the whole bucket for a prefix without
+// successor.
 std::string behind_prefix(BucketId bucket, std::string_view prefix);
 
 struct VersionKey {

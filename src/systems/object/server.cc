@@ -7,18 +7,33 @@ namespace {
 http::ErrorDocument error_document(const http::Problem& problem) {
   std::string_view code = "BadRequest";
   switch (problem.status) {
-    case 408: code = "RequestTimeout"; break;
-    case 411: code = "MissingContentLength"; break;
-    case 413: code = "EntityTooLarge"; break;
-    case 414: code = "KeyTooLongError"; break;
-    case 431: code = "RequestHeaderSectionTooLarge"; break;
-    case 501: code = "NotImplemented"; break;
-    case 503: code = "SlowDown"; break;
+    case 408:
+      code = "RequestTimeout";
+      break;
+    case 411:
+      code = "MissingContentLength";
+      break;
+    case 413:
+      code = "EntityTooLarge";
+      break;
+    case 414:
+      code = "KeyTooLongError";
+      break;
+    case 431:
+      code = "RequestHeaderSectionTooLarge";
+      break;
+    case 501:
+      code = "NotImplemented";
+      break;
+    case 503:
+      code = "SlowDown";
+      break;
     default:
       if (problem.status >= 500) code = "InternalError";
   }
   XmlWriter xml("Error", XmlWriter::Plain{});
-  xml.element("Code", code).element("Message", problem.detail.empty() ? "The request could not be read" : problem.detail);
+  xml.element("Code", code)
+      .element("Message", problem.detail.empty() ? "The request could not be read" : problem.detail);
   return {.content_type = "application/xml", .body = xml.finish()};
 }
 
@@ -32,16 +47,19 @@ http::ServerOptions http_options() {
 
 }  // namespace
 
-Server::Server(io::Runtime& runtime, store::Store& store, store::Keyspace keyspace, blob::Blob& blob, auth::Directory& directory,
-               const Clock& clock, Random& random, ServiceOptions options)
+Server::Server(io::Runtime& runtime, store::Store& store, store::Keyspace keyspace, blob::Blob& blob,
+               auth::Directory& directory, const Clock& clock, Random& random, ServiceOptions options)
     : runtime_(runtime),
       store_(store),
       blob_(blob),
       engine_(keyspace),
-      http_(runtime, [this](http::Request& request, http::Response& response) { return service().handle(request, response); },
-            http_options()) {
+      http_(
+          runtime,
+          [this](http::Request& request, http::Response& response) { return service().handle(request, response); },
+          http_options()) {
   for (unsigned i = 0; i < runtime.size(); ++i)
-    services_.push_back(std::make_unique<Service>(i, runtime.size(), home_, store, keyspace, blob, directory, clock, random, options));
+    services_.push_back(
+        std::make_unique<Service>(i, runtime.size(), home_, store, keyspace, blob, directory, clock, random, options));
   blob.set_owner(&service().references());
 }
 

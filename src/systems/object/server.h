@@ -12,8 +12,8 @@ namespace polis::object {
 class Server {
  public:
   // On the shard that opened the Blob: it becomes the home of what the Services share. Everything outlives the server.
-  Server(io::Runtime& runtime, store::Store& store, store::Keyspace keyspace, blob::Blob& blob, auth::Directory& directory,
-         const Clock& clock, Random& random, ServiceOptions options);
+  Server(io::Runtime& runtime, store::Store& store, store::Keyspace keyspace, blob::Blob& blob,
+         auth::Directory& directory, const Clock& clock, Random& random, ServiceOptions options);
 
   // Binds on every shard and answers with the port.
   Task<Result<uint16_t>> start(io::Endpoint endpoint);

@@ -1,4 +1,5 @@
-// The way of a request through the Service: taken apart, authenticated, routed, answered. Handlers are in their own files.
+// The way of a request through the Service: taken apart, authenticated, routed, answered. Handlers are in their own
+// files.
 #include "systems/object/service.h"
 
 #include <algorithm>
@@ -24,12 +25,32 @@ namespace {
 using Scope = Operation::Scope;
 using http::Method;
 
-// Parameters that name an operation which is not offered here. Without this list a PUT with one of them would write an object.
+// Parameters that name an operation which is not offered here. Without this list a PUT with one of them would write an
+// object.
 constexpr std::string_view kUnoffered[] = {
-    "accelerate",  "analytics",     "inventory", "metrics",     "intelligent-tiering", "metadataTable", "metadataConfiguration",
-    "session",     "object-lock",   "lifecycle", "encryption",  "notification",        "website",       "logging",
-    "replication", "retention",     "legal-hold", "restore",    "select",              "torrent",       "renameObject",
-    "abac",        "append",
+    "accelerate",
+    "analytics",
+    "inventory",
+    "metrics",
+    "intelligent-tiering",
+    "metadataTable",
+    "metadataConfiguration",
+    "session",
+    "object-lock",
+    "lifecycle",
+    "encryption",
+    "notification",
+    "website",
+    "logging",
+    "replication",
+    "retention",
+    "legal-hold",
+    "restore",
+    "select",
+    "torrent",
+    "renameObject",
+    "abac",
+    "append",
 };
 
 }  // namespace
@@ -73,8 +94,10 @@ const Operation* Operation::find(const Call& call) {
       {Scope::kBucket, Method::kDelete, "tagging", "DeleteBucketTagging", &Service::delete_tagging},
       {Scope::kBucket, Method::kDelete, "policy", "DeleteBucketPolicy", &Service::delete_policy},
       {Scope::kBucket, Method::kDelete, "cors", "DeleteBucketCors", &Service::delete_cors},
-      {Scope::kBucket, Method::kDelete, "publicAccessBlock", "DeletePublicAccessBlock", &Service::delete_public_access_block},
-      {Scope::kBucket, Method::kDelete, "ownershipControls", "DeleteBucketOwnershipControls", &Service::delete_ownership},
+      {Scope::kBucket, Method::kDelete, "publicAccessBlock", "DeletePublicAccessBlock",
+       &Service::delete_public_access_block},
+      {Scope::kBucket, Method::kDelete, "ownershipControls", "DeleteBucketOwnershipControls",
+       &Service::delete_ownership},
       {Scope::kBucket, Method::kDelete, "lifecycle", "DeleteBucketLifecycle", &Service::delete_absent_setting},
       {Scope::kBucket, Method::kDelete, "encryption", "DeleteBucketEncryption", &Service::delete_absent_setting},
       {Scope::kBucket, Method::kDelete, "website", "DeleteBucketWebsite", &Service::delete_absent_setting},
@@ -102,7 +125,8 @@ const Operation* Operation::find(const Call& call) {
       {Scope::kObject, Method::kPost, "uploads", "CreateMultipartUpload", &Service::create_upload},
       {Scope::kObject, Method::kPost, "uploadId", "CompleteMultipartUpload", &Service::complete_upload},
   };
-  static constexpr Operation kNotImplemented{Scope::kService, Method::kOther, "", "NotImplemented", &Service::not_implemented};
+  static constexpr Operation kNotImplemented{Scope::kService, Method::kOther, "", "NotImplemented",
+                                             &Service::not_implemented};
 
   Scope scope = call.bucket.empty() ? Scope::kService : call.key.empty() ? Scope::kBucket : Scope::kObject;
   const Operation* any = nullptr;
@@ -130,8 +154,9 @@ std::string make_request_id(Random& random) {
 
 }  // namespace
 
-Service::Service(unsigned index, unsigned shards, Home& home, store::Store& store, store::Keyspace keyspace, blob::Blob& blob,
-                 auth::Directory& directory, const Clock& clock, Random& random, ServiceOptions options)
+Service::Service(unsigned index, unsigned shards, Home& home, store::Store& store, store::Keyspace keyspace,
+                 blob::Blob& blob, auth::Directory& directory, const Clock& clock, Random& random,
+                 ServiceOptions options)
     : store_(store),
       blob_(blob),
       directory_(directory),
@@ -163,7 +188,8 @@ Task<void> Service::handle_as(auth::PrincipalPtr principal, http::Request& reque
   co_await answer(call);
 }
 
-// Work that polis does itself, and the command line beside it, has no account of its own: what it makes belongs to the main account.
+// Work that polis does itself, and the command line beside it, has no account of its own: what it makes belongs to the
+// main account.
 Task<auth::PrincipalPtr> Service::with_account(auth::PrincipalPtr principal) {
   if (principal->credential != auth::CredentialKind::kInternal || !principal->canonical_id.empty()) co_return principal;
   auto account = co_await directory_.main_account();
@@ -244,7 +270,8 @@ Task<Answer<void>> Service::dispatch(Call& call) {
 Task<Answer<void>> Service::not_implemented(Call& call) {
   co_return refuse(ErrorCode::kNotImplemented,
                    "A header or parameter you provided implies functionality that is not offered here: " +
-                       std::string(call.request.method_text()) + " " + std::string(call.request.target().substr(0, 200)));
+                       std::string(call.request.method_text()) + " " +
+                       std::string(call.request.target().substr(0, 200)));
 }
 
 Task<void> Service::reply_failure(Call& call, const Failure& failure) {
@@ -283,11 +310,13 @@ Task<Answer<void>> Service::send_empty(Call& call, int status) {
   co_return Answer<void>();
 }
 
-// --- bodies that are documents --------------------------------------------------------------------------------------------------
+// --- bodies that are documents
+// --------------------------------------------------------------------------------------------------
 
 Task<Answer<std::string>> Service::read_text(Call& call, size_t size_bytes_max, Body::Checksums checksums) {
   // Document bodies may come without a length when they are empty.
-  if (!call.request.has_body() && !is_streaming(call.verified.payload) && !call.has_header("content-length")) co_return std::string();
+  if (!call.request.has_body() && !is_streaming(call.verified.payload) && !call.has_header("content-length"))
+    co_return std::string();
   auto body = Body::of(call, size_bytes_max, ChecksumAlgorithm::kNone, checksums);
   if (!body) {
     if (body.error().code() == ErrorCode::kEntityTooLarge) co_return refuse(ErrorCode::kMaxMessageLengthExceeded);
@@ -312,9 +341,12 @@ Task<Answer<XmlElement>> Service::read_xml(Call& call, size_t size_bytes_max) {
   co_return CO_ASK(parse_xml(text, {.bytes_max = size_bytes_max}));
 }
 
-// --- rights ------------------------------------------------------------------------------------------------------------------------
+// --- rights
+// ------------------------------------------------------------------------------------------------------------------------
 
-Task<Answer<std::unique_ptr<store::Txn>>> Service::begin() { co_return CO_ASK(co_await store_.begin()); }
+Task<Answer<std::unique_ptr<store::Txn>>> Service::begin() {
+  co_return CO_ASK(co_await store_.begin());
+}
 
 Answer<void> Service::check_expected_owner(const Call& call, const Bucket& bucket, std::string_view header) const {
   std::string_view expected = call.header(header);
@@ -337,7 +369,8 @@ Task<Answer<Bucket>> Service::bucket_for_change(Write& write, const Call& call) 
   co_return now;
 }
 
-Task<Answer<Bucket>> Service::update_bucket(Write& write, const Call& call, std::function<Answer<void>(Bucket&)> change) {
+Task<Answer<Bucket>> Service::update_bucket(Write& write, const Call& call,
+                                            std::function<Answer<void>(Bucket&)> change) {
   CO_ASK(co_await bucket_for_change(write, call));
   co_return co_await engine_.update_bucket(write, call.bucket, std::move(change));
 }
@@ -370,22 +403,28 @@ auth::Context Service::context_of(const Call& call, std::string_view key, const 
   for (std::string_view name :
        {"x-amz-acl", "x-amz-grant-read", "x-amz-grant-write", "x-amz-grant-read-acp", "x-amz-grant-write-acp",
         "x-amz-grant-full-control", "x-amz-metadata-directive", "x-amz-server-side-encryption",
-        "x-amz-server-side-encryption-aws-kms-key-id", "x-amz-server-side-encryption-customer-algorithm", "x-amz-storage-class",
-        "x-amz-website-redirect-location", "x-amz-content-sha256", "x-amz-object-ownership"})
+        "x-amz-server-side-encryption-aws-kms-key-id", "x-amz-server-side-encryption-customer-algorithm",
+        "x-amz-storage-class", "x-amz-website-redirect-location", "x-amz-content-sha256", "x-amz-object-ownership"})
     from_header(name);
   if (!more.copy_source.empty()) context.set("s3:x-amz-copy-source", std::string(more.copy_source));
   for (std::string_view name : {"prefix", "delimiter", "max-keys"})
     if (auto value = call.query.find_value(name)) context.set("s3:" + std::string(name), std::string(*value));
   if (!more.prefix.empty()) context.set("s3:prefix", std::string(more.prefix));
+  if (!more.acl.empty()) context.set("s3:x-amz-acl", std::string(more.acl));
   if (auto id = call.query.find_value("versionId")) context.set("s3:VersionId", std::string(*id));
   if (auto agent = call.request.field(http::Field::kUserAgent)) context.set("aws:UserAgent", std::string(*agent));
   if (auto referer = call.request.field(http::Field::kReferer)) context.set("aws:Referer", std::string(*referer));
   switch (call.scheme) {
-    case AuthScheme::kAnonymous: break;
+    case AuthScheme::kAnonymous:
+      break;
     case AuthScheme::kV4Header:
-    case AuthScheme::kV2Header: context.set("s3:authType", "REST-HEADER"); break;
+    case AuthScheme::kV2Header:
+      context.set("s3:authType", "REST-HEADER");
+      break;
     case AuthScheme::kV4Query:
-    case AuthScheme::kV2Query: context.set("s3:authType", "REST-QUERY-STRING"); break;
+    case AuthScheme::kV2Query:
+      context.set("s3:authType", "REST-QUERY-STRING");
+      break;
   }
   if (call.scheme == AuthScheme::kV4Header || call.scheme == AuthScheme::kV4Query)
     context.set("s3:signatureversion", "AWS4-HMAC-SHA256");
@@ -404,7 +443,8 @@ auth::Context Service::context_of(const Call& call, std::string_view key, const 
 Answer<bool> Service::may(const Call& call, const Bucket& bucket, std::string_view key, std::string_view action,
                           const ObjectVersion* version, const MoreContext& more) {
   const auth::Policy* policy = ASK(policy_of(bucket));
-  Asked asked{.principal = call.principal.get(), .action = action, .bucket = &bucket, .policy = policy, .version = version};
+  Asked asked{
+      .principal = call.principal.get(), .action = action, .bucket = &bucket, .policy = policy, .version = version};
   std::string resource = key.empty() ? bucket_arn(bucket.name) : object_arn(bucket.name, key);
   asked.resource = resource;
   if (!auth::context_needed(*call.principal, policy)) return allowed(asked);
@@ -425,9 +465,9 @@ Task<Answer<void>> Service::require_bucket(Call& call, std::string_view action, 
   co_return Answer<void>();
 }
 
-Task<Answer<ObjectVersion>> Service::find_for_read(Call& call, store::Txn& txn, const Bucket& bucket, std::string_view key,
-                                                   const std::optional<VersionId>& id, std::string_view action,
-                                                   const MoreContext& more) {
+Task<Answer<ObjectVersion>> Service::find_for_read(Call& call, store::Txn& txn, const Bucket& bucket,
+                                                   std::string_view key, const std::optional<VersionId>& id,
+                                                   std::string_view action, const MoreContext& more) {
   auto found = co_await engine_.version(txn, bucket.id, key, id);
   if (found) {
     CO_ASK(require(call, bucket, key, action, &*found, more));
@@ -435,7 +475,8 @@ Task<Answer<ObjectVersion>> Service::find_for_read(Call& call, store::Txn& txn, 
   }
   bool missing = found.error().code() == ErrorCode::kNoSuchKey || found.error().code() == ErrorCode::kNoSuchVersion;
   // Who may not list must not learn by the difference of 403 and 404 which keys exist.
-  if (missing && !CO_ASK(may(call, bucket, "", "s3:ListBucket", nullptr, {.prefix = key}))) co_return refuse(ErrorCode::kAccessDenied);
+  if (missing && !CO_ASK(may(call, bucket, "", "s3:ListBucket", nullptr, {.prefix = key})))
+    co_return refuse(ErrorCode::kAccessDenied);
   co_return refuse(std::move(found).error());
 }
 
@@ -448,10 +489,12 @@ Task<std::string> Service::display_name(std::string canonical_id) {
   co_return account->name;
 }
 
-// --- after a commit, and behind the scenes ----------------------------------------------------------------------------------------
+// --- after a commit, and behind the scenes
+// ----------------------------------------------------------------------------------------
 
 void Service::after_commit(const std::vector<blob::Receipt>& released, bool made_garbage) {
-  // Whoever reads such a blob right now still gets its bytes: the Blob keeps what it reads, and what was looked up a moment ago.
+  // Whoever reads such a blob right now still gets its bytes: the Blob keeps what it reads, and what was looked up a
+  // moment ago.
   for (const blob::Receipt& receipt : released) blob_.erase(receipt);
   if (made_garbage) home_.announce_garbage();
 }
@@ -459,6 +502,7 @@ void Service::after_commit(const std::vector<blob::Receipt>& released, bool made
 Task<void> Service::run_background() {
   // Slices keep each transaction small (1000 part rows are about 200 KB) and let others in between.
   constexpr size_t kSlice = 1000;
+  constexpr size_t kPage = 100;
   constexpr auto kRest = std::chrono::seconds(60);  // then uploads that were pinned are looked at again
   // A reader that has just found the object needs a moment to pin its parts.
   constexpr auto kGrace = std::chrono::seconds(2);
@@ -473,19 +517,24 @@ Task<void> Service::run_background() {
       // What failed today is looked at again in an hour; the store says itself why it refuses.
       (void)co_await abort_abandoned(clock_.wall() - options_.upload_age_max);
     }
-    auto txn = co_await begin();
-    if (!txn) continue;
-    auto ids = co_await engine_.garbage(**txn, 100);
-    txn->reset();
-    if (!ids || ids->empty()) continue;
-    if (!co_await io::sleep_for(kGrace)) co_return;
-    for (const UploadId& id : *ids) {
-      for (bool done = false; !done && !home_.pinned(id);) {
-        auto reaped = co_await change([&](Write& write) { return engine_.reap(write, id, kSlice); });
-        done = !reaped || *reaped;
+    // To the end of the list: what is pinned at its beginning must not hold back what comes behind.
+    UploadId after;
+    for (bool more = true; more;) {
+      auto txn = co_await begin();
+      if (!txn) break;
+      auto ids = co_await engine_.garbage(**txn, kPage, after);
+      txn->reset();
+      if (!ids || ids->empty()) break;
+      if (!co_await io::sleep_for(kGrace)) co_return;
+      for (const UploadId& id : *ids) {
+        for (bool done = false; !done && !home_.pinned(id);) {
+          auto reaped = co_await change([&](Write& write) { return engine_.reap(write, id, kSlice); });
+          done = !reaped || *reaped;
+        }
       }
+      more = ids->size() == kPage;
+      after = ids->back();
     }
-    if (ids->size() == 100) home_.garbage().set();
   }
 }
 
@@ -511,7 +560,8 @@ Task<Answer<void>> Service::abort_abandoned(WallTime before) {
             co_return true;
           });
           // Completed or aborted by its owner in the last moment: just as well.
-          if (!aborted && aborted.error().code() != ErrorCode::kNoSuchUpload) co_return refuse(std::move(aborted).error());
+          if (!aborted && aborted.error().code() != ErrorCode::kNoSuchUpload)
+            co_return refuse(std::move(aborted).error());
         }
         more = listing.truncated;
         query.key_after = listing.last_key;
@@ -559,7 +609,8 @@ Task<Answer<uint64_t>> Service::remove_listed(std::string bucket_name, std::vect
       for (size_t i = begin_at; i < end; ++i) {
         auto now = co_await engine_.version(write.txn, bucket.id, listed[i].key, std::nullopt);
         if (!now || now->sequence != listed[i].version.sequence)
-          co_return refuse(ErrorCode::kOperationAborted, "The object " + listed[i].key + " has changed since the plan was made");
+          co_return refuse(ErrorCode::kOperationAborted,
+                           "The object " + listed[i].key + " has changed since the plan was made");
         CO_ASK(co_await engine_.remove(write, bucket, {.key = listed[i].key, .owner = owner}));
       }
       co_return true;
@@ -570,7 +621,8 @@ Task<Answer<uint64_t>> Service::remove_listed(std::string bucket_name, std::vect
 
 Task<Result<std::vector<bool>>> Service::References::referenced(std::vector<blob::BlobId> ids) {
   // Changes that the store could not make durable are invisible now and may be there after a restart.
-  if (auto why = service_.store_.failure()) co_return fail(Error(Code::kUnavailable, "back references cannot be looked up", *why));
+  if (auto why = service_.store_.failure())
+    co_return fail(Error(Code::kUnavailable, "back references cannot be looked up", *why));
   auto txn = CO_TRY(co_await service_.store_.begin());
   std::vector<bool> out;
   out.reserve(ids.size());

@@ -1,5 +1,6 @@
-// Service: the S3 API over the engine. Takes a request apart, proves who asks, decides whether they may, moves bytes between the
-// connection and the Blob, and runs the engine inside transactions. One Service a shard; what they share is Home.
+// Service: the S3 API over the engine. Takes a request apart, proves who asks, decides whether they may, moves bytes
+// between the connection and the Blob, and runs the engine inside transactions. One Service a shard; what they share is
+// Home.
 //
 //     handle ─► take apart ─► authenticate ─► route ─► (authorize ─► body ─► blob ─► transaction) ─► reply
 //
@@ -28,10 +29,11 @@ namespace polis::object {
 
 struct ServiceOptions {
   std::string region = "us-east-1";
-  bool any_region = true;             // accept any region in a credential scope
-  std::vector<std::string> domains;   // of virtual-host style
-  bool version2 = false;              // Signature Version 2
-  size_t requests_max = 1024;         // in flight on all shards; beyond it the answer is SlowDown. 1024 uploads hold 2 MiB each at most
+  bool any_region = true;            // accept any region in a credential scope
+  std::vector<std::string> domains;  // of virtual-host style
+  bool version2 = false;             // Signature Version 2
+  size_t requests_max =
+      1024;  // in flight on all shards; beyond it the answer is SlowDown. 1024 uploads hold 2 MiB each at most
   Duration upload_age_max = std::chrono::hours(24 * 7);  // abandoned uploads are aborted
 };
 
@@ -55,6 +57,7 @@ struct MoreContext {
   const Tags* request_tags = nullptr;
   std::string_view copy_source = {};
   std::string_view prefix = {};  // s3:prefix, of a question that the request did not ask itself
+  std::string_view acl = {};     // s3:x-amz-acl, of a form that has no such header
 };
 
 class Service final {
@@ -66,11 +69,12 @@ class Service final {
 
   // One request of the S3 port. The Service outlives it.
   Task<void> handle(http::Request& request, http::Response& response);
-  // The same for somebody who was proved elsewhere (not the anonymous principal): what the request says of itself in signatures is
-  // not looked at, its payload counts as unsigned.
+  // The same for somebody who was proved elsewhere (not the anonymous principal): what the request says of itself in
+  // signatures is not looked at, its payload counts as unsigned.
   Task<void> handle_as(auth::PrincipalPtr principal, http::Request& request, http::Response& response);
 
-  // Background work, on the home shard: erases the parts of gone objects, aborts abandoned uploads. Ends when its scope stops.
+  // Background work, on the home shard: erases the parts of gone objects, aborts abandoned uploads. Ends when its scope
+  // stops.
   Task<void> run_background();
 
   // What compaction asks; blob.set_owner(&service.references()).
@@ -82,9 +86,11 @@ class Service final {
   const Engine& engine() const { return engine_; }
   const ServiceStatistics& statistics() const { return statistics_; }
   const std::vector<PutTimes>& recent_puts() const { return recent_puts_; }
-  // Removes all versions and uploads of a bucket, then the bucket: for a plan that listed them. Returns the versions removed.
+  // Removes all versions and uploads of a bucket, then the bucket: for a plan that listed them. Returns the versions
+  // removed.
   Task<Answer<uint64_t>> empty_bucket(std::string name, bool and_remove);
-  // Removes these keys as long as each still has the version that was listed; kOperationAborted at the first that has not.
+  // Removes these keys as long as each still has the version that was listed; kOperationAborted at the first that has
+  // not.
   Task<Answer<uint64_t>> remove_listed(std::string bucket_name, std::vector<ListEntry> listed, Owner owner);
 
  private:
@@ -121,7 +127,8 @@ class Service final {
                    const ObjectVersion* version = nullptr, const MoreContext& more = {});
   Answer<void> require(const Call& call, const Bucket& bucket, std::string_view key, std::string_view action,
                        const ObjectVersion* version = nullptr, const MoreContext& more = {});
-  auth::Context context_of(const Call& call, std::string_view key, const ObjectVersion* version, const MoreContext& more) const;
+  auth::Context context_of(const Call& call, std::string_view key, const ObjectVersion* version,
+                           const MoreContext& more) const;
   Task<Answer<void>> require_bucket(Call& call, std::string_view action, Bucket* bucket);
   // Finds the version of a read and checks the right to it, hiding what the caller may not know of.
   Task<Answer<ObjectVersion>> find_for_read(Call& call, store::Txn& txn, const Bucket& bucket, std::string_view key,
@@ -131,7 +138,8 @@ class Service final {
   Done send_xml(Call& call, int status, std::string document);
   Done send_empty(Call& call, int status);
   Task<Answer<XmlElement>> read_xml(Call& call, size_t size_bytes_max);
-  Task<Answer<std::string>> read_text(Call& call, size_t size_bytes_max, Body::Checksums checksums = Body::Checksums::kOfBody);
+  Task<Answer<std::string>> read_text(Call& call, size_t size_bytes_max,
+                                      Body::Checksums checksums = Body::Checksums::kOfBody);
 
   // Runs a change in a transaction of its own and, once it is committed, releases what it freed.
   // `body(Write&) -> Task<Answer<T>>`.
@@ -157,7 +165,8 @@ class Service final {
   void discard(const Stored& stored);
   // What an inlined version holds, and nothing for any other; in the transaction that found the version, because an
   // overwrite takes the bytes with it.
-  Task<Answer<std::string>> inlined_bytes(store::Txn& txn, BucketId bucket, std::string_view key, const ObjectVersion& version);
+  Task<Answer<std::string>> inlined_bytes(store::Txn& txn, BucketId bucket, std::string_view key,
+                                          const ObjectVersion& version);
   Task<Answer<void>> send_range(const ObjectVersion& version, std::string_view inlined_bytes, blob::Range range,
                                 blob::ByteSink& sink);
   friend class VersionSource;
@@ -174,6 +183,9 @@ class Service final {
     Owner owner;
     Acl acl;
   };
+  // Giving a new object an ACL takes s3:PutObjectAcl besides the right to write it.
+  Answer<void> require_acl_right(const Call& call, const Bucket& bucket, const Owner& owner,
+                                 const MoreContext& more = {});
   // Owner and ACL of something new from the request's headers and the bucket's settings.
   Task<Answer<AclChoice>> choose_acl(Call& call, const Bucket& bucket);
   // The ACL that x-amz-acl or x-amz-grant-* ask for; nothing without such headers.
@@ -187,7 +199,8 @@ class Service final {
   Done complete_upload(Call& call);
   Done abort_upload(Call& call);
   Done list_parts(Call& call);
-  Task<Answer<void>> require_for_upload(Call& call, store::Txn& txn, const Bucket& bucket, const UploadId& id, std::string_view action);
+  Task<Answer<void>> require_for_upload(Call& call, store::Txn& txn, const Bucket& bucket, const UploadId& id,
+                                        std::string_view action);
   Done list_uploads(Call& call);
 
   // --- listings (listing_handlers.cc)

@@ -1,8 +1,7 @@
 // The S3 port from outside: a real server on a loopback port of its own, signed requests, two shards.
+#include <filesystem>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <filesystem>
 
 #include "kernel/auth/directory.h"
 #include "kernel/base/random.h"
@@ -35,10 +34,14 @@ class S3Port : public testing::Test {
     std::string method, target, body;
     std::vector<std::pair<std::string, std::string>> headers;
     bool anonymous = false;
-    std::string secret;  // another than the right one
+    std::string secret = {};  // another than the right one
+    bool writer =
+        false;  // by the user "writer" instead of root: PutObject and GetObject, and CreateBucket, are all he may
   };
   static Reply ask(Asked asked) { return world_->ask(std::move(asked)); }
-  static Reply ask(std::string method, std::string target, std::string body = {}) { return world_->ask({std::move(method), std::move(target), std::move(body)}); }
+  static Reply ask(std::string method, std::string target, std::string body = {}) {
+    return world_->ask({std::move(method), std::move(target), std::move(body)});
+  }
 
  private:
   struct World {
@@ -63,8 +66,18 @@ class S3Port : public testing::Test {
       blob::ExtentBlobOptions options;
       for (int i = 0; i < 6; ++i) options.drives.push_back(directory_path + "/drive" + std::to_string(i));
       blob = (co_await blob::ExtentBlob::open(*disk, options, random)).value();
-      directory = (co_await auth::Directory::open(*store, *disk, clock, random, {.keys_directory = directory_path + "/keys", .shards = 2})).value();
+      directory = (co_await auth::Directory::open(*store, *disk, clock, random,
+                                                  {.keys_directory = directory_path + "/keys", .shards = 2}))
+                      .value();
       root = (co_await directory->bootstrap({.password = "a long password"})).value().value();
+      auth::Actor system{.principal = auth::internal_principal("test")};
+      auth::User user = (co_await directory->create_user(system, {.name = "writer"})).value();
+      (void)(co_await directory->put_user_policy(
+                 system, user.id, "writes",
+                 R"({"Version":"2012-10-17","Statement":[{"Effect":"Allow","Resource":"*",)"
+                 R"("Action":["s3:PutObject","s3:GetObject","s3:CreateBucket"]}]})"))
+          .value();
+      writer = (co_await directory->create_access_key(system, user.id)).value();
       ServiceOptions service;
       service.domains = {"s3.local"};
       server = std::make_unique<Server>(runtime, *store, keyspace, *blob, *directory, clock, random, service);
@@ -94,13 +107,17 @@ class S3Port : public testing::Test {
       for (const auto& [name, value] : asked.headers)
         if (name != "host") headers.push_back({name, value});
       RequestView view{.method = asked.method, .target = asked.target, .headers = headers};
-      SigningIdentity identity{.access_key = root.access_key, .secret_key = asked.secret.empty() ? root.secret_key : asked.secret};
-      http::ClientRequest request{.method = asked.method,
-                                  .url = http::Url::parse("http://127.0.0.1:" + std::to_string(port) + asked.target).value(),
-                                  .fields = asked.headers,
-                                  .body = as_bytes(asked.body)};
+      SigningIdentity identity{.access_key = root.access_key,
+                               .secret_key = asked.secret.empty() ? root.secret_key : asked.secret};
+      if (asked.writer) identity = {.access_key = writer.id, .secret_key = writer.secret};
+      http::ClientRequest request{
+          .method = asked.method,
+          .url = http::Url::parse("http://127.0.0.1:" + std::to_string(port) + asked.target).value(),
+          .fields = asked.headers,
+          .body = as_bytes(asked.body)};
       if (!asked.anonymous)
-        for (OwnedHeader& header : sign(view, identity, base::hex_encode(base::sha256(std::string_view(asked.body))), clock.wall()))
+        for (OwnedHeader& header :
+             sign(view, identity, base::hex_encode(base::sha256(std::string_view(asked.body))), clock.wall()))
           request.fields.emplace_back(std::move(header.name), std::move(header.value));
       auto response = co_await client->send(std::move(request));
       Reply reply;
@@ -128,6 +145,7 @@ class S3Port : public testing::Test {
     std::unique_ptr<blob::ExtentBlob> blob;
     std::unique_ptr<auth::Directory> directory;
     auth::RootCredentials root;
+    auth::IssuedAccessKey writer;
     std::unique_ptr<Server> server;
     std::unique_ptr<http::Client> client;
     uint16_t port = 0;
@@ -209,9 +227,11 @@ TEST_F(S3Port, parts_become_one_object_and_read_back_across_their_borders) {
   random.fill(as_writable_bytes(bytes));
   std::string list = "<CompleteMultipartUpload>";
   for (size_t i = 0; i < 3; ++i) {
-    Reply part = ask("PUT", "/parts/k?partNumber=" + std::to_string(i + 1) + "&uploadId=" + id, bytes.substr(i * kPartBytesMin, kPartBytesMin));
+    Reply part = ask("PUT", "/parts/k?partNumber=" + std::to_string(i + 1) + "&uploadId=" + id,
+                     bytes.substr(i * kPartBytesMin, kPartBytesMin));
     EXPECT_EQ(part.status, 200) << part.body;
-    list += "<Part><PartNumber>" + std::to_string(i + 1) + "</PartNumber><ETag>" + part.headers["etag"] + "</ETag></Part>";
+    list +=
+        "<Part><PartNumber>" + std::to_string(i + 1) + "</PartNumber><ETag>" + part.headers["etag"] + "</ETag></Part>";
   }
   list += "</CompleteMultipartUpload>";
   EXPECT_EQ(ask("GET", "/parts/k").status, 404);  // nothing is visible before
@@ -220,7 +240,8 @@ TEST_F(S3Port, parts_become_one_object_and_read_back_across_their_borders) {
   EXPECT_EQ(ask("POST", "/parts/k?uploadId=" + id, list).status, 200);  // a client that lost the answer
   EXPECT_TRUE(ask("GET", "/parts/k").body == bytes);
   std::string range = "bytes=" + std::to_string(kPartBytesMin - 10) + "-" + std::to_string(kPartBytesMin * 2 + 9);
-  EXPECT_TRUE(ask({"GET", "/parts/k", "", {{"range", range}}}).body == bytes.substr(kPartBytesMin - 10, kPartBytesMin + 20));
+  EXPECT_TRUE(ask({"GET", "/parts/k", "", {{"range", range}}}).body ==
+              bytes.substr(kPartBytesMin - 10, kPartBytesMin + 20));
   Reply third = ask("GET", "/parts/k?partNumber=3");
   EXPECT_EQ(third.body.size(), 77u);
   EXPECT_EQ(third.headers["x-amz-mp-parts-count"], "3");
@@ -254,6 +275,78 @@ TEST_F(S3Port, a_bucket_is_removed_only_when_it_is_empty) {
   EXPECT_EQ(ask("DELETE", "/removal").status, 404);
 }
 
+TEST_F(S3Port, an_acl_with_an_object_takes_the_right_to_set_acls) {
+  ask({"PUT", "/acls", "", {{"x-amz-object-ownership", "ObjectWriter"}}});
+  auto as_writer = [](std::string method, std::string target,
+                      std::vector<std::pair<std::string, std::string>> headers) {
+    return ask({.method = std::move(method),
+                .target = std::move(target),
+                .headers = std::move(headers),
+                .writer = true})
+        .status;
+  };
+  EXPECT_EQ(as_writer("PUT", "/acls/k", {}), 200);
+  EXPECT_EQ(as_writer("PUT", "/acls/k", {{"x-amz-acl", "public-read"}}), 403);
+  EXPECT_EQ(
+      as_writer("PUT", "/acls/k", {{"x-amz-grant-read", "uri=\"http://acs.amazonaws.com/groups/global/AllUsers\""}}),
+      403);
+  EXPECT_EQ(as_writer("PUT", "/acls/copy", {{"x-amz-copy-source", "/acls/k"}, {"x-amz-acl", "public-read"}}), 403);
+  EXPECT_EQ(as_writer("POST", "/acls/k?uploads=", {{"x-amz-acl", "public-read"}}), 403);
+  EXPECT_EQ(as_writer("POST", "/acls/k?uploads=", {}), 200);
+  EXPECT_EQ(as_writer("PUT", "/acls-open", {{"x-amz-acl", "public-read"}, {"x-amz-object-ownership", "ObjectWriter"}}),
+            403);
+  EXPECT_EQ(as_writer("PUT", "/acls-closed", {{"x-amz-acl", "private"}}), 200);
+  EXPECT_EQ(ask({"PUT", "/acls/k", "v", {{"x-amz-acl", "public-read"}}}).status, 200);
+  EXPECT_EQ(ask({.method = "GET", .target = "/acls/k", .anonymous = true}).status, 200);
+}
+
+TEST_F(S3Port, a_copy_takes_tags_along_only_for_who_may_read_and_set_them) {
+  ask("PUT", "/tagged");
+  ask({"PUT", "/tagged/k", "v", {{"x-amz-tagging", "secret=yes"}}});
+  auto copy = [](bool writer, std::vector<std::pair<std::string, std::string>> more) {
+    more.emplace_back("x-amz-copy-source", "/tagged/k");
+    return ask({.method = "PUT", .target = "/tagged/copy", .headers = std::move(more), .writer = writer}).status;
+  };
+  EXPECT_EQ(copy(true, {}), 403);
+  EXPECT_EQ(copy(true, {{"x-amz-tagging-directive", "REPLACE"}}), 200);
+  EXPECT_EQ(copy(true, {{"x-amz-tagging-directive", "REPLACE"}, {"x-amz-tagging", "a=b"}}), 403);
+  EXPECT_EQ(copy(false, {}), 200);
+}
+
+TEST_F(S3Port, a_form_needs_rights_and_sound_metadata) {
+  ask({"PUT", "/forms", "", {{"x-amz-object-ownership", "ObjectWriter"}, {"x-amz-acl", "public-read-write"}}});
+  auto post = [](const std::string& fields) {
+    std::string body =
+        fields + "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\nbytes\r\n--b--\r\n";
+    return ask({.method = "POST",
+                .target = "/forms",
+                .body = body,
+                .headers = {{"content-type", "multipart/form-data; boundary=b"}},
+                .anonymous = true});
+  };
+  auto field = [](const std::string& name, const std::string& value) {
+    return "--b\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\n\r\n" + value + "\r\n";
+  };
+  EXPECT_EQ(post(field("key", "k") + field("acl", "public-read") + field("x-amz-meta-a", "b\tc")).status, 204);
+  EXPECT_EQ(ask({.method = "GET", .target = "/forms/k", .anonymous = true}).headers["x-amz-meta-a"], "b\tc");
+  for (const std::string& bad :
+       {std::string("a\r\nSet-Cookie: b"), std::string("a\nb"), std::string("a\0b", 3), std::string("\x7f")}) {
+    EXPECT_EQ(post(field("key", "bad") + field("x-amz-meta-a", bad)).status, 400);
+    EXPECT_EQ(post(field("key", "bad") + field("Content-Type", bad)).status, 400);
+  }
+  EXPECT_EQ(post(field("key", "bad") + field("x-amz-meta-a b:", "c")).status, 400);
+  EXPECT_EQ(ask("GET", "/forms/bad").status, 404);
+  // Everybody may write by the policy now, but say nothing of who reads it.
+  ask({"PUT", "/forms?acl=", "", {{"x-amz-acl", "private"}}});
+  EXPECT_EQ(ask("PUT", "/forms?policy=",
+                R"({"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:PutObject",)"
+                R"("Resource":"arn:aws:s3:::forms/*"}]})")
+                .status,
+            204);
+  EXPECT_EQ(post(field("key", "k2")).status, 204);
+  EXPECT_EQ(post(field("key", "k2") + field("acl", "public-read")).status, 403);
+}
+
 TEST_F(S3Port, broken_requests_get_clear_answers) {
   ask("PUT", "/broken");
   EXPECT_EQ(ask("GET", "/broken?max-keys=-1").status, 400);
@@ -261,7 +354,8 @@ TEST_F(S3Port, broken_requests_get_clear_answers) {
   EXPECT_EQ(ask("GET", "/broken/k?versionId=zzz").status, 400);
   EXPECT_THAT(ask("POST", "/broken?delete=", "<Delete><Object>").body, HasSubstr("MalformedXML"));
   EXPECT_THAT(ask("PUT", "/broken/k?uploadId=abc&partNumber=1", "x").body, HasSubstr("NoSuchUpload"));
-  EXPECT_THAT(ask("PUT", "/broken/k?uploadId=00112233445566778899aabbccddeeff&partNumber=0", "x").body, HasSubstr("InvalidArgument"));
+  EXPECT_THAT(ask("PUT", "/broken/k?uploadId=00112233445566778899aabbccddeeff&partNumber=0", "x").body,
+              HasSubstr("InvalidArgument"));
   EXPECT_EQ(ask("PUT", "/broken/" + std::string(1025, 'k'), "x").status, 400);
   EXPECT_EQ(ask("PUT", "/broken?policy=", "{").status, 400);
 }

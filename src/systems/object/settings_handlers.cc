@@ -1,5 +1,5 @@
-// What hangs on buckets and objects: ACLs, tags, bucket policy, CORS, public access block, ownership, request payment; and the
-// settings that no bucket can have here yet, whose absence is answered as clients expect it.
+// What hangs on buckets and objects: ACLs, tags, bucket policy, CORS, public access block, ownership, request payment;
+// and the settings that no bucket can have here yet, whose absence is answered as clients expect it.
 #include <algorithm>
 #include <charconv>
 
@@ -12,7 +12,8 @@ constexpr std::string_view kXsi = "xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-
 constexpr std::string_view kXsiGroup = "xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"Group\"";
 
 std::optional<Permission> permission_named(std::string_view text) {
-  for (Permission one : {Permission::kRead, Permission::kWrite, Permission::kReadAcp, Permission::kWriteAcp, Permission::kFullControl})
+  for (Permission one :
+       {Permission::kRead, Permission::kWrite, Permission::kReadAcp, Permission::kWriteAcp, Permission::kFullControl})
     if (name(one) == text) return one;
   return std::nullopt;
 }
@@ -37,13 +38,15 @@ std::string tagging_document(const Tags& tags) {
   return xml.finish();
 }
 
-// --- CORS ---------------------------------------------------------------------------------------------------------------------
+// --- CORS
+// ---------------------------------------------------------------------------------------------------------------------
 
 // At most one '*', anywhere.
 bool matches_pattern(std::string_view pattern, std::string_view text) {
   size_t star = pattern.find('*');
   if (star == pattern.npos) return pattern == text;
-  return text.size() >= pattern.size() - 1 && text.starts_with(pattern.substr(0, star)) && text.ends_with(pattern.substr(star + 1));
+  return text.size() >= pattern.size() - 1 && text.starts_with(pattern.substr(0, star)) &&
+         text.ends_with(pattern.substr(star + 1));
 }
 
 std::string lower(std::string_view text) {
@@ -53,10 +56,13 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-const CorsRule* cors_rule(const Bucket& bucket, std::string_view origin, std::string_view method, std::string_view headers) {
+const CorsRule* cors_rule(const Bucket& bucket, std::string_view origin, std::string_view method,
+                          std::string_view headers) {
   for (const CorsRule& rule : bucket.cors) {
     if (std::find(rule.methods.begin(), rule.methods.end(), method) == rule.methods.end()) continue;
-    if (std::none_of(rule.origins.begin(), rule.origins.end(), [&](const auto& one) { return matches_pattern(one, origin); })) continue;
+    if (std::none_of(rule.origins.begin(), rule.origins.end(),
+                     [&](const auto& one) { return matches_pattern(one, origin); }))
+      continue;
     bool all = true;
     std::string_view list = headers, header;
     while (all && http::next_list_element(list, header))
@@ -73,7 +79,8 @@ std::string joined(const std::vector<std::string>& texts) {
   return out;
 }
 
-void set_cors_headers(http::Response& response, const CorsRule& rule, std::string_view origin, std::string_view asked_headers) {
+void set_cors_headers(http::Response& response, const CorsRule& rule, std::string_view origin,
+                      std::string_view asked_headers) {
   bool any = std::find(rule.origins.begin(), rule.origins.end(), "*") != rule.origins.end();
   response.set("Access-Control-Allow-Origin", any ? "*" : origin);
   if (!any) response.set("Access-Control-Allow-Credentials", "true");
@@ -91,15 +98,21 @@ Answer<std::vector<CorsRule>> parse_cors(const XmlElement& xml) {
     if (element.name != "CORSRule") return refuse(ErrorCode::kMalformedXml);
     CorsRule& rule = rules.emplace_back();
     for (const XmlElement& field : element.children) {
-      if (field.name == "ID") rule.id = field.text;
-      else if (field.name == "AllowedMethod") rule.methods.push_back(field.text);
-      else if (field.name == "AllowedOrigin") rule.origins.push_back(field.text);
-      else if (field.name == "AllowedHeader") rule.headers.push_back(field.text);
-      else if (field.name == "ExposeHeader") rule.expose.push_back(field.text);
+      if (field.name == "ID")
+        rule.id = field.text;
+      else if (field.name == "AllowedMethod")
+        rule.methods.push_back(field.text);
+      else if (field.name == "AllowedOrigin")
+        rule.origins.push_back(field.text);
+      else if (field.name == "AllowedHeader")
+        rule.headers.push_back(field.text);
+      else if (field.name == "ExposeHeader")
+        rule.expose.push_back(field.text);
       else if (field.name == "MaxAgeSeconds") {
         uint32_t age = 0;
         auto [end, error] = std::from_chars(field.text.data(), field.text.data() + field.text.size(), age);
-        if (error != std::errc() || end != field.text.data() + field.text.size()) return refuse(ErrorCode::kMalformedXml);
+        if (error != std::errc() || end != field.text.data() + field.text.size())
+          return refuse(ErrorCode::kMalformedXml);
         rule.max_age_s = age;
       } else {
         return refuse(ErrorCode::kMalformedXml);
@@ -109,11 +122,13 @@ Answer<std::vector<CorsRule>> parse_cors(const XmlElement& xml) {
     static constexpr std::string_view kMethods[] = {"GET", "PUT", "POST", "DELETE", "HEAD"};
     for (const std::string& method : rule.methods)
       if (std::find(std::begin(kMethods), std::end(kMethods), method) == std::end(kMethods))
-        return refuse(ErrorCode::kInvalidRequest, "Found unsupported HTTP method in CORS config. Unsupported method is " + method.substr(0, 64));
+        return refuse(ErrorCode::kInvalidRequest,
+                      "Found unsupported HTTP method in CORS config. Unsupported method is " + method.substr(0, 64));
     for (const auto* texts : {&rule.origins, &rule.headers})
       for (const std::string& one : *texts)
         if (std::count(one.begin(), one.end(), '*') > 1)
-          return refuse(ErrorCode::kInvalidRequest, "\"" + one.substr(0, 128) + "\" can not have more than one wildcard.");
+          return refuse(ErrorCode::kInvalidRequest,
+                        "\"" + one.substr(0, 128) + "\" can not have more than one wildcard.");
   }
   if (rules.empty() || rules.size() > kCorsRulesMax) return refuse(ErrorCode::kMalformedXml);
   return rules;
@@ -126,7 +141,8 @@ bool truth(const XmlElement& xml, std::string_view name) {
 
 }  // namespace
 
-// --- ACLs --------------------------------------------------------------------------------------------------------------------------
+// --- ACLs
+// --------------------------------------------------------------------------------------------------------------------------
 
 std::string Service::acl_document(const Owner& owner, const Acl& acl, const std::map<std::string, std::string>& names) {
   auto name_of = [&](const std::string& id) {
@@ -137,12 +153,18 @@ std::string Service::acl_document(const Owner& owner, const Acl& acl, const std:
   xml.open("Owner").element("ID", owner.canonical_id).element("DisplayName", name_of(owner.canonical_id)).close();
   xml.open("AccessControlList");
   // Groups first, as canned ACLs have them: clients sort by the display name that only users have.
-  std::vector<Grant> grants = acl.grants;
-  std::stable_partition(grants.begin(), grants.end(), [](const Grant& grant) { return grant.kind != Grant::Kind::kUser; });
-  for (const Grant& grant : grants) {
+  std::vector<Grant> ordered;
+  std::copy_if(acl.grants.begin(), acl.grants.end(), std::back_inserter(ordered),
+               [](const Grant& grant) { return grant.kind != Grant::Kind::kUser; });
+  std::copy_if(acl.grants.begin(), acl.grants.end(), std::back_inserter(ordered),
+               [](const Grant& grant) { return grant.kind == Grant::Kind::kUser; });
+  for (const Grant& grant : ordered) {
     xml.open("Grant");
     if (grant.kind == Grant::Kind::kUser) {
-      xml.open("Grantee", kXsi).element("ID", grant.canonical_id).element("DisplayName", name_of(grant.canonical_id)).close();
+      xml.open("Grantee", kXsi)
+          .element("ID", grant.canonical_id)
+          .element("DisplayName", name_of(grant.canonical_id))
+          .close();
     } else {
       xml.open("Grantee", kXsiGroup).element("URI", group_uri(grant.kind)).close();
     }
@@ -160,8 +182,11 @@ Service::Done Service::get_acl(Call& call) {
   if (call.key.empty()) {
     CO_ASK(require(call, bucket, "", "s3:GetBucketAcl"));
   } else {
-    ObjectVersion version = CO_ASK(co_await find_for_read(call, *txn, bucket, call.key, id, id ? "s3:GetObjectVersionAcl" : "s3:GetObjectAcl"));
-    if (version.delete_marker) co_return refuse(Failure(id ? ErrorCode::kMethodNotAllowed : ErrorCode::kNoSuchKey).header("x-amz-delete-marker", "true"));
+    ObjectVersion version = CO_ASK(
+        co_await find_for_read(call, *txn, bucket, call.key, id, id ? "s3:GetObjectVersionAcl" : "s3:GetObjectAcl"));
+    if (version.delete_marker)
+      co_return refuse(
+          Failure(id ? ErrorCode::kMethodNotAllowed : ErrorCode::kNoSuchKey).header("x-amz-delete-marker", "true"));
     owner = version.owner;
     acl = version.acl;
     if (bucket.versioning != Versioning::kUnversioned) call.response.set("x-amz-version-id", version.version_id());
@@ -182,7 +207,8 @@ Task<Answer<Acl>> Service::parse_acl(const XmlElement& document, Owner* owner) {
   if (document.name != "AccessControlPolicy") co_return refuse(ErrorCode::kMalformedAcl);
   if (const XmlElement* named = document.child("Owner")) {
     std::string_view id = named->text_of("ID");
-    if (!id.empty() && id != owner->canonical_id) co_return refuse(ErrorCode::kAccessDenied, "The owner of a resource cannot be changed by its ACL");
+    if (!id.empty() && id != owner->canonical_id)
+      co_return refuse(ErrorCode::kAccessDenied, "The owner of a resource cannot be changed by its ACL");
   }
   const XmlElement* list = document.child("AccessControlList");
   if (!list) co_return refuse(ErrorCode::kMalformedAcl);
@@ -199,7 +225,8 @@ Task<Answer<Acl>> Service::parse_acl(const XmlElement& document, Owner* owner) {
       grant.kind = *kind;
     } else if (const XmlElement* email = grantee->child("EmailAddress")) {
       auto account = co_await directory_.find_account(email->text);
-      if (!account || email->text.find('@') == std::string::npos) co_return refuse(ErrorCode::kUnresolvableGrantByEmailAddress);
+      if (!account || email->text.find('@') == std::string::npos)
+        co_return refuse(ErrorCode::kUnresolvableGrantByEmailAddress);
       grant.canonical_id = account->canonical_id;
     } else {
       grant.canonical_id = grantee->text_of("ID");
@@ -237,19 +264,24 @@ Task<Answer<std::optional<Acl>>> Service::acl_of_headers(Call& call, const Owner
       } else if (kind == "id" || kind == "emailaddress") {
         auto account = co_await directory_.find_account(std::string(value));
         if (!account)
-          co_return refuse(kind == "id" ? Failure(ErrorCode::kInvalidArgument, "Invalid id") : Failure(ErrorCode::kUnresolvableGrantByEmailAddress));
+          co_return refuse(kind == "id" ? Failure(ErrorCode::kInvalidArgument, "Invalid id")
+                                        : Failure(ErrorCode::kUnresolvableGrantByEmailAddress));
         grant.canonical_id = account->canonical_id;
       } else {
         co_return refuse(ErrorCode::kInvalidArgument, "Argument format not recognized");
       }
       acl.grants.push_back(std::move(grant));
-      if (acl.grants.size() > kGrantsMax) co_return refuse(ErrorCode::kInvalidArgument, "An ACL has at most 100 grants");
+      if (acl.grants.size() > kGrantsMax)
+        co_return refuse(ErrorCode::kInvalidArgument, "An ACL has at most 100 grants");
     }
   }
   if (!canned.empty()) {
-    if (!acl.grants.empty()) co_return refuse(ErrorCode::kInvalidRequest, "Specifying both Canned ACLs and Header Grants is not allowed");
+    if (!acl.grants.empty())
+      co_return refuse(ErrorCode::kInvalidRequest, "Specifying both Canned ACLs and Header Grants is not allowed");
     auto found = canned_acl(canned, owner, bucket_owner);
-    if (!found) co_return refuse(ErrorCode::kInvalidArgument, "The canned ACL " + std::string(canned.substr(0, 64)) + " is unknown");
+    if (!found)
+      co_return refuse(ErrorCode::kInvalidArgument,
+                       "The canned ACL " + std::string(canned.substr(0, 64)) + " is unknown");
     co_return std::optional<Acl>(std::move(*found));
   }
   if (acl.grants.empty()) co_return std::optional<Acl>();
@@ -264,8 +296,10 @@ Service::Done Service::put_acl(Call& call) {
   if (call.key.empty()) {
     CO_ASK(require(call, bucket, "", "s3:PutBucketAcl"));
   } else {
-    ObjectVersion version = CO_ASK(co_await find_for_read(call, *txn, bucket, call.key, id, id ? "s3:PutObjectVersionAcl" : "s3:PutObjectAcl"));
-    if (version.delete_marker) co_return refuse(Failure(ErrorCode::kMethodNotAllowed).header("x-amz-delete-marker", "true"));
+    ObjectVersion version = CO_ASK(
+        co_await find_for_read(call, *txn, bucket, call.key, id, id ? "s3:PutObjectVersionAcl" : "s3:PutObjectAcl"));
+    if (version.delete_marker)
+      co_return refuse(Failure(ErrorCode::kMethodNotAllowed).header("x-amz-delete-marker", "true"));
     owner = version.owner;
   }
   txn.reset();
@@ -279,7 +313,8 @@ Service::Done Service::put_acl(Call& call) {
     acl = CO_ASK(co_await parse_acl(document, &owner));
   }
   if (bucket.ownership == Ownership::kBucketOwnerEnforced) {
-    if (call.header("x-amz-acl") != "bucket-owner-full-control") co_return refuse(ErrorCode::kAccessControlListNotSupported);
+    if (call.header("x-amz-acl") != "bucket-owner-full-control")
+      co_return refuse(ErrorCode::kAccessControlListNotSupported);
     co_return co_await send_empty(call, 200);
   }
   if (bucket.public_access_block && bucket.public_access_block->block_acls && is_public(acl))
@@ -302,7 +337,8 @@ Service::Done Service::put_acl(Call& call) {
   co_return co_await send_empty(call, 200);
 }
 
-// --- tags --------------------------------------------------------------------------------------------------------------------------
+// --- tags
+// --------------------------------------------------------------------------------------------------------------------------
 
 Service::Done Service::get_tagging(Call& call) {
   auto id = CO_ASK(version_of(call));
@@ -315,7 +351,9 @@ Service::Done Service::get_tagging(Call& call) {
   }
   ObjectVersion version = CO_ASK(co_await find_for_read(call, *txn, bucket, call.key, id,
                                                         id ? "s3:GetObjectVersionTagging" : "s3:GetObjectTagging"));
-  if (version.delete_marker) co_return refuse(Failure(id ? ErrorCode::kMethodNotAllowed : ErrorCode::kNoSuchKey).header("x-amz-delete-marker", "true"));
+  if (version.delete_marker)
+    co_return refuse(
+        Failure(id ? ErrorCode::kMethodNotAllowed : ErrorCode::kNoSuchKey).header("x-amz-delete-marker", "true"));
   if (bucket.versioning != Versioning::kUnversioned) call.response.set("x-amz-version-id", version.version_id());
   co_return co_await send_xml(call, 200, tagging_document(version.tags));
 }
@@ -338,8 +376,10 @@ Service::Done Service::put_tagging(Call& call) {
     co_return co_await send_empty(call, 200);
   }
   ObjectVersion version = CO_ASK(co_await find_for_read(call, *txn, bucket, call.key, id,
-                                                        id ? "s3:PutObjectVersionTagging" : "s3:PutObjectTagging", {.request_tags = &tags}));
-  if (version.delete_marker) co_return refuse(Failure(ErrorCode::kMethodNotAllowed).header("x-amz-delete-marker", "true"));
+                                                        id ? "s3:PutObjectVersionTagging" : "s3:PutObjectTagging",
+                                                        {.request_tags = &tags}));
+  if (version.delete_marker)
+    co_return refuse(Failure(ErrorCode::kMethodNotAllowed).header("x-amz-delete-marker", "true"));
   txn.reset();
   CO_ASK(co_await change([&](Write& write) {
     return engine_.update_version(write, bucket.id, call.key, id, [&](ObjectVersion& one) -> Answer<void> {
@@ -366,9 +406,10 @@ Service::Done Service::delete_tagging(Call& call) {
     }));
     co_return co_await send_empty(call, 204);
   }
-  ObjectVersion version = CO_ASK(co_await find_for_read(call, *txn, bucket, call.key, id,
-                                                        id ? "s3:DeleteObjectVersionTagging" : "s3:DeleteObjectTagging"));
-  if (version.delete_marker) co_return refuse(Failure(ErrorCode::kMethodNotAllowed).header("x-amz-delete-marker", "true"));
+  ObjectVersion version = CO_ASK(co_await find_for_read(
+      call, *txn, bucket, call.key, id, id ? "s3:DeleteObjectVersionTagging" : "s3:DeleteObjectTagging"));
+  if (version.delete_marker)
+    co_return refuse(Failure(ErrorCode::kMethodNotAllowed).header("x-amz-delete-marker", "true"));
   txn.reset();
   CO_ASK(co_await change([&](Write& write) {
     return engine_.update_version(write, bucket.id, call.key, id, [](ObjectVersion& one) -> Answer<void> {
@@ -380,12 +421,14 @@ Service::Done Service::delete_tagging(Call& call) {
   co_return co_await send_empty(call, 204);
 }
 
-// --- bucket policy -----------------------------------------------------------------------------------------------------------------
+// --- bucket policy
+// -----------------------------------------------------------------------------------------------------------------
 
 Service::Done Service::get_policy(Call& call) {
   Bucket bucket;
   CO_ASK(co_await require_bucket(call, "s3:GetBucketPolicy", &bucket));
-  if (bucket.policy.empty()) co_return refuse(Failure(ErrorCode::kNoSuchBucketPolicy).detail("BucketName", bucket.name));
+  if (bucket.policy.empty())
+    co_return refuse(Failure(ErrorCode::kNoSuchBucketPolicy).detail("BucketName", bucket.name));
   call.response.status(200);
   CO_ASK(co_await call.response.send("application/json", bucket.policy));
   co_return Answer<void>();
@@ -400,7 +443,8 @@ Service::Done Service::put_policy(Call& call) {
   auto parsed = auth::Policy::parse(text, auth::PolicyKind::kResource);
   if (!parsed) co_return refuse(ErrorCode::kMalformedPolicy, parsed.error().message());
   // "arn:aws:s3:::*" means every bucket, this one too.
-  if (!(*parsed)->resources_within(bucket_arn(bucket.name)) && !(*parsed)->resources_within(bucket_arn("*"))) co_return refuse(ErrorCode::kMalformedPolicy, "Policy has invalid resource");
+  if (!(*parsed)->resources_within(bucket_arn(bucket.name)) && !(*parsed)->resources_within(bucket_arn("*")))
+    co_return refuse(ErrorCode::kMalformedPolicy, "Policy has invalid resource");
   if (!(*parsed)->actions_within("s3")) co_return refuse(ErrorCode::kMalformedPolicy, "Policy has invalid action");
   if (bucket.public_access_block && bucket.public_access_block->block_policy && auth::is_public(**parsed))
     co_return refuse(ErrorCode::kAccessDenied, "The public access block refuses public policies");
@@ -436,12 +480,14 @@ Service::Done Service::get_policy_status(Call& call) {
   co_return co_await send_xml(call, 200, xml.finish());
 }
 
-// --- CORS --------------------------------------------------------------------------------------------------------------------------
+// --- CORS
+// --------------------------------------------------------------------------------------------------------------------------
 
 Service::Done Service::get_cors(Call& call) {
   Bucket bucket;
   CO_ASK(co_await require_bucket(call, "s3:GetBucketCORS", &bucket));
-  if (bucket.cors.empty()) co_return refuse(Failure(ErrorCode::kNoSuchCorsConfiguration).detail("BucketName", bucket.name));
+  if (bucket.cors.empty())
+    co_return refuse(Failure(ErrorCode::kNoSuchCorsConfiguration).detail("BucketName", bucket.name));
   XmlWriter xml("CORSConfiguration");
   for (const CorsRule& rule : bucket.cors) {
     xml.open("CORSRule");
@@ -493,24 +539,29 @@ Task<void> Service::add_cors_headers(Call& call) {
   std::string_view method = call.request.method_text();
   if (call.has_header("access-control-request-method")) method = call.header("access-control-request-method");
   std::string_view headers = call.header("access-control-request-headers");
-  if (const CorsRule* rule = cors_rule(*bucket, origin, method, headers)) set_cors_headers(call.response, *rule, origin, headers);
+  if (const CorsRule* rule = cors_rule(*bucket, origin, method, headers))
+    set_cors_headers(call.response, *rule, origin, headers);
 }
 
 Service::Done Service::preflight(Call& call) {
   std::string_view origin = call.header("origin"), method = call.header("access-control-request-method");
   if (origin.empty() || method.empty())
-    co_return refuse(ErrorCode::kBadRequest, "Insufficient information. Origin and Access-Control-Request-Method request headers are needed.");
-  if (call.bucket.empty()) co_return refuse(ErrorCode::kAccessDenied, "CORSResponse: CORS is not enabled for this resource.");
+    co_return refuse(ErrorCode::kBadRequest,
+                     "Insufficient information. Origin and Access-Control-Request-Method request headers are needed.");
+  if (call.bucket.empty())
+    co_return refuse(ErrorCode::kAccessDenied, "CORSResponse: CORS is not enabled for this resource.");
   auto txn = CO_ASK(co_await begin());
   auto bucket = co_await engine_.bucket(*txn, call.bucket);
   txn.reset();
-  const CorsRule* rule = bucket ? cors_rule(*bucket, origin, method, call.header("access-control-request-headers")) : nullptr;
+  const CorsRule* rule =
+      bucket ? cors_rule(*bucket, origin, method, call.header("access-control-request-headers")) : nullptr;
   if (!rule) co_return refuse(ErrorCode::kAccessDenied, "CORSResponse: This CORS request is not allowed.");
   set_cors_headers(call.response, *rule, origin, call.header("access-control-request-headers"));
   co_return co_await send_empty(call, 200);
 }
 
-// --- public access block, ownership, request payment --------------------------------------------------------------------------------
+// --- public access block, ownership, request payment
+// --------------------------------------------------------------------------------
 
 Service::Done Service::get_public_access_block(Call& call) {
   Bucket bucket;
@@ -557,7 +608,8 @@ Service::Done Service::delete_public_access_block(Call& call) {
 Service::Done Service::get_ownership(Call& call) {
   Bucket bucket;
   CO_ASK(co_await require_bucket(call, "s3:GetBucketOwnershipControls", &bucket));
-  if (bucket.ownership == Ownership::kUnset) co_return refuse(Failure(ErrorCode::kOwnershipControlsNotFound).detail("BucketName", bucket.name));
+  if (bucket.ownership == Ownership::kUnset)
+    co_return refuse(Failure(ErrorCode::kOwnershipControlsNotFound).detail("BucketName", bucket.name));
   XmlWriter xml("OwnershipControls");
   xml.open("Rule").element("ObjectOwnership", name(bucket.ownership)).close();
   co_return co_await send_xml(call, 200, xml.finish());
@@ -568,7 +620,8 @@ Service::Done Service::put_ownership(Call& call) {
   CO_ASK(co_await require_bucket(call, "s3:PutBucketOwnershipControls", &bucket));
   XmlElement document = CO_ASK(co_await read_xml(call, 64 * 1024));
   const XmlElement* rule = document.child("Rule");
-  if (document.name != "OwnershipControls" || !rule || document.children.size() != 1) co_return refuse(ErrorCode::kMalformedXml);
+  if (document.name != "OwnershipControls" || !rule || document.children.size() != 1)
+    co_return refuse(ErrorCode::kMalformedXml);
   Ownership ownership = Ownership::kUnset;
   for (Ownership one : {Ownership::kBucketOwnerEnforced, Ownership::kBucketOwnerPreferred, Ownership::kObjectWriter})
     if (name(one) == rule->text_of("ObjectOwnership")) ownership = one;
@@ -578,7 +631,8 @@ Service::Done Service::put_ownership(Call& call) {
       bool others = std::any_of(one.acl.grants.begin(), one.acl.grants.end(), [&](const Grant& grant) {
         return grant.kind != Grant::Kind::kUser || grant.canonical_id != one.owner.canonical_id;
       });
-      if (ownership == Ownership::kBucketOwnerEnforced && others) return refuse(ErrorCode::kInvalidBucketAclWithObjectOwnership);
+      if (ownership == Ownership::kBucketOwnerEnforced && others)
+        return refuse(ErrorCode::kInvalidBucketAclWithObjectOwnership);
       one.ownership = ownership;
       return {};
     });
@@ -622,7 +676,8 @@ Service::Done Service::put_request_payment(Call& call) {
   co_return co_await send_empty(call, 200);
 }
 
-// --- settings that are not offered yet ----------------------------------------------------------------------------------------------
+// --- settings that are not offered yet
+// ----------------------------------------------------------------------------------------------
 
 Service::Done Service::absent_setting(Call& call) {
   struct Absent {
@@ -643,11 +698,13 @@ Service::Done Service::absent_setting(Call& call) {
       {"legal-hold", "s3:GetObjectLegalHold", ErrorCode::kInvalidRequest, ""},
       {"torrent", "s3:GetObjectTorrent", ErrorCode::kNoSuchKey, ""},
   };
-  const Absent* absent = std::find_if(std::begin(kAbsent), std::end(kAbsent), [&](const Absent& one) { return call.query.has(one.parameter); });
+  const Absent* absent = std::find_if(std::begin(kAbsent), std::end(kAbsent),
+                                      [&](const Absent& one) { return call.query.has(one.parameter); });
   POLIS_ASSERT(absent != std::end(kAbsent));
   Bucket bucket = CO_ASK(co_await load_bucket(call));
   CO_ASK(require(call, bucket, call.key, absent->action));
-  if (absent->code == ErrorCode::kInvalidRequest) co_return refuse(ErrorCode::kInvalidRequest, "Bucket is missing Object Lock Configuration");
+  if (absent->code == ErrorCode::kInvalidRequest)
+    co_return refuse(ErrorCode::kInvalidRequest, "Bucket is missing Object Lock Configuration");
   if (absent->code) co_return refuse(Failure(*absent->code).detail("BucketName", bucket.name));
   XmlWriter xml(absent->root);
   co_return co_await send_xml(call, 200, xml.finish());

@@ -7,7 +7,6 @@
 #include "systems/object/console_api.h"
 #include "systems/object/server.h"
 #include "systems/object/tour.h"
-#include "systems/object/tour.h"
 
 namespace polis::object {
 namespace {
@@ -20,10 +19,13 @@ class ObjectSystem final : public systems::System {
     return {{.name = "s3", .port = 9000, .what = "S3 over HTTP", .authenticated = true}};
   }
   systems::Placement placement() const override { return systems::Placement::kAny; }
-  systems::ConsolePage console_page() const override { return {.id = "object", .title = "Object store", .group = "storage"}; }
+  systems::ConsolePage console_page() const override {
+    return {.id = "object", .title = "Object store", .group = "storage"};
+  }
 
   void declare_options(base::ConfigSchema& schema) const override {
-    schema.add_list("object.domains", {}, "Domains of virtual-host style: with \"s3.local\", bucket.s3.local names a bucket.");
+    schema.add_list("object.domains", {},
+                    "Domains of virtual-host style: with \"s3.local\", bucket.s3.local names a bucket.");
     schema.add_bool("object.sigv2", false, "Accept AWS Signature Version 2, for clients from before 2014.");
     schema.add_bool("object.strict_region", false, "Refuse signatures made for another region than this one.");
     schema.add_integer("object.requests_max", 1024, {.min = 1, .max = 65536},
@@ -45,7 +47,8 @@ class ObjectSystem final : public systems::System {
     options.upload_age_max = config.duration("object.upload_age_max");
     store::Keyspace keyspace = CO_TRY(context.store.keyspace("object"));
     const io::Endpoint& endpoint = context.listen.at("s3");
-    server_ = std::make_unique<Server>(context.runtime, context.store, keyspace, context.blob, context.auth, context.clock, random_, std::move(options));
+    server_ = std::make_unique<Server>(context.runtime, context.store, keyspace, context.blob, context.auth,
+                                       context.clock, random_, std::move(options));
     auto port = co_await server_->start(endpoint);
     if (!port) {
       co_await server_->stop({});
@@ -94,6 +97,8 @@ class ObjectSystem final : public systems::System {
 
 }  // namespace
 
-std::unique_ptr<systems::System> make_system() { return std::make_unique<ObjectSystem>(); }
+std::unique_ptr<systems::System> make_system() {
+  return std::make_unique<ObjectSystem>();
+}
 
 }  // namespace polis::object

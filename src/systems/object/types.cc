@@ -8,7 +8,9 @@
 namespace polis::object {
 namespace {
 
-bool lower_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
+bool lower_or_digit(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
 
 // Four decimal numbers with dots: clients would take the name for an address.
 bool looks_like_ipv4(std::string_view name) {
@@ -25,6 +27,21 @@ bool looks_like_ipv4(std::string_view name) {
 
 size_t characters(std::string_view utf8) {
   return static_cast<size_t>(std::count_if(utf8.begin(), utf8.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+// RFC 9110 §5.1 and §5.5: what is stored comes back as a header. Forms can hold other bytes than headers could have
+// brought.
+bool field_name_sound(std::string_view name) {
+  constexpr std::string_view kOthers = "!#$%&'*+-.^_`|~";
+  return !name.empty() && std::all_of(name.begin(), name.end(), [&](char c) {
+    return lower_or_digit(c) || (c >= 'A' && c <= 'Z') || kOthers.find(c) != kOthers.npos;
+  });
+}
+bool field_value_sound(std::string_view value) {
+  return std::all_of(value.begin(), value.end(), [](char c) {
+    auto byte = static_cast<unsigned char>(c);
+    return byte == '\t' || (byte >= 0x20 && byte != 0x7F);
+  });
 }
 
 }  // namespace
@@ -47,13 +64,15 @@ Answer<VersionId> VersionId::parse(std::string_view text) {
 }
 
 Answer<void> check_bucket_name(std::string_view name) {
-  bool sound = name.size() >= 3 && name.size() <= 63 && lower_or_digit(name.front()) && lower_or_digit(name.back()) &&
-               std::all_of(name.begin(), name.end(), [](char c) { return lower_or_digit(c) || c == '.' || c == '-'; }) &&
-               name.find("..") == name.npos && !looks_like_ipv4(name) && !name.starts_with("xn--") &&
-               !name.starts_with("sthree-") && !name.ends_with("-s3alias") && !name.ends_with("--ol-s3");
+  bool sound =
+      name.size() >= 3 && name.size() <= 63 && lower_or_digit(name.front()) && lower_or_digit(name.back()) &&
+      std::all_of(name.begin(), name.end(), [](char c) { return lower_or_digit(c) || c == '.' || c == '-'; }) &&
+      name.find("..") == name.npos && !looks_like_ipv4(name) && !name.starts_with("xn--") &&
+      !name.starts_with("sthree-") && !name.ends_with("-s3alias") && !name.ends_with("--ol-s3");
   if (!sound)
     return refuse(Failure(ErrorCode::kInvalidBucketName,
-                          "A bucket name has 3 to 63 characters of a-z, 0-9, '.' and '-', begins and ends with a letter or digit, and is "
+                          "A bucket name has 3 to 63 characters of a-z, 0-9, '.' and '-', begins and ends with a "
+                          "letter or digit, and is "
                           "neither an IP address nor reserved")
                       .detail("BucketName", std::string(name.substr(0, 256))));
   return {};
@@ -76,8 +95,19 @@ Answer<void> check_metadata(const Metadata& metadata) {
     return refuse(Failure(ErrorCode::kMetadataTooLarge)
                       .detail("Size", std::to_string(user_bytes))
                       .detail("MaxSizeAllowed", std::to_string(kUserMetadataBytesMax)));
-  size_t system_bytes = metadata.content_type.size() + metadata.cache_control.size() + metadata.content_disposition.size() +
-                        metadata.content_encoding.size() + metadata.content_language.size() + metadata.expires.size() +
+  for (const auto& [name, value] : metadata.user)
+    if (!field_name_sound(name) || !field_value_sound(value))
+      return refuse(
+          ErrorCode::kInvalidArgument,
+          "User metadata becomes headers: names of letters, digits and '-', values without control characters");
+  for (const std::string* value :
+       {&metadata.content_type, &metadata.cache_control, &metadata.content_disposition, &metadata.content_encoding,
+        &metadata.content_language, &metadata.expires, &metadata.website_redirect_location})
+    if (!field_value_sound(*value))
+      return refuse(ErrorCode::kInvalidArgument, "Metadata becomes headers and cannot hold control characters");
+  size_t system_bytes = metadata.content_type.size() + metadata.cache_control.size() +
+                        metadata.content_disposition.size() + metadata.content_encoding.size() +
+                        metadata.content_language.size() + metadata.expires.size() +
                         metadata.website_redirect_location.size();
   if (system_bytes > kSystemMetadataBytesMax) return refuse(ErrorCode::kMetadataTooLarge);
   return {};
@@ -112,7 +142,9 @@ Answer<Tags> parse_tagging_header(std::string_view header) {
     size_t equals = std::min(pair.find('='), pair.size());
     auto key = base::url_decode(pair.substr(0, equals), base::Plus::kSpace);
     auto value = base::url_decode(equals < pair.size() ? pair.substr(equals + 1) : "", base::Plus::kSpace);
-    if (!key || !value) return refuse(ErrorCode::kInvalidArgument, "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters");
+    if (!key || !value)
+      return refuse(ErrorCode::kInvalidArgument,
+                    "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters");
     tags.emplace_back(std::move(*key), std::move(*value));
     if (tags.size() > kBucketTagsMax) break;
   }
@@ -123,21 +155,30 @@ Answer<Tags> parse_tagging_header(std::string_view header) {
 
 std::string_view name(Permission permission) {
   switch (permission) {
-    case Permission::kRead: return "READ";
-    case Permission::kWrite: return "WRITE";
-    case Permission::kReadAcp: return "READ_ACP";
-    case Permission::kWriteAcp: return "WRITE_ACP";
-    case Permission::kFullControl: return "FULL_CONTROL";
+    case Permission::kRead:
+      return "READ";
+    case Permission::kWrite:
+      return "WRITE";
+    case Permission::kReadAcp:
+      return "READ_ACP";
+    case Permission::kWriteAcp:
+      return "WRITE_ACP";
+    case Permission::kFullControl:
+      return "FULL_CONTROL";
   }
   return "";
 }
 
 std::string_view name(Ownership ownership) {
   switch (ownership) {
-    case Ownership::kUnset: return "";
-    case Ownership::kBucketOwnerEnforced: return "BucketOwnerEnforced";
-    case Ownership::kBucketOwnerPreferred: return "BucketOwnerPreferred";
-    case Ownership::kObjectWriter: return "ObjectWriter";
+    case Ownership::kUnset:
+      return "";
+    case Ownership::kBucketOwnerEnforced:
+      return "BucketOwnerEnforced";
+    case Ownership::kBucketOwnerPreferred:
+      return "BucketOwnerPreferred";
+    case Ownership::kObjectWriter:
+      return "ObjectWriter";
   }
   return "";
 }

@@ -1,5 +1,6 @@
-// The nouns of the object store: buckets, versions of objects, uploads and their parts, and what hangs on them. Values with no
-// behaviour beyond checking themselves; limits are Amazon S3's documented ones, so that what works here works there.
+// The nouns of the object store: buckets, versions of objects, uploads and their parts, and what hangs on them. Values
+// with no behaviour beyond checking themselves; limits are Amazon S3's documented ones, so that what works here works
+// there.
 #pragma once
 
 #include <cstdint>
@@ -15,12 +16,14 @@
 
 namespace polis::object {
 
-// --- limits ------------------------------------------------------------------------------------------------------------
+// --- limits
+// ------------------------------------------------------------------------------------------------------------
 
 inline constexpr size_t kKeyBytesMax = 1024;
 inline constexpr size_t kUserMetadataBytesMax = 2048;  // names and values together
-inline constexpr size_t kSystemMetadataBytesMax = 8192;  // Content-Type and its like together: S3's limit on a request's headers
-inline constexpr size_t kTagsMax = 10;                 // of an object; 50 of a bucket
+inline constexpr size_t kSystemMetadataBytesMax =
+    8192;                               // Content-Type and its like together: S3's limit on a request's headers
+inline constexpr size_t kTagsMax = 10;  // of an object; 50 of a bucket
 inline constexpr size_t kBucketTagsMax = 50;
 inline constexpr size_t kTagKeyCharactersMax = 128;
 inline constexpr size_t kTagValueCharactersMax = 256;
@@ -29,13 +32,15 @@ inline constexpr size_t kCorsRulesMax = 100;
 inline constexpr size_t kPolicyBytesMax = 20 * 1024;
 inline constexpr size_t kDeleteObjectsMax = 1000;
 inline constexpr size_t kListKeysMax = 1000;
-inline constexpr size_t kBucketsPerOwnerMax = 1000;  // S3's default quota is 10,000 since 2024, 100 before; listing stays one page
+inline constexpr size_t kBucketsPerOwnerMax =
+    1000;  // S3's default quota is 10,000 since 2024, 100 before; listing stays one page
 inline constexpr uint32_t kPartNumberMax = 10'000;
 inline constexpr uint64_t kPartBytesMin = uint64_t{5} << 20;  // except the last
 inline constexpr uint64_t kPutBytesMax = uint64_t{5} << 30;   // one PUT or one part
 inline constexpr size_t kInlineBytesMax = 2048;               // bytes that live in the metadata store itself
 
-// --- small parts ---------------------------------------------------------------------------------------------------------
+// --- small parts
+// ---------------------------------------------------------------------------------------------------------
 
 // Who owns a bucket or an object: the account by both of its ids. Display names are looked up when they are shown.
 struct Owner {
@@ -98,7 +103,8 @@ struct PublicAccessBlock {
   bool block_acls = false, ignore_acls = false, block_policy = false, restrict_buckets = false;
 };
 
-// --- bucket ----------------------------------------------------------------------------------------------------------------
+// --- bucket
+// ----------------------------------------------------------------------------------------------------------------
 
 using BucketId = uint64_t;
 
@@ -118,10 +124,11 @@ struct Bucket {
   bool requester_pays = false;
 };
 
-// --- versions ----------------------------------------------------------------------------------------------------------------
+// --- versions
+// ----------------------------------------------------------------------------------------------------------------
 
-// Orders the versions of one key; also the version id that clients see, in 16 hex digits. Nanoseconds since 1970 or one more
-// than the sequence before, whichever is later: a later PUT always sorts first, whatever the clock does.
+// Orders the versions of one key; also the version id that clients see, in 16 hex digits. Nanoseconds since 1970 or one
+// more than the sequence before, whichever is later: a later PUT always sorts first, whatever the clock does.
 using Sequence = uint64_t;
 
 // 16 raw bytes: 8 of time (so that uploads of one key list in the order they began), 8 random. Hex on the wire.
@@ -135,8 +142,8 @@ struct PartRun {
   friend bool operator==(const PartRun&, const PartRun&) = default;
 };
 
-// One version of one key, or a delete marker. Its bytes are in exactly one place: in the row beside it (inlined), in `blob`, or in
-// the parts of `upload`.
+// One version of one key, or a delete marker. Its bytes are in exactly one place: in the row beside it (inlined), in
+// `blob`, or in the parts of `upload`.
 struct ObjectVersion {
   Sequence sequence = 0;
   bool null_version = false;  // made while versioning was not enabled; clients name it "null"
@@ -173,7 +180,8 @@ struct VersionId {
   static Answer<VersionId> parse(std::string_view text);
 };
 
-// --- multipart uploads ---------------------------------------------------------------------------------------------------
+// --- multipart uploads
+// ---------------------------------------------------------------------------------------------------
 
 struct Upload {
   UploadId id;
@@ -197,7 +205,8 @@ struct Part {
   blob::Receipt blob;
 };
 
-// --- checks -------------------------------------------------------------------------------------------------------------------
+// --- checks
+// -------------------------------------------------------------------------------------------------------------------
 
 // 3..63 of [a-z0-9.-], no IP address, no "..", not xn--… nor …-s3alias: S3's bucket naming rules.
 Answer<void> check_bucket_name(std::string_view name);

@@ -4,15 +4,20 @@
 
 namespace polis::object {
 
-// --- writing ---------------------------------------------------------------------------------------------------------------
+// --- writing
+// ---------------------------------------------------------------------------------------------------------------
 
 namespace {
 constexpr std::string_view kDeclaration = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 constexpr std::string_view kNamespace = "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"";
 }  // namespace
 
-XmlWriter::XmlWriter(std::string_view root) : out_(kDeclaration) { open(root, kNamespace); }
-XmlWriter::XmlWriter(std::string_view root, Plain) : out_(kDeclaration) { open(root); }
+XmlWriter::XmlWriter(std::string_view root) : out_(kDeclaration) {
+  open(root, kNamespace);
+}
+XmlWriter::XmlWriter(std::string_view root, Plain) : out_(kDeclaration) {
+  open(root);
+}
 
 XmlWriter& XmlWriter::open(std::string_view name, std::string_view attributes) {
   out_.append("<").append(name);
@@ -50,14 +55,28 @@ void XmlWriter::escape(std::string_view text) {
   for (size_t i = 0; i < text.size(); ++i) {
     char c = text[i];
     switch (c) {
-      case '&': out_.append("&amp;"); break;
-      case '<': out_.append("&lt;"); break;
-      case '>': out_.append("&gt;"); break;
-      case '"': out_.append("&quot;"); break;
+      case '&':
+        out_.append("&amp;");
+        break;
+      case '<':
+        out_.append("&lt;");
+        break;
+      case '>':
+        out_.append("&gt;");
+        break;
+      case '"':
+        out_.append("&quot;");
+        break;
       // Parsers turn these into blanks or line feeds unless they are references.
-      case '\r': out_.append("&#13;"); break;
-      case '\n': out_.append("&#10;"); break;
-      case '\t': out_.append("&#9;"); break;
+      case '\r':
+        out_.append("&#13;");
+        break;
+      case '\n':
+        out_.append("&#10;");
+        break;
+      case '\t':
+        out_.append("&#9;");
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20) {
           out_.append("\xEF\xBF\xBD");
@@ -73,7 +92,8 @@ void XmlWriter::escape(std::string_view text) {
   }
 }
 
-// --- reading -----------------------------------------------------------------------------------------------------------------
+// --- reading
+// -----------------------------------------------------------------------------------------------------------------
 
 const XmlElement* XmlElement::child(std::string_view child_name) const {
   for (const XmlElement& one : children)

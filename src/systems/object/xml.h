@@ -1,6 +1,6 @@
-// XML as S3 speaks it: a writer for answers and a reader for the small documents that clients send. Pure; no I/O. The reader is
-// expat with everything off that a hostile document could use: no document types, so no entities beyond XML's own five, and limits
-// on bytes, depth and elements.
+// XML as S3 speaks it: a writer for answers and a reader for the small documents that clients send. Pure; no I/O. The
+// reader is expat with everything off that a hostile document could use: no document types, so no entities beyond XML's
+// own five, and limits on bytes, depth and elements.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,9 @@
 
 namespace polis::object {
 
-// Builds a document in one string. Elements nest by open() and close(); text is escaped. XML 1.0 cannot hold most control
-// characters, not even as references: they become U+FFFD, because a parser refuses a page with one such key whole. Clients that
-// need them exact ask for encoding-type=url.
+// Builds a document in one string. Elements nest by open() and close(); text is escaped. XML 1.0 cannot hold most
+// control characters, not even as references: they become U+FFFD, because a parser refuses a page with one such key
+// whole. Clients that need them exact ask for encoding-type=url.
 class XmlWriter {
  public:
   // Starts with the declaration and the root element in S3's namespace.
@@ -29,7 +29,9 @@ class XmlWriter {
   XmlWriter& element(std::string_view name, std::string_view text);
   XmlWriter& element(std::string_view name, const char* text) { return element(name, std::string_view(text)); }
   XmlWriter& element(std::string_view name, bool value) { return element(name, value ? "true" : "false"); }
-  XmlWriter& element(std::string_view name, uint64_t value) { return element(name, std::string_view(std::to_string(value))); }
+  XmlWriter& element(std::string_view name, uint64_t value) {
+    return element(name, std::string_view(std::to_string(value)));
+  }
   XmlWriter& element(std::string_view name, uint32_t value) { return element(name, uint64_t{value}); }
   XmlWriter& empty(std::string_view name);
   // Closes what is open and hands the document out.
@@ -54,8 +56,8 @@ struct XmlElement {
 };
 
 struct XmlLimits {
-  size_t bytes_max = 4u << 20;      // a Complete of 10,000 parts with checksums takes 2 MB, 1000 deletes of long keys 3 MB
-  size_t depth_max = 16;            // S3's own documents nest 6 deep
+  size_t bytes_max = 4u << 20;  // a Complete of 10,000 parts with checksums takes 2 MB, 1000 deletes of long keys 3 MB
+  size_t depth_max = 16;        // S3's own documents nest 6 deep
   size_t elements_max = 100'000;
 };
 
