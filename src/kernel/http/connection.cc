@@ -160,7 +160,7 @@ void Connection::begin_exchange() {
 // Content-Length: 0 with Expect: 100-continue leaves nothing to wait for, and the 100 may be left out (RFC 9110 §10.1.1). But then
 // botocore up to 1.29 takes the final answer's status line for that of every later request of the connection, and hangs.
 Task<void> Connection::continue_without_body() {
-  if (!parser_.head().expect_continue || parser_.head().framing != Framing::kLength || body_remaining_ > 0) co_return;
+  if (!parser_.head().expect_continue || parser_.head().framing == Framing::kChunked || body_remaining_ > 0) co_return;
   continue_pending_ = false;
   const BytesView interim[] = {as_bytes("HTTP/1.1 100 Continue\r\n\r\n")};
   (void)co_await send_parts(interim);  // a failure shows again when the response is sent
