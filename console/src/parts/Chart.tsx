@@ -104,13 +104,15 @@ export function Chart(props: ChartProps) {
           {
             ...axis,
             size: 26,
-            space: 70,
+            space: xFormat ? 70 : 48,
             values: xFormat
               ? (_, ticks) => ticks.map((tick) => (tick === null ? "" : xFormat(tick)))
               : (_, ticks) =>
                   ticks.map((tick) => {
                     const time = new Date(tick * 1000);
-                    return `${time.getHours()}:${String(time.getMinutes()).padStart(2, "0")}:${String(time.getSeconds()).padStart(2, "0")}`;
+                    const two = (value: number): string => String(value).padStart(2, "0");
+                    const seconds = time.getSeconds();
+                    return `${time.getHours()}:${two(time.getMinutes())}${seconds ? `:${two(seconds)}` : ""}`;
                   }),
           },
           { ...axis, size: axisWidth ?? 66, space: 32, ...(binary && { incrs: POWERS_OF_TWO }), values: (_, ticks) => ticks.map((tick) => latest.current.format(tick)) },
