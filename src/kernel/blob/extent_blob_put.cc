@@ -292,10 +292,14 @@ Task<Result<void>> ExtentBlob::stream(ByteSource& source, uint64_t size_hint, By
     bool fresh = !reservation.extent || segment_payload + ready->bytes > kSegmentBytesMax;
     if (!fresh && segment_used + need > reservation.bytes) {
       const uint64_t more = known ? need : piece_rows * kFullRowStride;
-      const bool extended = CO_TRY(co_await io::on(home_, [this, &reservation, more]() -> Task<Result<bool>> {
+      auto extended = co_await io::on(home_, [this, &reservation, more]() -> Task<Result<bool>> {
         co_return extents_->extend(reservation, more);
-      }));
-      fresh = !extended;
+      });
+      if (!extended) {  // no early return: the chunk before is still being written
+        outcome = fail(std::move(extended).error());
+        break;
+      }
+      fresh = !*extended;
       piece_rows = std::min(piece_rows * 2, kLargestPieceRows);
     }
     if (fresh) {
