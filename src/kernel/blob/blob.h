@@ -84,6 +84,16 @@ struct RepairReport {
   uint64_t rows_checked = 0, units_rebuilt = 0, rows_lost = 0, bytes_read = 0, bytes_written = 0;
 };
 
+// Where a scrub in slices goes on: everything before was read.
+struct ScrubPosition {
+  uint64_t extent = 0, offset = 0;
+};
+struct ScrubSlice {
+  RepairReport report{};
+  ScrubPosition next{};
+  bool finished = false;  // nothing is left behind the position
+};
+
 // How the pool lies on its drives at one moment, for people who want to see it heal. Drives are bits by their index.
 struct ExtentStatus {
   uint64_t id = 0;
@@ -123,6 +133,8 @@ class Blob {
   // Keeps the bytes readable under this receipt, though they be erased or moved, until what it answers goes; taken soon
   // after the receipt was looked up. For readers that come back for more; a get does so by itself. Any shard.
   virtual std::shared_ptr<const void> hold(const Receipt& receipt) = 0;
+  // The same for every blob that exists now, for as long as a backup copies them. Space comes back only afterwards.
+  virtual std::shared_ptr<const void> hold_all() { return nullptr; }
   // A hint that nobody refers to it any more; space returns by compaction.
   virtual void erase(const Receipt& receipt) = 0;
 
@@ -135,6 +147,12 @@ class Blob {
   virtual Task<Result<void>> set_drive(unsigned index, DriveState state) = 0;
   // Reads everything once and verifies it; damaged rows enter the repair queue.
   virtual Task<Result<RepairReport>> scrub(Progress progress) = 0;
+  // The same in slices of about `bytes_max`, for a scrub that takes days and lets others in between; starts at {}. Who
+  // calls decides how fast. An adapter whose store looks after itself has nothing to do.
+  virtual Task<Result<ScrubSlice>> scrub_slice(ScrubPosition from, uint64_t bytes_max) {
+    (void)from, (void)bytes_max;
+    co_return ScrubSlice{.finished = true};
+  }
   // Rebuilds everything missing or damaged on the drives that are online.
   virtual Task<Result<RepairReport>> repair(Progress progress) = 0;
   // Rewrites extents less than half live. Returns the bytes given back. kUnavailable unless every drive is online and

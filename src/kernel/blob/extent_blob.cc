@@ -113,6 +113,11 @@ std::shared_ptr<const void> ExtentBlob::hold(const Receipt& receipt) {
   return std::make_shared<Using>(gets_running_, std::move(*parts));
 }
 
+std::shared_ptr<const void> ExtentBlob::hold_all() {
+  ++holds_all_;
+  return std::shared_ptr<const void>(&holds_all_, [this](const void*) { --holds_all_; });
+}
+
 Task<Result<void>> ExtentBlob::get(const Receipt& receipt, Range range, ByteSink& sink) {
   ++gets_;
   const Using in_use(gets_running_,
@@ -271,6 +276,9 @@ Task<Result<void>> ExtentBlob::set_drive(unsigned index, DriveState state) {
 }
 Task<Result<RepairReport>> ExtentBlob::scrub(Progress progress) {
   return io::on(home_, [this, progress = std::move(progress)]() mutable { return scrub_here(&progress); });
+}
+Task<Result<ScrubSlice>> ExtentBlob::scrub_slice(ScrubPosition from, uint64_t bytes_max) {
+  return io::on(home_, [this, from, bytes_max] { return scrub_slice_here(from, bytes_max); });
 }
 Task<Result<RepairReport>> ExtentBlob::repair(Progress progress) {
   return io::on(home_, [this, progress = std::move(progress)]() mutable { return repair_here(&progress); });

@@ -61,12 +61,14 @@ class ExtentBlob final : public Blob {
   Task<Result<Receipt>> put(ByteSource& source, uint64_t size_hint) override;
   Task<Result<void>> get(const Receipt& receipt, Range range, ByteSink& sink) override;
   std::shared_ptr<const void> hold(const Receipt& receipt) override;
+  std::shared_ptr<const void> hold_all() override;
   void erase(const Receipt& receipt) override;
   std::vector<DriveStatus> drives() const override;
   BlobStatistics statistics() const override;
   PoolPicture picture() const override;
   Task<Result<void>> set_drive(unsigned index, DriveState state) override;
   Task<Result<RepairReport>> scrub(Progress progress) override;
+  Task<Result<ScrubSlice>> scrub_slice(ScrubPosition from, uint64_t bytes_max) override;
   Task<Result<RepairReport>> repair(Progress progress) override;
   Task<Result<uint64_t>> compact(Progress progress) override;
   void set_owner(Owner* owner) override { owner_ = owner; }
@@ -106,6 +108,8 @@ class ExtentBlob final : public Blob {
   Task<void> heal();
   Task<Result<uint64_t>> heal_row(uint64_t extent, RowShape row, UnitMask units);
   Task<Result<RepairReport>> scrub_here(Progress* progress);
+  Task<Result<ScrubSlice>> scrub_slice_here(ScrubPosition from, uint64_t bytes_max);
+  Task<void> scrub_row(uint64_t extent, RowHeader header, RepairReport* report);
   Task<Result<RepairReport>> repair_here(Progress* progress);
   Task<Result<void>> repair_extent(uint64_t extent, UnitMask targets, RepairReport& report);
   Task<Result<uint64_t>> write_units(RowWindow& window, size_t row, UnitMask units,
@@ -138,6 +142,8 @@ class ExtentBlob final : public Blob {
   static constexpr size_t kUsedExtents = 1024;
   class Using;
   std::array<std::atomic<uint32_t>, kUsedExtents> gets_running_{};
+
+  std::atomic<uint32_t> holds_all_{0};  // no extent is deleted before this is zero again
 
   // Home shard.
   std::deque<SmallPut*> small_puts_;

@@ -169,6 +169,53 @@ Task<Result<std::optional<RowHeader>>> ExtentBlob::next_row(uint64_t extent, uin
 
 // --- scrub ---
 
+Task<void> ExtentBlob::scrub_row(uint64_t extent, RowHeader header, RepairReport* report) {
+  RowWindow window = whole_rows(extent, {header.shape});
+  co_await reader().probe(window);
+  const auto& row = window.state[0];
+  const uint64_t bytes = uint64_t{header.shape.header_bytes + header.shape.unit_bytes} *
+                         static_cast<unsigned>(std::popcount(header.written & drives_->readable()));
+  ++report->rows_checked;
+  report->bytes_read += bytes;
+  scrubbed_bytes_ += bytes;
+  if (row.damaged) {
+    scrub_errors_ += static_cast<unsigned>(std::popcount(row.damaged));
+    const UnitMask left = row.sound | (erasure_.all() & ~header.written);
+    if (std::popcount(left) < static_cast<int>(erasure_.data_units())) ++report->rows_lost;
+    note_damage({extent, header.shape, row.damaged});
+  }
+}
+
+// Holds the permit for one slice only: drives come back and rows are healed while a scrub of days is under way.
+Task<Result<ScrubSlice>> ExtentBlob::scrub_slice_here(ScrubPosition from, uint64_t bytes_max) {
+  CO_TRY(co_await care_.acquire());
+  Permit permit(care_);
+  if (from.extent == 0 && from.offset == 0) {
+    co_await drives_->check_presence();
+    extents_->seal_all();  // what grows for months would never be read
+  }
+  ScrubSlice slice{.next = from};
+  auto found = extents_->extents().lower_bound(from.extent);
+  while (found != extents_->extents().end() && (found->second.open || found->second.retired)) ++found;
+  if (found == extents_->extents().end()) {
+    slice.finished = true;
+    co_return slice;
+  }
+  const uint64_t id = found->first, end = end_of(found->second);
+  uint64_t offset = id == from.extent ? std::max<uint64_t>(from.offset, kSuperblockBytes) : kSuperblockBytes;
+  while (slice.report.bytes_read < bytes_max) {
+    auto header = CO_TRY(co_await next_row(id, offset, end));
+    if (!header) {
+      slice.next = {id + 1, 0};
+      co_return slice;
+    }
+    co_await scrub_row(id, *header, &slice.report);
+    co_await io::yield();
+  }
+  slice.next = {id, offset};
+  co_return slice;
+}
+
 Task<Result<RepairReport>> ExtentBlob::scrub_here(Progress* progress) {
   CO_TRY(co_await care_.acquire());
   Permit permit(care_);
@@ -190,20 +237,7 @@ Task<Result<RepairReport>> ExtentBlob::scrub_here(Progress* progress) {
     const uint64_t end = end_of(found->second);
     uint64_t offset = kSuperblockBytes;
     while (auto header = CO_TRY(co_await next_row(id, offset, end))) {
-      RowWindow window = whole_rows(id, {header->shape});
-      co_await reader().probe(window);
-      const auto& row = window.state[0];
-      const uint64_t bytes = uint64_t{header->shape.header_bytes + header->shape.unit_bytes} *
-                             static_cast<unsigned>(std::popcount(header->written & drives_->readable()));
-      ++report.rows_checked;
-      report.bytes_read += bytes;
-      scrubbed_bytes_ += bytes;
-      if (row.damaged) {
-        scrub_errors_ += static_cast<unsigned>(std::popcount(row.damaged));
-        const UnitMask left = row.sound | (erasure_.all() & ~header->written);
-        if (std::popcount(left) < static_cast<int>(erasure_.data_units())) ++report.rows_lost;
-        note_damage({id, header->shape, row.damaged});
-      }
+      co_await scrub_row(id, *header, &report);
       if (!reporter.at(done + offset)) co_return report;
       if (options_.scrub_bytes_per_second) {
         const Duration due(static_cast<int64_t>(static_cast<double>(report.bytes_read) /
@@ -545,6 +579,7 @@ Task<Result<void>> ExtentBlob::move_survivors(std::vector<Survivor> survivors) {
 
 Task<Result<uint64_t>> ExtentBlob::delete_retired() {
   std::vector<uint64_t> ready;
+  if (holds_all_ > 0) co_return uint64_t{0};
   const SteadyTime now = home_.clock().steady();
   for (auto& [id, state] : extents_->extents()) {
     if (state.retired && now - state.retired_at >= options_.delete_grace &&

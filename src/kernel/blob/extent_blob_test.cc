@@ -164,6 +164,27 @@ TEST(Compaction, a_held_blob_is_read_to_its_end_though_it_was_erased) {
   EXPECT_FALSE(pool.get(*receipt));
 }
 
+TEST(Compaction, deletes_nothing_while_everything_is_held) {
+  base::SeededRandom random(8);
+  SimulatedPool pool(small_extents());
+  MapOwner owner;
+  pool.blob().set_owner(&owner);
+  auto receipt = pool.put(random_bytes(random, 400'000));
+  ASSERT_OK(receipt);
+  pool.blob().erase(*receipt);
+  auto held = pool.blob().hold_all();
+  const size_t files = pool.extent_files(0).size();
+  for (int round = 0; round < 3; ++round) {
+    pool.pass_time(std::chrono::hours(2));
+    ASSERT_OK(pool.run(pool.blob().compact({})));
+  }
+  EXPECT_EQ(pool.extent_files(0).size(), files);
+  EXPECT_OK(pool.get(*receipt));
+  held.reset();
+  ASSERT_OK(pool.run(pool.blob().compact({})));
+  EXPECT_LT(pool.extent_files(0).size(), files);
+}
+
 // Pauses in the middle for longer than the sweep waits.
 class SlowSource final : public ByteSource {
  public:

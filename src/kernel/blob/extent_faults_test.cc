@@ -251,6 +251,33 @@ TEST(Bits, flipped_bits_are_found_by_scrub_and_healed) {
   expect_all(pool, kept, "healed, two drives out");
 }
 
+TEST(Bits, a_scrub_in_slices_reads_every_row_once_and_finds_the_same) {
+  base::SeededRandom random(11);
+  SimulatedPool pool(small_extents());
+  const auto kept = fill(pool, random, 12);
+  auto whole = pool.run(pool.blob().scrub({}));
+  ASSERT_OK(whole);
+  for (const std::string& file : pool.extent_files(2)) pool.world.disk().flip_random_bit(file);
+  RepairReport sum;
+  ScrubPosition at;
+  for (int slices = 0;; ++slices) {
+    ASSERT_LT(slices, 10'000);
+    auto slice = pool.run(pool.blob().scrub_slice(at, 100'000));
+    ASSERT_OK(slice);
+    EXPECT_LE(slice->report.bytes_read, 100'000u + 6 * (kUnitBytesMax + 8192));  // the last row goes over
+    sum.rows_checked += slice->report.rows_checked;
+    if (slice->finished) break;
+    EXPECT_GT(std::pair(slice->next.extent, slice->next.offset), std::pair(at.extent, at.offset));
+    at = slice->next;
+  }
+  EXPECT_EQ(sum.rows_checked, whole->rows_checked);
+  ASSERT_OK(pool.run(pool.blob().repair({})));
+  const uint64_t errors = pool.blob().statistics().scrub_errors;
+  ASSERT_OK(pool.run(pool.blob().scrub({})));
+  EXPECT_EQ(pool.blob().statistics().scrub_errors, errors);
+  expect_all(pool, kept, "healed");
+}
+
 TEST(Bits, a_read_heals_what_it_finds_damaged) {
   base::SeededRandom random(11);
   SimulatedPool pool(small_extents());
