@@ -311,6 +311,9 @@ std::string usage_key(BucketId bucket, uint16_t slot) {
   key.push_back(static_cast<char>(slot));
   return key;
 }
+std::string scrub_key() {
+  return "s";
+}
 std::string last_bucket_id_key() {
   return "n";
 }

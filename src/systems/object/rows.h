@@ -10,6 +10,7 @@
 //   row refers to this piece of a blob g <upload id>                                 -> empty: the parts of this upload
 //   are garbage, a reaper erases them in slices c <bucket id> <slot, 2 bytes>                 -> Usage, a part of the
 //   bucket's sum n                                             -> the last bucket id that was given out
+//   s                                             -> ScrubState (care.h): when a scrub began, how far it is
 //
 // Numbers in keys are big endian, <key> is escaped as base::append_key_bytes does (00 -> 00 FF, end 00 01), so rows lie
 // in the order in which S3 lists. Newest at the bare key: a GET is one point read, and two writers of one key always
@@ -92,6 +93,7 @@ std::string garbage_prefix();
 std::string usage_key(BucketId bucket, uint16_t slot);
 std::string usage_prefix(BucketId bucket);
 std::string last_bucket_id_key();
+std::string scrub_key();
 
 std::string encode(const Bucket& bucket);
 std::string encode(const ObjectVersion& version);

@@ -48,7 +48,7 @@ http::ServerOptions http_options() {
 }  // namespace
 
 Server::Server(io::Runtime& runtime, store::Store& store, store::Keyspace keyspace, blob::Blob& blob,
-               auth::Directory& directory, const Clock& clock, Random& random, ServiceOptions options)
+               auth::Directory& directory, const Clock& clock, Random& random, ServiceOptions options, CareOptions care)
     : runtime_(runtime),
       store_(store),
       blob_(blob),
@@ -56,7 +56,8 @@ Server::Server(io::Runtime& runtime, store::Store& store, store::Keyspace keyspa
       http_(
           runtime,
           [this](http::Request& request, http::Response& response) { return service().handle(request, response); },
-          http_options()) {
+          http_options()),
+      care_(store, keyspace, blob, clock, care) {
   for (unsigned i = 0; i < runtime.size(); ++i)
     services_.push_back(
         std::make_unique<Service>(i, runtime.size(), home_, store, keyspace, blob, directory, clock, random, options));
@@ -66,6 +67,8 @@ Server::Server(io::Runtime& runtime, store::Store& store, store::Keyspace keyspa
 Task<Result<uint16_t>> Server::start(io::Endpoint endpoint) {
   io::Endpoint bound = CO_TRY(co_await http_.listen(std::move(endpoint)));
   background_.spawn(service().run_background());
+  background_.spawn(care_.compact());
+  background_.spawn(care_.scrub());
   co_return bound.port;
 }
 

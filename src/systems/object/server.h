@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernel/http/server.h"
+#include "systems/object/care.h"
 #include "systems/object/service.h"
 
 namespace polis::object {
@@ -13,7 +14,7 @@ class Server {
  public:
   // On the shard that opened the Blob: it becomes the home of what the Services share. Everything outlives the server.
   Server(io::Runtime& runtime, store::Store& store, store::Keyspace keyspace, blob::Blob& blob,
-         auth::Directory& directory, const Clock& clock, Random& random, ServiceOptions options);
+         auth::Directory& directory, const Clock& clock, Random& random, ServiceOptions options, CareOptions care = {});
 
   // Binds on every shard and answers with the port.
   Task<Result<uint16_t>> start(io::Endpoint endpoint);
@@ -38,6 +39,7 @@ class Server {
   Home home_;
   std::vector<std::unique_ptr<Service>> services_;  // by shard, each used there
   http::ServerSet http_;
+  Care care_;
   io::TaskGroup background_;
 };
 

@@ -32,6 +32,15 @@ class ObjectSystem final : public systems::System {
                        "Requests in flight; beyond it clients are told to slow down.");
     schema.add_duration("object.upload_age_max", std::chrono::hours(24 * 7), {.min = std::chrono::minutes(1)},
                         "Multipart uploads abandoned for so long are aborted.");
+    const CareOptions care;
+    schema.add_duration("object.compaction_interval", care.compaction_interval,
+                        {.min = std::chrono::seconds(1), .max = std::chrono::hours(24)},
+                        "Between looks for extents that are less than half live; these are compacted.");
+    schema.add_duration("object.scrub_interval", care.scrub_interval,
+                        {.min = std::chrono::minutes(1), .max = std::chrono::hours(24 * 365)},
+                        "Every byte is read and verified once in so long.");
+    schema.add_size("object.scrub_bytes_per_second", care.scrub_bytes_per_second, {int64_t{1} << 16, int64_t{1} << 34},
+                    "How fast the scrub reads; a pool too large for that within the interval is read faster.");
   }
 
   std::vector<systems::Command> commands() const override { return object::commands(); }
@@ -45,10 +54,13 @@ class ObjectSystem final : public systems::System {
     options.version2 = config.boolean("object.sigv2");
     options.requests_max = static_cast<size_t>(config.integer("object.requests_max"));
     options.upload_age_max = config.duration("object.upload_age_max");
+    const CareOptions care{.compaction_interval = config.duration("object.compaction_interval"),
+                           .scrub_interval = config.duration("object.scrub_interval"),
+                           .scrub_bytes_per_second = config.size_bytes("object.scrub_bytes_per_second")};
     store::Keyspace keyspace = CO_TRY(context.store.keyspace("object"));
     const io::Endpoint& endpoint = context.listen.at("s3");
     server_ = std::make_unique<Server>(context.runtime, context.store, keyspace, context.blob, context.auth,
-                                       context.clock, random_, std::move(options));
+                                       context.clock, random_, std::move(options), care);
     auto port = co_await server_->start(endpoint);
     if (!port) {
       co_await server_->stop({});
