@@ -1,5 +1,6 @@
 #include "app/backup/backup.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <filesystem>
 #include <fmt/format.h>
@@ -71,25 +72,33 @@ Task<Result<BackupReport>> Backup::make(BackupRequest& request) {
   std::string keys;
   if (request.with_keys) keys = CO_TRY(co_await sealed_keys(request.passphrase));
 
+  // Nothing that the checkpoint refers to is deleted before it is copied (README.md).
+  const std::shared_ptr<const void> held = sources_.blob.hold_all();
   report_.commit_time = CO_TRY(co_await sources_.store.checkpoint(target + "/store"));
-  // Every file is held open before the first byte is copied (README.md says why).
   std::vector<Entry> entries;
   std::vector<unsigned> drives;
   for (const blob::DriveStatus& drive : sources_.blob.drives()) {
     if (drive.state != blob::DriveState::kOnline) continue;
-    CO_TRY(co_await open_tree(drive.path, fmt::format("blob/{}", drive.index), entries));
+    CO_TRY(co_await list_tree(drive.path, fmt::format("blob/{}", drive.index), Opening::kLater, entries));
     drives.push_back(drive.index);
   }
-  CO_TRY(co_await open_tree(sources_.data_directory + "/journal", "journal", entries));
-  CO_TRY(co_await open_tree(sources_.data_directory + "/snapshot", "snapshot", entries));
+  CO_TRY(co_await list_tree(sources_.data_directory + "/journal", "journal", Opening::kNow, entries));
+  CO_TRY(co_await list_tree(sources_.data_directory + "/snapshot", "snapshot", Opening::kNow, entries));
   for (const Entry& entry : entries) progress_.total_bytes += entry.size_bytes;
 
   std::string sums;
   CO_TRY(co_await sum_store(target + "/store", sums));
   for (Entry& entry : entries) {
+    if (!entry.file) {
+      auto file = co_await sources_.disk.open(entry.path, io::OpenMode::kRead);
+      if (!file && absent(file.error())) continue;  // nothing of the checkpoint is in it, or check_drives says so
+      if (!file) co_return fail(file.error());
+      entry.file = std::move(*file);
+    }
     CO_TRY(co_await copy(entry, target, sums));
     entry.file.reset();
   }
+  CO_TRY(check_drives(drives));
   auto small_file = [&](std::string name, std::string_view content) -> Task<Result<void>> {
     sums += sum_line(base::sha256(content), name);
     ++report_.files;
@@ -120,21 +129,38 @@ Task<Result<BackupReport>> Backup::make(BackupRequest& request) {
   co_return report_;
 }
 
-Task<Result<void>> Backup::open_tree(std::string source, std::string name, std::vector<Entry>& entries) {
+// A drive that went while its files were copied may have taken some along.
+Result<void> Backup::check_drives(const std::vector<unsigned>& drives) const {
+  for (const blob::DriveStatus& drive : sources_.blob.drives())
+    if (drive.state != blob::DriveState::kOnline && std::ranges::find(drives, drive.index) != drives.end())
+      return fail(Code::kUnavailable,
+                  fmt::format("drive {} ({}) went out of service while it was copied: make the backup again",
+                              drive.index, drive.path));
+  return {};
+}
+
+Task<Result<void>> Backup::list_tree(std::string source, std::string name, Opening opening,
+                                     std::vector<Entry>& entries) {
   auto listed = co_await sources_.disk.list(source);
   if (!listed && absent(listed.error())) co_return Result<void>();
   if (!listed) co_return fail(listed.error());
   for (const io::DirectoryEntry& entry : *listed) {
     std::string path = source + "/" + entry.name, inside = name + "/" + entry.name;
     if (entry.directory) {
-      CO_TRY(co_await open_tree(path, inside, entries));
+      CO_TRY(co_await list_tree(path, inside, opening, entries));
+      continue;
+    }
+    if (opening == Opening::kLater) {
+      entries.push_back(
+          {.name = std::move(inside), .path = std::move(path), .file = nullptr, .size_bytes = entry.size_bytes});
       continue;
     }
     auto file = co_await sources_.disk.open(path, io::OpenMode::kRead);
     if (!file && absent(file.error())) continue;  // went between list and open: nothing of the checkpoint is in it
     if (!file) co_return fail(file.error());
     uint64_t size = CO_TRY((*file)->size());
-    entries.push_back({.name = std::move(inside), .file = std::move(*file), .size_bytes = size});
+    entries.push_back(
+        {.name = std::move(inside), .path = std::move(path), .file = std::move(*file), .size_bytes = size});
   }
   co_return Result<void>();
 }
@@ -145,7 +171,7 @@ Task<Result<void>> Backup::copy(Entry& entry, const std::string& target, std::st
   auto out = CO_TRY(co_await target_disk_->open(path, io::OpenMode::kCreateNew));
   base::Sha256 hasher;
   Bytes block(kBlockBytes);
-  // Only what was there at the opening: a file that grows is cut where it was then.
+  // Only what was there when it was listed: a file that grows is cut where it was then.
   for (uint64_t offset = 0; offset < entry.size_bytes;) {
     MutableBytes window = MutableBytes(block).first(std::min<uint64_t>(kBlockBytes, entry.size_bytes - offset));
     size_t size = CO_TRY(co_await entry.file->read_at(offset, window));

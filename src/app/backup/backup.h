@@ -61,12 +61,16 @@ class Backup {
  private:
   struct Entry {
     std::string name;  // inside the backup
-    std::unique_ptr<io::File> file;
+    std::string path;
+    std::unique_ptr<io::File> file;  // null: opened when its turn comes
     uint64_t size_bytes = 0;
   };
+  // Files that may be deleted before they are copied are opened at once; the others are held by the Blob.
+  enum class Opening : unsigned char { kNow, kLater };
   Task<void> run(BackupRequest request);
   Task<Result<BackupReport>> make(BackupRequest& request);
-  Task<Result<void>> open_tree(std::string source, std::string name, std::vector<Entry>& entries);
+  Task<Result<void>> list_tree(std::string source, std::string name, Opening opening, std::vector<Entry>& entries);
+  Result<void> check_drives(const std::vector<unsigned>& drives) const;
   Task<Result<void>> copy(Entry& entry, const std::string& target, std::string& sums);
   Task<Result<void>> sum_store(const std::string& directory, std::string& sums);
   Task<Result<std::string>> sealed_keys(const std::string& passphrase);
