@@ -274,18 +274,21 @@ void mount_credentials(Mount& mount) {
                                                     CO_TRY(body.text("id", "")), CO_TRY(body.text("secret", ""))));
     co_return json::serialize(json::object{{"user", user.name}, {"access_key", key.id}, {"secret_key", key.secret}});
   });
-  mount.on(Method::kPost, "/keys/{key}/active", "iam:UpdateAccessKey",
-           [&directory](Request& request) -> Task<Result<std::string>> {
-             Document body = CO_TRY(co_await Document::read(request));
-             CO_TRY(co_await directory.set_access_key_active(actor(request), std::string(request.param("key")),
-                                                             CO_TRY(body.boolean("active", true))));
-             co_return done();
-           });
-  mount.plan("/keys/{key}", "iam:DeleteAccessKey", [&directory](Request& request) -> Task<Result<systems::PlanDraft>> {
+  mount.on(Method::kPost, "/keys/{key}/active", "", [&directory](Request& request) -> Task<Result<std::string>> {
     std::string id(request.param("key"));
-    auth::AccessKeyPtr key = CO_TRY(co_await directory.access_key(id));
+    auth::AccessKeyRecord key = CO_TRY(co_await directory.access_key_record(id));
+    CO_TRY(admit_for(request, CO_TRY(co_await directory.user(key.user_id)), "iam:UpdateAccessKey"));
+    Document body = CO_TRY(co_await Document::read(request));
+    CO_TRY(co_await directory.set_access_key_active(actor(request), id, CO_TRY(body.boolean("active", true))));
+    co_return done();
+  });
+  mount.plan("/keys/{key}", "", [&directory](Request& request) -> Task<Result<systems::PlanDraft>> {
+    std::string id(request.param("key"));
+    auth::AccessKeyRecord key = CO_TRY(co_await directory.access_key_record(id));
+    auth::User user = CO_TRY(co_await directory.user(key.user_id));
+    CO_TRY(admit_for(request, user, "iam:DeleteAccessKey"));
     systems::PlanDraft draft;
-    draft.title = fmt::format("Remove access key {} of {}", id, key->principal->user_name);
+    draft.title = fmt::format("Remove access key {} of {}", id, user.name);
     draft.touches = {"access key " + id};
     draft.touched_count = 1;
     draft.apply = [&directory, who = actor(request), id]() -> Task<Result<std::string>> {
@@ -313,19 +316,21 @@ void mount_credentials(Mount& mount) {
                                                                      CO_TRY(body.texts("scopes")), lifetime));
     co_return json::serialize(json::object{{"user", user.name}, {"id", token.id}, {"token", token.token}});
   });
-  mount.plan("/tokens/{token}", "iam:DeleteAccessKey",
-             [&directory](Request& request) -> Task<Result<systems::PlanDraft>> {
-               std::string id(request.param("token"));
-               systems::PlanDraft draft;
-               draft.title = "Remove token " + id;
-               draft.touches = {"token " + id};
-               draft.touched_count = 1;
-               draft.apply = [&directory, who = actor(request), id]() -> Task<Result<std::string>> {
-                 CO_TRY(co_await directory.delete_token(who, id));
-                 co_return done();
-               };
-               co_return draft;
-             });
+  mount.plan("/tokens/{token}", "", [&directory](Request& request) -> Task<Result<systems::PlanDraft>> {
+    std::string id(request.param("token"));
+    auth::TokenRecord token = CO_TRY(co_await directory.token_record(id));
+    auth::User user = CO_TRY(co_await directory.user(token.user_id));
+    CO_TRY(admit_for(request, user, "iam:DeleteAccessKey"));
+    systems::PlanDraft draft;
+    draft.title = fmt::format("Remove token {} ({}) of {}", id, token.name, user.name);
+    draft.touches = {"token " + id};
+    draft.touched_count = 1;
+    draft.apply = [&directory, who = actor(request), id]() -> Task<Result<std::string>> {
+      CO_TRY(co_await directory.delete_token(who, id));
+      co_return done();
+    };
+    co_return draft;
+  });
 }
 
 void mount_policies(Mount& mount) {

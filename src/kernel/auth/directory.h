@@ -232,12 +232,14 @@ class Directory {
   Task<Result<IssuedAccessKey>> create_access_key(Actor actor, std::string user_id, std::string description = {},
                                                   std::string id = {}, std::string secret = {});
   Task<Result<std::vector<AccessKeyRecord>>> access_keys(std::string user_id);
+  Task<Result<AccessKeyRecord>> access_key_record(std::string id);  // also of inactive keys
   Task<Result<void>> set_access_key_active(Actor actor, std::string id, bool active);
   Task<Result<void>> delete_access_key(Actor actor, std::string id);
 
   Task<Result<IssuedToken>> create_token(Actor actor, std::string user_id, std::string name,
                                          std::vector<std::string> scopes, std::optional<Duration> lifetime);
   Task<Result<std::vector<TokenRecord>>> tokens(std::string user_id);
+  Task<Result<TokenRecord>> token_record(std::string id);
   Task<Result<void>> delete_token(Actor actor, std::string id);
 
   // --- policies

@@ -98,6 +98,12 @@ Task<Result<std::vector<AccessKeyRecord>>> Directory::access_keys(std::string us
   co_return out;
 }
 
+Task<Result<AccessKeyRecord>> Directory::access_key_record(std::string id) {
+  auto txn = CO_TRY(co_await store_.begin());
+  rows::AccessKeyRow row = CO_TRY(co_await rows::read_access_key(*txn, keyspace_, id));
+  co_return std::move(row.record);
+}
+
 Task<Result<void>> Directory::set_access_key_active(Actor actor, std::string id, bool active) {
   co_return co_await change([&](store::Txn& txn) -> Task<Result<void>> {
     rows::AccessKeyRow row = CO_TRY(co_await rows::read_access_key(txn, keyspace_, id));
@@ -189,6 +195,12 @@ Task<Result<std::vector<TokenRecord>>> Directory::tokens(std::string user_id) {
   for (const store::Row& row : CO_TRY(co_await rows::all(*txn, keyspace_, rows::key("tu/", user_id, ""), true)))
     out.push_back(CO_TRY(co_await rows::read_token(*txn, keyspace_, std::string(rows::last_part(row.key)))).record);
   co_return out;
+}
+
+Task<Result<TokenRecord>> Directory::token_record(std::string id) {
+  auto txn = CO_TRY(co_await store_.begin());
+  rows::TokenRow row = CO_TRY(co_await rows::read_token(*txn, keyspace_, id));
+  co_return std::move(row.record);
 }
 
 Task<Result<void>> Directory::delete_token(Actor actor, std::string id) {
