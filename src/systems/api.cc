@@ -25,8 +25,11 @@ Result<void> authorize(const http::Request& request, std::string_view action, st
                                    ": only users of the main account can be given rights over polis itself");
   auth::Context context;
   auth::set_global_keys(context, *who, request.peer().address, request.encrypted(), base::SystemClock().wall());
-  return auth::authorize(
-      {.principal = who.get(), .action = action, .resource = resource, .resource_account = resource_account, .context = &context});
+  return auth::authorize({.principal = who.get(),
+                          .action = action,
+                          .resource = resource,
+                          .resource_account = resource_account,
+                          .context = &context});
 }
 
 Task<void> answer_json(http::Response& response, int status, std::string_view json) {
@@ -56,6 +59,16 @@ Result<void> admit(const http::Request& request, const std::string& action) {
   return {};
 }
 
+// Who applies a plan needs what drafting it took. Where the handler alone knew what that was, a token with scopes
+// applies only what it drafted itself.
+Result<void> admit_plan(const http::Request& request, const std::string& action, const std::string& credential_id) {
+  TRY(admit(request, action));
+  const auth::PrincipalPtr& who = principal(request);
+  if (action.empty() && !who->scopes.empty() && who->credential_id != credential_id)
+    return fail(Code::kDenied, "a token with scopes applies only plans that it asked for itself");
+  return {};
+}
+
 }  // namespace
 
 void mount(http::Router& router, http::Method method, std::string_view pattern, std::string action,
@@ -80,6 +93,9 @@ void mount_plan(http::Router& router, http::Method method, std::string_view patt
                Result<PlanDraft> draft = co_await handler(request);
                if (!draft) co_return co_await answer_error(response, draft.error());
                draft->user_id = principal(request)->user_id;
+               draft->admit = [action, credential = principal(request)->credential_id](const http::Request& applying) {
+                 return admit_plan(applying, action, credential);
+               };
                Result<Plan> plan = co_await plans.propose(std::move(*draft));
                co_await answer_plan(response, plan);
              });

@@ -15,6 +15,10 @@
 #include "kernel/base/result.h"
 #include "kernel/io/task.h"
 
+namespace polis::http {
+class Request;
+}
+
 namespace polis::systems {
 
 struct PlanDraft {
@@ -26,6 +30,9 @@ struct PlanDraft {
   // Does it, on shard 0, and answers a JSON object as text for the caller. Must check that the world still matches what
   // was listed, and answer kConflict if it does not.
   std::function<Task<Result<std::string>>()> apply;
+  // Whether this request may apply it: the user alone does not say, a token may hold less than all of his rights. Set by
+  // mount_plan; null: whoever is the user.
+  std::function<Result<void>(const http::Request&)> admit;
 };
 
 struct Plan {
@@ -45,8 +52,9 @@ class Plans {
   virtual ~Plans() = default;
   // Valid for ten minutes and one use. kBusy when 1000 plans are open.
   virtual Task<Result<Plan>> propose(PlanDraft draft) = 0;
-  // kNotFound: unknown, expired, used, or made by somebody else. Audited by the caller.
-  virtual Task<Result<std::string>> apply(std::string id, std::string user_id) = 0;
+  // kNotFound: unknown, expired, used, or made by somebody else; kDenied: `request` may not, and the plan stays open.
+  // Audited by the caller. `request` (null: in tests) lives until the call returns.
+  virtual Task<Result<std::string>> apply(std::string id, std::string user_id, const http::Request* request) = 0;
 };
 
 }  // namespace polis::systems

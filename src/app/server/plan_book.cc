@@ -10,8 +10,8 @@ Task<Result<systems::Plan>> PlanBook::propose(systems::PlanDraft draft) {
   co_return co_await io::on(home_, [&] { return propose_here(draft); });
 }
 
-Task<Result<std::string>> PlanBook::apply(std::string id, std::string user_id) {
-  co_return co_await io::on(home_, [&] { return apply_here(id, user_id); });
+Task<Result<std::string>> PlanBook::apply(std::string id, std::string user_id, const http::Request* request) {
+  co_return co_await io::on(home_, [&] { return apply_here(id, user_id, request); });
 }
 
 void PlanBook::drop_expired() {
@@ -42,7 +42,8 @@ Task<Result<systems::Plan>> PlanBook::propose_here(systems::PlanDraft& draft) {
   co_return plan;
 }
 
-Task<Result<std::string>> PlanBook::apply_here(const std::string& id, const std::string& user_id) {
+Task<Result<std::string>> PlanBook::apply_here(const std::string& id, const std::string& user_id,
+                                               const http::Request* request) {
   drop_expired();
   auto at = open_.find(id);
   if (at == open_.end() || at->second.draft.user_id != user_id)
@@ -51,6 +52,7 @@ Task<Result<std::string>> PlanBook::apply_here(const std::string& id, const std:
         fmt::format(
             "no open plan '{}': it was applied, expired after ten minutes, or is somebody else's; ask for it again",
             id));
+  if (request && at->second.draft.admit) CO_TRY(at->second.draft.admit(*request));
   // Taken out before it runs: a second request finds nothing.
   Open open = std::move(at->second);
   open_.erase(at);

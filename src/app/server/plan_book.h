@@ -22,7 +22,7 @@ class PlanBook final : public systems::Plans {
   PlanBook(const Clock& clock, Random& random) : home_(io::Shard::current()), clock_(clock), random_(random) {}
 
   Task<Result<systems::Plan>> propose(systems::PlanDraft draft) override;
-  Task<Result<std::string>> apply(std::string id, std::string user_id) override;
+  Task<Result<std::string>> apply(std::string id, std::string user_id, const http::Request* request = nullptr) override;
 
  private:
   struct Open {
@@ -30,7 +30,7 @@ class PlanBook final : public systems::Plans {
     WallTime expires_at;
   };
   Task<Result<systems::Plan>> propose_here(systems::PlanDraft& draft);
-  Task<Result<std::string>> apply_here(const std::string& id, const std::string& user_id);
+  Task<Result<std::string>> apply_here(const std::string& id, const std::string& user_id, const http::Request* request);
   void drop_expired();
 
   io::Shard& home_;
