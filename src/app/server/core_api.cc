@@ -1,5 +1,6 @@
 #include "app/server/core_api.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <charconv>
 #include <fmt/format.h>
@@ -84,8 +85,26 @@ Task<void> answer_ready(const CoreApi& core, Response& response) {
   co_await systems::answer_json(response, status, text);
 }
 
+}  // namespace
+
+bool own_host(std::string_view authority, const std::vector<std::string>& names) {
+  if (authority.empty()) return true;  // no browser leaves it out
+  std::string_view host = authority;
+  if (host.starts_with('[')) return true;  // IPv6: an address needs no resolving
+  host = host.substr(0, host.rfind(':'));
+  if (host.ends_with('.')) host.remove_suffix(1);
+  if (host.find_first_not_of("0123456789.") == host.npos) return true;
+  if (http::equal_ignoring_case(host, "localhost")) return true;
+  return std::ranges::any_of(names, [&](const std::string& name) { return http::equal_ignoring_case(host, name); });
+}
+
+namespace {
+
 Task<void> answer_metrics(const CoreApi& core, Request& request, Response& response) {
   bool near = request.peer().unix_socket || request.local().unix_socket || request.peer().loopback();
+  // A page of another site can make its name resolve to 127.0.0.1 and read what its browser then fetches: the name it
+  // used stands in Host.
+  near = near && own_host(request.authority(), core.config.list("main.names"));
   if (!near || !core.config.boolean("main.public_metrics")) {
     auto admitted = systems::authorize(request, "polis:ReadMetrics");
     if (!admitted) co_return co_await systems::answer_error(response, admitted.error());
@@ -185,10 +204,11 @@ void mount_core_api(http::Router& router, CoreApi api) {
                      std::from_chars(text->data(), text->data() + text->size(), after);
                    co_return log_text(CO_TRY(limit_of(request, 200, 2000)), after);
                  });
-  systems::mount(
-      router, Method::kPost, "/api/plan/v1/{plan}", "", [core](Request& request) -> Task<Result<std::string>> {
-        co_return co_await core->plans.apply(std::string(request.param("plan")), systems::principal(request)->user_id);
-      });
+  systems::mount(router, Method::kPost, "/api/plan/v1/{plan}", "",
+                 [core](Request& request) -> Task<Result<std::string>> {
+                   co_return co_await core->plans.apply(std::string(request.param("plan")),
+                                                        systems::principal(request)->user_id, &request);
+                 });
 }
 
 systems::LiveTopic home_topic(const CoreApi& core) {

@@ -40,6 +40,9 @@ struct CoreApi {
 };
 
 void mount_core_api(http::Router& router, CoreApi core);
+// Whether a Host field names this machine as far as its own people are concerned: an address, localhost, or one of
+// `names`.
+bool own_host(std::string_view authority, const std::vector<std::string>& names);
 // "polis.home": every system's health, and all counters, so that a page draws rates.
 systems::LiveTopic home_topic(const CoreApi& core);
 

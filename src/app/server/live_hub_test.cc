@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "app/server/auth_api.h"
+#include "app/server/core_api.h"
 #include "app/server/plan_book.h"
 #include "app/server/settings.h"
 
@@ -190,6 +191,22 @@ TEST_F(Plans, a_plan_is_applied_once_and_only_by_who_made_it) {
   EXPECT_EQ(done, 1);
 }
 
+TEST_F(Plans, a_request_that_may_not_apply_leaves_the_plan_open) {
+  auto guarded = draft("ann");
+  bool may = false;
+  guarded.admit = [&may](const http::Request&) -> Result<void> {
+    if (!may) return fail(Code::kDenied, "the token's scopes do not allow it");
+    return {};
+  };
+  auto plan = world.run(book.propose(std::move(guarded)));
+  const http::Request* request = reinterpret_cast<const http::Request*>(&may);  // only handed through
+  EXPECT_EQ(world.run(book.apply(plan->id, "ann", request)).error().code(), Code::kDenied);
+  EXPECT_EQ(done, 0);
+  may = true;
+  EXPECT_TRUE(world.run(book.apply(plan->id, "ann", request)));
+  EXPECT_EQ(done, 1);
+}
+
 TEST_F(Plans, a_plan_expires) {
   auto plan = world.run(book.propose(draft("ann")));
   world.clock.advance(PlanBook::kLifetime);
@@ -213,6 +230,15 @@ TEST(Cookie, finds_exactly_the_named_one) {
   EXPECT_EQ(cookie_value("polis_session", "polis_session"), "");
   EXPECT_EQ(cookie_value(";;; ;", "polis_session"), "");
   EXPECT_EQ(cookie_value("", "polis_session"), "");
+}
+
+TEST(Metrics, are_open_to_addresses_localhost_and_configured_names_only) {
+  for (std::string_view own :
+       {"", "127.0.0.1:7400", "127.0.0.1", "[::1]:7400", "localhost:7400", "LOCALHOST", "box.lan:80", "localhost."})
+    EXPECT_TRUE(own_host(own, {"box.lan"})) << own;
+  for (std::string_view foreign :
+       {"evil.example:7400", "localhost.evil.example", "127.0.0.1.evil.example", "box.lan.evil", "a"})
+    EXPECT_FALSE(own_host(foreign, {"box.lan"})) << foreign;
 }
 
 TEST(Exposure, a_port_without_authentication_stays_on_loopback) {

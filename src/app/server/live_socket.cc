@@ -1,7 +1,9 @@
 #include "app/server/live_socket.h"
 
 #include <boost/json.hpp>
+#include <set>
 
+#include "app/server/auth_api.h"
 #include "kernel/auth/principal.h"
 #include "kernel/http/websocket.h"
 #include "systems/api.h"
@@ -12,6 +14,8 @@ namespace {
 namespace json = boost::json;
 
 constexpr size_t kMessageBytesMax = 64 * 1024;
+// A session that ended, or rights that were taken, show within so long. The answer comes from the shard's cache.
+constexpr Duration kProofInterval = std::chrono::seconds(30);
 constexpr uint16_t kTryAgainLater = 1013;  // of the registry that RFC 6455 §11.7 opened
 
 std::string error_frame(std::string_view topic, const Error& error) {
@@ -50,8 +54,9 @@ Result<Wish> parse_wish(std::string_view text) {
 // the hub's.
 class LiveConnection {
  public:
-  LiveConnection(LiveHub& hub, io::Shard& home, http::Request& request, http::WebSocket& socket)
-      : hub_(hub), home_(home), request_(request), socket_(socket) {}
+  LiveConnection(LiveHub& hub, auth::Directory& directory, io::Shard& home, http::Request& request,
+                 http::WebSocket& socket)
+      : hub_(hub), directory_(directory), home_(home), request_(request), socket_(socket) {}
 
   Task<void> run() {
     auto id = co_await io::on(home_, [this]() -> Task<Result<LiveHub::SubscriberId>> { co_return hub_.connect(); });
@@ -62,6 +67,7 @@ class LiveConnection {
     id_ = *id;
     io::TaskGroup writer(co_await io::this_scope());
     writer.spawn(write());
+    writer.spawn(prove_again());
     co_await read();
     co_await io::on(home_, [this]() -> Task<void> {
       hub_.disconnect(id_);
@@ -88,11 +94,31 @@ class LiveConnection {
     }
   }
 
+  // Who asked at the start may have signed out, or been locked out, while the socket stayed open.
+  Task<void> prove_again() {
+    const std::string user_id = systems::principal(request_)->user_id;
+    while (co_await io::sleep_for(kProofInterval)) {
+      auto who = co_await identify(directory_, request_);
+      if (!who && who.error().code() != Code::kUnauthenticated && who.error().code() != Code::kDenied)
+        continue;  // the store cannot say now; asked again soon
+      if (!who || (*who)->user_id != user_id) co_return socket_.close(http::ws::kPolicy, "the session has ended");
+      systems::set_principal(request_, std::move(*who));
+      for (const std::string& name : topics_) {
+        const systems::LiveTopic* topic = hub_.find(name);
+        if (topic && !systems::authorize(request_, topic->action))
+          co_return socket_.close(http::ws::kPolicy, "a right to what is shown here was taken");
+      }
+    }
+  }
+
   Task<Result<void>> fulfil(const Wish& wish) {
     if (wish.op == "subscribe") {
       const systems::LiveTopic* topic = hub_.find(wish.topic);
       if (!topic) co_return fail(Code::kNotFound, "no live topic '" + wish.topic + "'");
       CO_TRY(systems::authorize(request_, topic->action));
+      topics_.insert(wish.topic);  // of those that exist, so their number is bounded
+    } else if (wish.op == "unsubscribe") {
+      topics_.erase(wish.topic);
     }
     co_return co_await io::on(home_, [this, &wish]() -> Task<Result<void>> {
       if (wish.op == "subscribe") co_return hub_.subscribe(id_, wish.topic);
@@ -121,19 +147,22 @@ class LiveConnection {
   }
 
   LiveHub& hub_;
+  auth::Directory& directory_;
   io::Shard& home_;
   http::Request& request_;
   http::WebSocket& socket_;
   LiveHub::SubscriberId id_ = 0;
+  std::set<std::string, std::less<>> topics_;  // subscribed
 };
 
-Task<void> serve(LiveHub& hub, io::Shard& home, http::Request& request, http::Response& response) {
+Task<void> serve(LiveHub& hub, auth::Directory& directory, io::Shard& home, http::Request& request,
+                 http::Response& response) {
   if (systems::principal(request)->anonymous())
     co_return co_await systems::answer_error(response,
                                              Error(Code::kUnauthenticated, "sign in first, or send a bearer token"));
   co_await http::serve_websocket(request, response,
                                  [&](http::WebSocket& socket) -> Task<void> {
-                                   LiveConnection connection(hub, home, request, socket);
+                                   LiveConnection connection(hub, directory, home, request, socket);
                                    co_await connection.run();
                                  },
                                  {.message_size_bytes_max = kMessageBytesMax});
@@ -141,9 +170,9 @@ Task<void> serve(LiveHub& hub, io::Shard& home, http::Request& request, http::Re
 
 }  // namespace
 
-void mount_live_socket(http::Router& router, LiveHub& hub, io::Shard& home) {
-  router.get("/api/live", [&hub, &home](http::Request& request, http::Response& response) {
-    return serve(hub, home, request, response);
+void mount_live_socket(http::Router& router, LiveHub& hub, auth::Directory& directory, io::Shard& home) {
+  router.get("/api/live", [&hub, &directory, &home](http::Request& request, http::Response& response) {
+    return serve(hub, directory, home, request, response);
   });
 }
 

@@ -187,7 +187,7 @@ Task<Result<void>> Node::State::open_main_port() {
   CO_TRY(live->declare(home_topic(core)));
   mount_core_api(*router, core);
   mount_auth_api(*router, *directory, *plans);
-  mount_live_socket(*router, *live, runtime.shard(0));
+  mount_live_socket(*router, *live, *directory, runtime.shard(0));
   if (!options.console_directory.empty()) {
     console = std::make_unique<http::StaticFiles>(
         *disk, options.console_directory,

@@ -21,6 +21,10 @@ base::ConfigSchema declare_options(const SystemList& systems) {
                   "Folder of the built console; empty: beside the binary, or console/dist of the source tree.");
   schema.add_bool("main.public_metrics", true,
                   "Serve /metrics without authentication on loopback; elsewhere it always needs a token.");
+  schema.add_list(
+      "main.names", {},
+      "Host names under which /metrics is asked for without authentication, besides localhost and addresses; "
+      "any other name may be a foreign page's.");
   schema.add_text("main.region", "us-east-1", "Region that systems report and accept in signatures.");
   schema.add_integer("runtime.shards", 0, {0, 256}, "Event loops; 0: one a core.");
   schema.add_integer("runtime.blocking_threads", 8, {1, 256}, "Threads for calls that block on the disk.");
