@@ -38,13 +38,13 @@ class LiveHub final : public systems::LiveTopics {
   explicit LiveHub(const Clock& clock) : clock_(clock) {}
   ~LiveHub() override;
 
-  // --- any shard, during start ---
+  // --- any shard, during start
   Result<void> declare(systems::LiveTopic topic) override;
   // Immutable after start: readable from any shard. Null if there is none.
   const systems::LiveTopic* find(std::string_view topic) const;
   std::vector<std::string> topic_names() const;
 
-  // --- shard 0 ---
+  // --- shard 0
   Result<SubscriberId> connect();
   void disconnect(SubscriberId id);
   Result<void> subscribe(SubscriberId id, const std::string& topic);

@@ -83,7 +83,6 @@ Directory::Cache& Directory::cache() {
 }
 
 // --- first start
-// -------------------------------------------------------------------------------------------------------
 
 Task<Result<std::optional<RootCredentials>>> Directory::bootstrap(RootPresets presets) {
   {
@@ -131,7 +130,6 @@ std::string Directory::random_text(std::string_view alphabet, size_t size) {
 }
 
 // --- principals
-// --------------------------------------------------------------------------------------------------------
 
 Task<Result<PrincipalPtr>> Directory::load_principal(store::Txn& txn, std::string user_id, CredentialKind kind,
                                                      std::string credential_id, std::vector<std::string> scopes) {
@@ -172,7 +170,6 @@ Task<Result<PrincipalPtr>> Directory::load_principal(store::Txn& txn, std::strin
 }
 
 // --- passwords
-// ---------------------------------------------------------------------------------------------------------
 
 Task<Result<std::string>> Directory::make_password_hash(std::string password) {
   CO_TRY(check_password_rules(password));

@@ -29,7 +29,6 @@
 namespace polis::auth {
 
 // --- what the rows hold
-// -----------------------------------------------------------------------------------------------
 
 struct Account {
   std::string id;            // 12 digits unless preset: [A-Za-z0-9._-]{1,64}
@@ -85,7 +84,6 @@ struct PolicyRecord {
 };
 
 // --- what callers hand in and get back
-// ---------------------------------------------------------------------------------
 
 struct NewAccount {
   std::string name;
@@ -179,7 +177,6 @@ class Directory {
   Task<Result<std::optional<RootCredentials>>> bootstrap(RootPresets presets);
 
   // --- proving who asks. kUnauthenticated whatever the reason, so that nothing can be probed
-  // -----------------------------
 
   // `name` is a user of the main account, "ACCOUNT/NAME" any user. kBusy: too many attempts for now, or too many
   // waiting. Takes the same time for unknown users.
@@ -193,7 +190,6 @@ class Directory {
   AccessKeyPtr cached_access_key(std::string_view id);
 
   // --- sessions
-  // ------------------------------------------------------------------------------------------------------------
 
   // Signs in: authenticate_password, then a session. The attempt is audited.
   Task<Result<IssuedSession>> sign_in(std::string name, std::string password, std::string peer);
@@ -204,7 +200,6 @@ class Directory {
   Task<Result<size_t>> sweep();
 
   // --- accounts and users. Changes are audited in the same transaction; callers authorize before
-  // ---------------------------
 
   Task<Result<Account>> create_account(Actor actor, NewAccount account);
   Task<Result<Account>> account(std::string id);
@@ -226,7 +221,6 @@ class Directory {
   Task<Result<void>> delete_user(Actor actor, std::string user_id);
 
   // --- credentials
-  // -----------------------------------------------------------------------------------------------------------
 
   // `id` and `secret` preset the pair (both or none): id [A-Za-z0-9]{3,128}, secret 8..128 printable characters.
   Task<Result<IssuedAccessKey>> create_access_key(Actor actor, std::string user_id, std::string description = {},
@@ -243,7 +237,6 @@ class Directory {
   Task<Result<void>> delete_token(Actor actor, std::string id);
 
   // --- policies
-  // --------------------------------------------------------------------------------------------------------------
 
   // Managed policies by name: [A-Za-z0-9_.@+=,-]{1,128}. Built in, and not changeable: AdministratorAccess,
   // ReadOnlyAccess, AmazonS3FullAccess, AmazonS3ReadOnlyAccess.

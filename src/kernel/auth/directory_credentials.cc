@@ -27,7 +27,6 @@ Error refusal_of(Error error, std::string_view what) {
 }  // namespace
 
 // --- access keys
-// -------------------------------------------------------------------------------------------------------
 
 AccessKeyPtr Directory::cached_access_key(std::string_view id) {
   Cache& mine = cache();
@@ -123,7 +122,6 @@ Task<Result<void>> Directory::delete_access_key(Actor actor, std::string id) {
 }
 
 // --- tokens
-// ------------------------------------------------------------------------------------------------------------
 
 Task<Result<IssuedToken>> Directory::create_token(Actor actor, std::string user_id, std::string name,
                                                   std::vector<std::string> scopes, std::optional<Duration> lifetime) {
@@ -213,7 +211,6 @@ Task<Result<void>> Directory::delete_token(Actor actor, std::string id) {
 }
 
 // --- sessions
-// ------------------------------------------------------------------------------------------------------------
 
 Task<Result<IssuedSession>> Directory::sign_in(std::string name, std::string password, std::string peer) {
   auto principal = co_await authenticate_password(name, std::move(password), peer);

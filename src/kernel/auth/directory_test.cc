@@ -475,7 +475,6 @@ TEST_F(DirectoryTest, the_audit_is_bounded_in_number_and_age) {
 }
 
 // --- the parts
-// ---------------------------------------------------------------------------------------------------------
 
 TEST(NodeKey, what_is_sealed_opens_only_with_the_same_key_and_place) {
   base::SystemRandom random;

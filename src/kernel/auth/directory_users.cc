@@ -10,7 +10,6 @@
 namespace polis::auth {
 
 // --- accounts
-// ------------------------------------------------------------------------------------------------------------
 
 Account Directory::make_account(const NewAccount& account) {
   Account made{.id = account.id,
@@ -87,7 +86,6 @@ Task<Result<Account>> Directory::main_account() {
 }
 
 // --- users
-// -----------------------------------------------------------------------------------------------------------------
 
 User Directory::make_user(const NewUser& user, const std::string& account_id) {
   return {.id = user.id.empty() ? "AIDA" + random_text(kCapitalsAndDigits, 16) : user.id,

@@ -104,7 +104,6 @@ bool find_deny(const AccessRequest& request, const Policy* resource_policy, Deci
 }
 
 // --- what is public
-// ------------------------------------------------------------------------------------------------------
 
 // Keys whose fixed value ties a grant to somebody: the list of "The meaning of public" in the Amazon S3 User Guide.
 constexpr std::string_view kNarrowingKeys[] = {
@@ -217,7 +216,6 @@ Result<void> authorize(const AccessRequest& request, const Policy* resource_poli
 }
 
 // --- context
-// -------------------------------------------------------------------------------------------------------------
 
 void Context::set(std::string_view key, std::string value) {
   std::vector<std::string>& values = values_[detail::lower_case(key)];

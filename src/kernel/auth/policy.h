@@ -22,7 +22,6 @@ inline constexpr size_t kPolicySizeBytesMax = 20 * 1024;  // Amazon S3's limit f
 inline constexpr size_t kPolicyStatementsMax = 256;
 
 // --- the request
-// -------------------------------------------------------------------------------------------------------
 
 // Condition keys of one request ("aws:SourceIp", "s3:prefix", "s3:ExistingObjectTag/team"): names compare without case,
 // a key may have several values. A missing key and a key without values are the same.
@@ -51,7 +50,6 @@ struct AccessRequest {
 };
 
 // --- documents
-// -----------------------------------------------------------------------------------------------------------
 
 enum class PolicyKind : unsigned char {
   kIdentity,  // attached to a user: no Principal element
@@ -100,7 +98,6 @@ using PolicyPtr = std::shared_ptr<const Policy>;
 bool is_public(const Policy& policy);
 
 // --- decisions
-// ---------------------------------------------------------------------------------------------------------
 
 struct Decision {
   enum class Outcome : unsigned char {
@@ -133,7 +130,6 @@ bool context_needed(const Principal& principal, const Policy* resource_policy);
 Result<void> authorize(const AccessRequest& request, const Policy* resource_policy = nullptr);
 
 // --- parts that others use
-// ------------------------------------------------------------------------------------------------
 
 // `*` any run, `?` any one character. Bytewise otherwise. O(size of pattern * size of text) at worst.
 bool matches_wildcard(std::string_view pattern, std::string_view text);

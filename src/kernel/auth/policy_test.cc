@@ -208,7 +208,6 @@ TEST(Policy, the_global_keys_describe_caller_peer_and_time) {
 }
 
 // --- properties
-// --------------------------------------------------------------------------------------------------------
 
 // The definition, straight: exponential, but nobody can get it wrong.
 bool matches_by_definition(std::string_view pattern, std::string_view text) {

@@ -41,7 +41,7 @@ class DriveSet {
   void count_corrupt_blocks(unsigned index, uint64_t blocks) { drives_[index]->corrupt_blocks += blocks; }
   DriveStatus status(unsigned index) const;
 
-  // --- home shard ---
+  // --- home shard
 
   // Drives that may lack rows the others hold; durable. A repair that finds them complete clears them.
   UnitMask stale() const { return stale_; }

@@ -7,7 +7,7 @@
 
 namespace polis::blob {
 
-// --- the port's helpers ---
+// --- the port's helpers
 
 std::vector<BlobId> segments(const Receipt& receipt) {
   std::vector<BlobId> ids;
@@ -21,7 +21,7 @@ std::vector<BlobId> segments(const Receipt& receipt) {
   return ids;
 }
 
-// --- life ---
+// --- life
 
 ExtentBlob::ExtentBlob(io::Disk& disk, ExtentBlobOptions options, Erasure erasure)
     : disk_(disk),
@@ -75,7 +75,7 @@ uint64_t ExtentBlob::wall_ms() const {
   return static_cast<uint64_t>(std::max<int64_t>(0, base::milliseconds_since_epoch(wall())));
 }
 
-// --- get ---
+// --- get
 
 RowReader& ExtentBlob::reader() {
   io::Shard& shard = io::Shard::current();
@@ -233,7 +233,7 @@ Task<Result<void>> ExtentBlob::get_spread(const Location& segment, Range range, 
   co_return co_await emit(now, k, sink);
 }
 
-// --- the rest ---
+// --- the rest
 
 void ExtentBlob::erase(const Receipt& receipt) {
   auto parts = split_segments(receipt.location, receipt.size_bytes, erasure_.data_units());

@@ -84,7 +84,7 @@ class ExtentBlob final : public Blob {
   WallTime wall() const;
   uint64_t wall_ms() const;
 
-  // --- put (extent_blob_put.cc) ---
+  // --- put (extent_blob_put.cc)
   Task<Result<Receipt>> put_small(Bytes payload);
   Task<Result<Receipt>> put_large(ByteSource& source, uint64_t size_hint, Bytes head);
   Task<Result<void>> stream(ByteSource& source, uint64_t size_hint, Bytes head, std::vector<Location>& segments);
@@ -98,12 +98,12 @@ class ExtentBlob final : public Blob {
   Task<void> commit_small_puts();
   Task<Result<void>> write_small_puts(std::span<SmallPut* const> batch);
 
-  // --- get (extent_blob.cc) ---
+  // --- get (extent_blob.cc)
   RowReader& reader();
   Task<Result<void>> get_segment(const Location& segment, Range range, ByteSink& sink);
   Task<Result<void>> get_spread(const Location& segment, Range range, ByteSink& sink);
 
-  // --- care (extent_blob_care.cc); home shard ---
+  // --- care (extent_blob_care.cc); home shard
   void note_damage(const Damage& damage);
   Task<void> heal();
   Task<Result<uint64_t>> heal_row(uint64_t extent, RowShape row, UnitMask units);

@@ -23,7 +23,7 @@ double cpu_seconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
-// --- encoding ---
+// --- encoding
 
 struct Buffers {
   Buffers() : bytes(6 * size_t{kUnitBytesMax}) {
@@ -101,7 +101,7 @@ void checksum_of_a_unit(benchmark::State& state) {
 }
 BENCHMARK(checksum_of_a_unit);
 
-// --- whole puts and gets ---
+// --- whole puts and gets
 
 class NullSink final : public ByteSink {
  public:

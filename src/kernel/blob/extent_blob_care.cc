@@ -62,7 +62,7 @@ uint64_t end_of(const ExtentState& state) {
 
 }  // namespace
 
-// --- healing ---
+// --- healing
 
 void ExtentBlob::note_damage(const Damage& damage) {
   if (!extents_->extents().contains(damage.extent)) return;
@@ -167,7 +167,7 @@ Task<Result<std::optional<RowHeader>>> ExtentBlob::next_row(uint64_t extent, uin
   co_return header;
 }
 
-// --- scrub ---
+// --- scrub
 
 Task<void> ExtentBlob::scrub_row(uint64_t extent, RowHeader header, RepairReport* report) {
   RowWindow window = whole_rows(extent, {header.shape});
@@ -253,7 +253,7 @@ Task<Result<RepairReport>> ExtentBlob::scrub_here(Progress* progress) {
   co_return report;
 }
 
-// --- repair ---
+// --- repair
 
 Task<Result<RepairReport>> ExtentBlob::repair_here(Progress* progress) {
   CO_TRY(co_await care_.acquire());
@@ -355,7 +355,7 @@ Task<Result<void>> ExtentBlob::repair_extent(uint64_t extent, UnitMask targets, 
   co_return {};
 }
 
-// --- drives ---
+// --- drives
 
 Task<Result<void>> ExtentBlob::set_drive_here(unsigned index, DriveState state) {
   if (index >= drives_->size()) {
@@ -382,7 +382,7 @@ Task<Result<void>> ExtentBlob::set_drive_here(unsigned index, DriveState state) 
   co_return {};
 }
 
-// --- compaction ---
+// --- compaction
 
 // A blob (segment) found in an extent.
 struct ExtentBlob::Survivor {

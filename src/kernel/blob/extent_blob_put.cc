@@ -82,7 +82,7 @@ Task<Result<Receipt>> ExtentBlob::put(ByteSource& source, uint64_t size_hint) {
                                std::move(head));
 }
 
-// --- small ---
+// --- small
 
 Task<Result<Receipt>> ExtentBlob::put_small(Bytes payload) {
   SmallPut put(*this, std::move(payload));
@@ -186,7 +186,7 @@ Task<Result<void>> ExtentBlob::write_small_puts(std::span<SmallPut* const> batch
   co_return written;
 }
 
-// --- large ---
+// --- large
 
 Task<Result<Reservation>> ExtentBlob::reserve(uint64_t bytes) {
   return io::on(home_, [this, bytes] { return extents_->reserve(bytes); });

@@ -342,7 +342,7 @@ TEST(Bits, a_stored_extent_inside_a_blob_is_not_taken_for_rows) {
   EXPECT_TRUE(*got == extent);
 }
 
-// --- power cuts ---
+// --- power cuts
 
 // Ten times slower under sanitizers, which look for other things than rare orders of events.
 #ifdef POLIS_DEBUG

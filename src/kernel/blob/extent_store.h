@@ -67,7 +67,7 @@ class ExtentStore {
   // Finds the extents on the drives that can be read.
   Task<Result<void>> load();
 
-  // --- writing ---
+  // --- writing
 
   // Room for `bytes` in each file of one extent. kUnavailable with too many drives down, kNoSpace when one is nearly
   // full.
@@ -88,7 +88,7 @@ class ExtentStore {
   // The drive was taken out by hand: nothing more is written to it or counted as durable there.
   void without_drive(unsigned drive);
 
-  // --- the table ---
+  // --- the table
 
   std::map<uint64_t, ExtentState>& extents() { return extents_; }
   const std::map<uint64_t, ExtentState>& extents() const { return extents_; }

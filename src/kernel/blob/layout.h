@@ -41,7 +41,7 @@ struct PoolId {
 // What rows of one extent carry so that no stored payload can pass for a row: known only to the pool.
 uint64_t extent_nonce(const PoolId& pool, uint64_t extent);
 
-// --- geometry ---
+// --- geometry
 
 enum class RowKind : uint8_t {
   kPacked = 1,  // small blobs, each whole inside one data unit
@@ -78,7 +78,7 @@ uint64_t spread_rows(uint64_t length, unsigned data_units);
 // Bytes in each file of the whole segment.
 uint64_t spread_file_bytes(uint64_t length, unsigned data_units);
 
-// --- location ---
+// --- location
 
 // Everything needed to read one segment back. Its encoding is the segment's BlobId: one location has one encoding.
 struct Location {
@@ -107,7 +107,7 @@ std::string join_segments(std::span<const Location> segments);
 // kInvalid unless the segments are well-formed and add up to `size_bytes`.
 Result<std::vector<Location>> split_segments(std::string_view location, uint64_t size_bytes, unsigned data_units);
 
-// --- row header ---
+// --- row header
 
 // A small blob inside a packed row.
 struct PackedEntry {
@@ -141,7 +141,7 @@ std::optional<uint32_t> peek_row_header(BytesView fixed, uint64_t nonce, uint64_
 Result<RowHeader> decode_row_header(BytesView bytes, uint64_t nonce, uint64_t offset);
 std::vector<uint32_t> block_crcs(BytesView unit);
 
-// --- files ---
+// --- files
 
 struct Superblock {
   PoolId pool;

@@ -42,7 +42,6 @@ void Connection::drain() {
 }
 
 // --- receiving
-// ---------------------------------------------------------------------------------------------------------
 
 void Connection::resize_buffer(size_t capacity) {
   auto fresh = std::make_unique_for_overwrite<std::byte[]>(capacity);
@@ -275,7 +274,6 @@ const Fields& Connection::request_trailers() const {
 }
 
 // --- sending
-// -----------------------------------------------------------------------------------------------------------
 
 bool Connection::worth_draining() const {
   if (body_done_) return true;

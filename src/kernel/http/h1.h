@@ -158,7 +158,6 @@ class ChunkDecoder {
 };
 
 // --- writing
-// -----------------------------------------------------------------------------------------------------------
 
 // "HTTP/1.1 404 Not Found\r\n". 1.1 whatever the client speaks: that is what the server can (RFC 9112 §2.3).
 void append_status_line(std::string& out, int status);

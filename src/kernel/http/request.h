@@ -32,7 +32,7 @@ class Request {
   // The first query parameter of that name, decoded; empty if absent; kInvalid for broken percent-encoding.
   Result<std::optional<std::string>> query_value(std::string_view name) const;
 
-  // --- body ---
+  // --- body
 
   bool has_body() const { return head_->framing != Framing::kNone; }
   // Empty for a chunked body.
@@ -51,7 +51,7 @@ class Request {
   // After read() answered 0.
   const Fields& trailers() const { return exchange_->request_trailers(); }
 
-  // --- where it came from ---
+  // --- where it came from
 
   const io::Endpoint& peer() const { return exchange_->stream().peer(); }
   const io::Endpoint& local() const { return exchange_->stream().local(); }
@@ -65,7 +65,7 @@ class Request {
   // What layers above attach, such as who is asking.
   std::any context;
 
-  // --- for the router and the carrier ---
+  // --- for the router and the carrier
 
   void begin(Exchange& exchange, const RequestHead& head, uint64_t body_size_bytes_max, const obs::TraceContext& trace);
   // kInvalid if the value's percent-encoding is broken. `name` must outlive the request.

@@ -68,7 +68,7 @@ class Response {
   bool started() const { return started_; }
   bool finished() const { return finished_; }
 
-  // --- for the carrier ---
+  // --- for the carrier
 
   void begin(Exchange& exchange);
   void mark_started() { started_ = true; }

@@ -76,7 +76,6 @@ FrameLog::~FrameLog() {
 }
 
 // --- opening
-// -----------------------------------------------------------------------------------------------------------------
 
 Task<Result<std::unique_ptr<FrameLog>>> FrameLog::open(io::Disk& disk, SyncScheduler& scheduler, Random& random,
                                                        FrameFormat format, SegmentLogOptions options) {
@@ -177,7 +176,6 @@ Task<Result<void>> FrameLog::recover_tail(Segment& segment, uint64_t file_size_b
 }
 
 // --- segments
-// ------------------------------------------------------------------------------------------------------------------
 
 std::shared_ptr<FrameLog::Segment> FrameLog::plan_segment() {
   auto segment = std::make_shared<Segment>();
@@ -280,7 +278,6 @@ void FrameLog::note_frame(Segment& segment, Position first, uint64_t offset) con
 }
 
 // --- appending
-// -----------------------------------------------------------------------------------------------------------------
 
 Result<void> FrameLog::admit(size_t size_bytes) const {
   if (failure_) return fail(*failure_);
@@ -416,7 +413,6 @@ Task<void> FrameLog::sync_loop() {
 }
 
 // --- waiting
-// -------------------------------------------------------------------------------------------------------------------
 
 Position FrameLog::reached(Durability durability) const {
   switch (durability) {
@@ -469,7 +465,6 @@ void FrameLog::stop(Error error) {
 }
 
 // --- reading, trimming, closing
-// --------------------------------------------------------------------------------------------------
 
 Result<FrameReader> FrameLog::read(Position from) {
   if (from < start() || from > end_)
@@ -542,7 +537,6 @@ SegmentLogStatistics FrameLog::statistics() const {
 }
 
 // --- FrameReader
-// -----------------------------------------------------------------------------------------------------------------
 
 FrameReader::FrameReader(FrameLog& log, std::shared_ptr<FrameLog::Segment> segment, Position from)
     : log_(&log),

@@ -27,7 +27,6 @@ class Replica<M>::Slice {
 };
 
 // --- recovery
-// ------------------------------------------------------------------------------------------------------------------
 
 template <Machine M>
 Task<Result<std::unique_ptr<Replica<M>>>> Replica<M>::open(io::Disk& disk, std::unique_ptr<log::Journal> journal,
@@ -163,7 +162,6 @@ Result<void> Replica<M>::replay_one(State& state, Position position, BytesView r
 }
 
 // --- commands and queries
-// --------------------------------------------------------------------------------------------------------
 
 template <Machine M>
 Task<Result<typename Replica<M>::Reply>> Replica<M>::submit(Command command, Durability durability) {
@@ -209,7 +207,6 @@ auto Replica<M>::query(F ask, Durability durability) -> Task<Result<std::invoke_
 }
 
 // --- snapshots
-// -------------------------------------------------------------------------------------------------------------------
 
 template <Machine M>
 Task<Result<Position>> Replica<M>::snapshot() {

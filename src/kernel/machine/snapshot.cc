@@ -59,7 +59,6 @@ Task<Result<std::vector<Position>>> list_snapshots(io::Disk& disk, std::string d
 }
 
 // --- SnapshotWriter
-// ------------------------------------------------------------------------------------------------------------
 
 Task<Result<SnapshotWriter>> SnapshotWriter::begin(io::Disk& disk, std::string directory, SnapshotHeader header) {
   SnapshotWriter writer;
@@ -117,7 +116,6 @@ Task<Result<void>> SnapshotWriter::finish() {
 }
 
 // --- SnapshotReader
-// ------------------------------------------------------------------------------------------------------------
 
 std::unexpected<Error> SnapshotReader::damaged(std::string_view why) const {
   return fail(Code::kCorrupt, fmt::format("{}: {} (byte {})", file_->path(), why, offset_));

@@ -95,7 +95,6 @@ struct Disk::WriteInFlight {
 };
 
 // --- OpenFile
-// --------------------------------------------------------------------------------------------------------------
 
 class OpenFile final : public io::File {
  public:
@@ -232,7 +231,6 @@ class OpenFile final : public io::File {
 };
 
 // --- Disk: operations
-// --------------------------------------------------------------------------------------------------------
 
 Disk::Disk(World& world, uint64_t seed, DiskOptions options) : world_(world), options_(options), random_(seed) {}
 Disk::~Disk() = default;
@@ -424,7 +422,6 @@ Task<Result<io::Disk::Space>> Disk::space(std::string path) {
 }
 
 // --- Disk: what breaks
-// ---------------------------------------------------------------------------------------------------------
 
 void Disk::lose_pending(Inode& inode, Survival survival) {
   if (inode.visited) return;
@@ -549,7 +546,6 @@ void Disk::replace_drive(std::string path_prefix) {
 }
 
 // --- Disk: what tests look at
-// --------------------------------------------------------------------------------------------------
 
 std::vector<std::string> Disk::files(std::string path_prefix) const {
   const std::string prefix = normal(path_prefix);

@@ -87,7 +87,6 @@ class Disk final : public io::Disk {
   Task<Result<Space>> space(std::string path) override;
 
   // --- what breaks
-  // ---------------------------------------------------------------------------------------------------------
 
   // Cuts the power now.
   void crash(Survival survival = Survival::kBySeed);
@@ -108,7 +107,6 @@ class Disk final : public io::Disk {
   void set_capacity(uint64_t capacity_bytes) { options_.capacity_bytes = capacity_bytes; }
 
   // --- what tests look at and touch at once, without latency
-  // ---------------------------------------------------------------
 
   std::vector<std::string> files(std::string path_prefix = "") const;
   // What a reader sees; empty if there is no such file.

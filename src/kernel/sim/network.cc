@@ -229,7 +229,6 @@ class SimListener final : public io::Listener {
 };
 
 // --- Network
-// -----------------------------------------------------------------------------------------------------------------
 
 Network::Network(World& world, uint64_t seed, NetworkOptions options)
     : world_(world), options_(options), random_(seed) {}

@@ -160,7 +160,6 @@ std::optional<Error> CommitPipeline::failure() const {
 }
 
 // --- the committer
-// --------------------------------------------------------------------------------------------------------
 
 void CommitPipeline::run_committer() {
   Batch batch;
@@ -350,7 +349,6 @@ void CommitPipeline::purge_dead(Batch& batch) {
 }
 
 // --- the syncer
-// -----------------------------------------------------------------------------------------------------------
 
 void CommitPipeline::hand_to_syncer(Group group) {
   {

@@ -145,7 +145,6 @@ class StoreConformance : public testing::TestWithParam<StoreFactory> {
   } while (false)
 
 // --- rows
-// --------------------------------------------------------------------------------------------------------------------
 
 TEST_P(StoreConformance, a_committed_row_is_read_with_its_version_and_commit_time) {
   const CommitTime first = write({{"a", "1"}});
@@ -246,7 +245,6 @@ TEST_P(StoreConformance, a_commit_without_writes_succeeds) {
 }
 
 // --- bad input
-// ---------------------------------------------------------------------------------------------------------------
 
 TEST_P(StoreConformance, an_empty_key_is_refused) {
   Driven txn = begin();
@@ -320,7 +318,6 @@ TEST_P(StoreConformance, limits_of_a_scan_are_checked) {
 }
 
 // --- isolation
-// ---------------------------------------------------------------------------------------------------------------
 
 TEST_P(StoreConformance, repeatable_read_sees_the_moment_of_begin_throughout) {
   write({{"a", "100"}, {"b", "1"}});
@@ -458,7 +455,6 @@ TEST_P(StoreConformance, get_for_update_alone_is_checked_at_commit) {
 }
 
 // --- conditions
-// --------------------------------------------------------------------------------------------------------------
 
 TEST_P(StoreConformance, insert_of_an_existing_row_is_kExists_at_commit) {
   write({{"a", "0"}});
@@ -551,7 +547,6 @@ TEST_P(StoreConformance, erasing_what_is_not_there_changes_nothing) {
 }
 
 // --- scans
-// -------------------------------------------------------------------------------------------------------------------
 
 TEST_P(StoreConformance, a_scan_is_half_open_and_in_order_both_ways) {
   write({{"b", "2"}, {"a", "1"}, {"d", "4"}, {"c", "3"}});
@@ -679,7 +674,6 @@ TEST_P(StoreConformance, pages_of_a_scan_join_without_gap_or_repeat) {
 }
 
 // --- many at once
-// ------------------------------------------------------------------------------------------------------------
 
 namespace conformance {
 
@@ -798,7 +792,6 @@ TEST_P(StoreConformance, transact_returns_the_bodys_own_error_and_writes_nothing
 }
 
 // --- life
-// ----------------------------------------------------------------------------------------------------------------------
 
 TEST_P(StoreConformance, rows_versions_and_rising_times_survive_a_reopen) {
   write({{"a", "1"}});
@@ -836,7 +829,6 @@ TEST_P(StoreConformance, acknowledged_commits_survive_a_power_cut) {
 }
 
 // --- the model
-// -----------------------------------------------------------------------------------------------------------------
 
 namespace conformance {
 

@@ -132,7 +132,6 @@ TEST(RocksCrash, a_power_cut_at_any_moment_keeps_a_prefix_with_all_that_was_ackn
 }
 
 // --- a child that is killed
-// ----------------------------------------------------------------------------------------------------
 
 // Runs in the child only: writes acknowledged keys to descriptor 3 until it is killed.
 TEST(RocksCrash, DISABLED_child) {

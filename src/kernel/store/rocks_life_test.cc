@@ -71,7 +71,6 @@ class RocksLife : public testing::Test {
 };
 
 // --- garbage
-// -------------------------------------------------------------------------------------------------------------------
 
 TEST_F(RocksLife, a_version_points_to_the_one_before) {
   const CommitTime first = put("a", "100").value();
@@ -149,7 +148,6 @@ TEST_F(RocksLife, a_tombstone_never_uncovers_what_it_erased) {
 
 // --- the clock
 // --- reads between flushes and compactions
-// -------------------------------------------------------------------------------------------------------------------
 
 TEST_F(RocksLife, reads_agree_with_the_commits_while_compactions_replace_every_file) {
   ASSERT_TRUE(put("a", "0"));
@@ -226,7 +224,6 @@ TEST_F(RocksLife, times_carry_the_wall_clock) {
 }
 
 // --- durability levels
-// ---------------------------------------------------------------------------------------------------------
 
 TEST_F(RocksLife, relaxed_commits_do_not_sync_and_a_strict_reader_of_them_does) {
   ASSERT_TRUE(put("a", "1"));
@@ -243,7 +240,6 @@ TEST_F(RocksLife, relaxed_commits_do_not_sync_and_a_strict_reader_of_them_does) 
 }
 
 // --- failures
-// ------------------------------------------------------------------------------------------------------------------
 
 class RocksFailure : public RocksLife {
  protected:
@@ -292,7 +288,6 @@ TEST_F(RocksFailure, after_a_failure_a_restart_serves_again) {
 }
 
 // --- checkpoints
-// ---------------------------------------------------------------------------------------------------------------
 
 TEST_F(RocksLife, a_checkpoint_opens_as_a_store_with_everything_up_to_its_time) {
   ASSERT_TRUE(put("a", "1"));
@@ -323,7 +318,6 @@ TEST_F(RocksLife, a_checkpoint_goes_into_an_empty_directory_and_never_over_files
 }
 
 // --- opening and closing
-// -------------------------------------------------------------------------------------------------------
 
 TEST_F(RocksLife, a_directory_is_open_once) {
   const auto second = RocksStore::open(options_);
@@ -412,7 +406,6 @@ TEST_F(RocksLife, a_damaged_block_is_kCorrupt_for_its_rows_only) {
 }
 
 // --- limits
-// --------------------------------------------------------------------------------------------------------------------
 
 Task<int> flood(Store& store, Keyspace rows, int clients) {
   struct Client {

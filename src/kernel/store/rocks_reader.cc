@@ -82,7 +82,6 @@ Result<std::optional<Seen>> RocksReader::lookup(Keyspace keyspace, std::string_v
 }
 
 // --- ScanCursor
-// -----------------------------------------------------------------------------------------------------------
 
 struct ScanCursor::Bounds {
   rocksdb::Slice lower, upper;

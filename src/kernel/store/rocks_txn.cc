@@ -70,7 +70,6 @@ void RocksTxn::begin_statement() {
 }
 
 // --- checks and the write buffer
-// -------------------------------------------------------------------------------------------
 
 Result<void> RocksTxn::usable(Keyspace keyspace) const {
   if (over_) return fail(Code::kInvalid, "the transaction is over: begin another one");
@@ -165,7 +164,6 @@ Result<void> RocksTxn::erase(Keyspace keyspace, std::string_view key) {
 }
 
 // --- reads
-// -----------------------------------------------------------------------------------------------------------------
 
 void RocksTxn::remember(Keyspace keyspace, std::string_view key, const Newest& newest) {
   if (known_.size() < kKnownMax) {
@@ -241,7 +239,6 @@ Task<Result<Scan>> RocksTxn::scan(Keyspace keyspace, KeyRange range, ScanOptions
 }
 
 // --- commit
-// ----------------------------------------------------------------------------------------------------------------
 
 // Reads what each write replaces, here and on the pool, so that the committer seldom has to.
 Task<Result<void>> RocksTxn::find_bases() {

@@ -80,7 +80,6 @@ double report(const char* what, const Measured& ours, const Measured& theirs) {
 }
 
 // --- the store
-// -------------------------------------------------------------------------------------------------------------------
 
 Task<int> fill(Store& store, Keyspace rows, uint64_t total) {
   for (uint64_t index = 0; index < total;) {
@@ -128,7 +127,6 @@ Task<int> update_from_clients(Store& store, Keyspace rows, uint64_t total, uint6
 }
 
 // --- bare RocksDB
-// ------------------------------------------------------------------------------------------------------------------
 
 rocksdb::Options bare_options() {
   rocksdb::Options options;

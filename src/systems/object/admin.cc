@@ -256,7 +256,6 @@ Admin::Condition Admin::condition() const {
 }
 
 // --- reading
-// -------------------------------------------------------------------------------------------------------------------
 
 Admin::Json Admin::status() {
   ServiceStatistics service = co_await server_.statistics();
@@ -445,7 +444,6 @@ Admin::Json Admin::durability(std::string query) {
 }
 
 // --- doing
-// ---------------------------------------------------------------------------------------------------------------------
 
 Admin::Json Admin::start_job(std::string kind) {
   Job& job = jobs_[kind];

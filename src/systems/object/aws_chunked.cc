@@ -241,7 +241,6 @@ AuthResult<void> ChunkedDecoder::finish() {
 }
 
 // --- encoder
-// -----------------------------------------------------------------------------------------------------------
 
 ChunkedEncoder::ChunkedEncoder(Verified signing)
     : signing_(std::move(signing)), previous_signature_(signing_.seed_signature) {

@@ -43,7 +43,6 @@ std::optional<uint64_t> decimal(std::string_view text) {
 }  // namespace
 
 // --- query
-// -------------------------------------------------------------------------------------------------------------------
 
 Answer<Query> Query::parse(std::string_view raw) {
   Query query;
@@ -77,7 +76,6 @@ std::optional<std::string_view> Query::find_value(std::string_view name) const {
 }
 
 // --- target
-// ------------------------------------------------------------------------------------------------------------------
 
 Answer<void> take_apart(Call& call, const std::vector<std::string>& domains) {
   call.query = ASK(Query::parse(call.request.query()));
@@ -113,7 +111,6 @@ Answer<void> take_apart(Call& call, const std::vector<std::string>& domains) {
 }
 
 // --- headers
-// -----------------------------------------------------------------------------------------------------------------
 
 Answer<Metadata> metadata_of(const Call& call) {
   Metadata metadata;
@@ -273,7 +270,6 @@ Answer<CopySource> copy_source_of(std::string_view header) {
 }
 
 // --- ranges
-// ------------------------------------------------------------------------------------------------------------------
 
 Answer<std::optional<blob::Range>> range_of(std::string_view header, uint64_t size_bytes) {
   constexpr std::string_view kUnit = "bytes=";

@@ -67,7 +67,6 @@ struct Call {
 Answer<void> take_apart(Call& call, const std::vector<std::string>& domains);
 
 // --- what headers say
-// -----------------------------------------------------------------------------------------------------
 
 // Content-Type and its like, x-amz-meta-*, x-amz-storage-class.
 Answer<Metadata> metadata_of(const Call& call);
@@ -100,7 +99,6 @@ struct CopySource {
 Answer<CopySource> copy_source_of(std::string_view header);
 
 // --- ranges
-// -----------------------------------------------------------------------------------------------------------------
 
 // The one range of a Range header, cut to the object. Nothing for no header, several ranges or another unit: then all
 // is sent. kInvalidRange when it lies outside.

@@ -85,7 +85,6 @@ TEST(Xml, hostile_documents_are_refused) {
 }
 
 // --- rows
-// ------------------------------------------------------------------------------------------------------------------------
 
 ObjectVersion full_version() {
   ObjectVersion version;
@@ -178,7 +177,6 @@ TEST(Rows, a_bucket_comes_back_from_its_row) {
 }
 
 // --- checksums
-// -----------------------------------------------------------------------------------------------------------------------
 
 TEST(Checksum, the_crc_of_the_parts_combines_to_that_of_the_whole) {
   base::SeededRandom random(5);
@@ -216,7 +214,6 @@ TEST(Checksum, values_of_the_wrong_length_are_refused) {
 }
 
 // --- requests
-// ------------------------------------------------------------------------------------------------------------------------
 
 TEST(Ranges, one_range_is_cut_to_the_object) {
   auto range = [](std::string_view header, uint64_t size) {
@@ -295,7 +292,6 @@ TEST(PostPolicy, malformed_documents_are_refused) {
 }
 
 // --- rights
-// --------------------------------------------------------------------------------------------------------------------------
 
 struct Rights : testing::Test {
   auth::Principal owner{.user_id = "u1", .account_id = "1", .canonical_id = "c1", .root = true};

@@ -97,7 +97,6 @@ std::vector<Listed> contents(const XmlElement& page) {
 }
 
 // --- buckets and objects
-// -------------------------------------------------------------------------------------------------------
 
 Done make_bucket(Invocation& call) {
   Place where = CO_TRY(place(call.arguments[0]));
@@ -350,7 +349,6 @@ Done policy(Invocation& call) {
 }
 
 // --- drives
-// ------------------------------------------------------------------------------------------------------------------------
 
 Done drives(Invocation& call) {
   auto response = CO_TRY(co_await call.api.request("GET", std::string(kApi) + "/drives"));

@@ -110,7 +110,6 @@ Result<void> ConsoleApi::declare_topics(systems::LiveTopics& topics) {
 }
 
 // --- plans that remove objects
-// ------------------------------------------------------------------------------------------------
 
 // Exactly these objects, as they are now.
 struct ConsoleApi::Removal {

@@ -7,7 +7,6 @@
 namespace polis::object {
 
 // --- rows
-// ------------------------------------------------------------------------------------------------------------------
 
 Task<Answer<Engine::Row<ObjectVersion>>> Engine::read_version(store::Txn& txn, std::string row_key,
                                                               bool for_change) const {
@@ -49,7 +48,6 @@ Task<Answer<void>> Engine::count(Write& write, BucketId bucket, Usage delta) con
 }
 
 // --- buckets
-// ---------------------------------------------------------------------------------------------------------------
 
 Task<Answer<Bucket>> Engine::bucket(store::Txn& txn, std::string_view name) const {
   auto row = CO_ASK(co_await txn.get(keyspace_, bucket_key(name)));
@@ -154,7 +152,6 @@ Task<Answer<Usage>> Engine::usage(store::Txn& txn, BucketId bucket) const {
 }
 
 // --- reading versions
-// --------------------------------------------------------------------------------------------------------
 
 Task<Answer<ObjectVersion>> Engine::version(store::Txn& txn, BucketId bucket, std::string_view key,
                                             const std::optional<VersionId>& id) const {
@@ -182,7 +179,6 @@ Task<Answer<std::string>> Engine::inlined_bytes(store::Txn& txn, BucketId bucket
 }
 
 // --- changing versions
-// ---------------------------------------------------------------------------------------------------------
 
 Task<Answer<void>> Engine::erase_version(Write& write, BucketId bucket, std::string_view key,
                                          const ObjectVersion& version, std::string row_key, Usage& delta) const {
@@ -328,7 +324,6 @@ Task<Answer<ObjectVersion>> Engine::update_version(Write& write, BucketId bucket
 }
 
 // --- compaction
-// ----------------------------------------------------------------------------------------------------------------
 
 Task<Answer<bool>> Engine::referenced(store::Txn& txn, const blob::BlobId& id) const {
   auto row = CO_ASK(co_await txn.get(keyspace_, reference_key(id)));

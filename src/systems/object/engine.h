@@ -33,7 +33,6 @@ struct Write {
 inline constexpr uint16_t kUsageSlots = 256;  // also the number of changes in flight at once
 
 // --- what comes in and goes out
-// ---------------------------------------------------------------------------------------------
 
 struct BucketPage {
   std::vector<Bucket> buckets;
@@ -136,7 +135,6 @@ struct CompleteUpload {
 };
 
 // --- the engine
-// ----------------------------------------------------------------------------------------------------------------
 
 class Engine {
  public:

@@ -192,7 +192,6 @@ TEST(Engine, a_bucket_goes_only_when_it_is_empty_and_takes_its_uploads_along) {
 }
 
 // --- multipart
-// ---------------------------------------------------------------------------------------------------------------------
 
 struct MultipartCase {
   UploadId id = std::string(16, 'u');

@@ -66,7 +66,6 @@ Answer<void> Service::refuse_unsupported_headers(const Call& call) const {
 }
 
 // --- reading
-// -------------------------------------------------------------------------------------------------------------------
 
 Service::Done Service::get_object(Call& call) {
   bool head = call.request.method() == http::Method::kHead;
@@ -242,7 +241,6 @@ Service::Done Service::get_object_attributes(Call& call) {
 }
 
 // --- writing
-// -------------------------------------------------------------------------------------------------------------------
 
 Answer<void> Service::require_acl_right(const Call& call, const Bucket& bucket, const Owner& owner,
                                         const MoreContext& more) {
@@ -440,7 +438,6 @@ Service::Done Service::copy_object(Call& call) {
 }
 
 // --- deleting
-// ------------------------------------------------------------------------------------------------------------------
 
 Service::Done Service::delete_object(Call& call) {
   DeleteVersion remove{.key = call.key};

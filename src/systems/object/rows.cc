@@ -13,7 +13,6 @@ constexpr uint8_t kFormat = 1;
 constexpr size_t kUploadIdBytes = 16;
 
 // --- keys
-// ----------------------------------------------------------------------------------------------------------------
 
 void append_u64(std::string& key, uint64_t value) {
   for (int shift = 56; shift >= 0; shift -= 8) key.push_back(static_cast<char>(value >> shift));
@@ -81,7 +80,6 @@ Result<std::string> take_object_key(std::string_view& row_key, char kind) {
 }
 
 // --- values
-// ----------------------------------------------------------------------------------------------------------------
 
 class RowWriter : public Writer {
  public:

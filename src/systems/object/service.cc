@@ -311,7 +311,6 @@ Task<Answer<void>> Service::send_empty(Call& call, int status) {
 }
 
 // --- bodies that are documents
-// --------------------------------------------------------------------------------------------------
 
 Task<Answer<std::string>> Service::read_text(Call& call, size_t size_bytes_max, Body::Checksums checksums) {
   // Document bodies may come without a length when they are empty.
@@ -342,7 +341,6 @@ Task<Answer<XmlElement>> Service::read_xml(Call& call, size_t size_bytes_max) {
 }
 
 // --- rights
-// ------------------------------------------------------------------------------------------------------------------------
 
 Task<Answer<std::unique_ptr<store::Txn>>> Service::begin() {
   co_return CO_ASK(co_await store_.begin());
@@ -490,7 +488,6 @@ Task<std::string> Service::display_name(std::string canonical_id) {
 }
 
 // --- after a commit, and behind the scenes
-// ----------------------------------------------------------------------------------------
 
 void Service::after_commit(const std::vector<blob::Receipt>& released, bool made_garbage) {
   // Whoever reads such a blob right now still gets its bytes: the Blob keeps what it reads, and what was looked up a

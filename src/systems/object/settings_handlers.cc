@@ -39,7 +39,6 @@ std::string tagging_document(const Tags& tags) {
 }
 
 // --- CORS
-// ---------------------------------------------------------------------------------------------------------------------
 
 // At most one '*', anywhere.
 bool matches_pattern(std::string_view pattern, std::string_view text) {
@@ -142,7 +141,6 @@ bool truth(const XmlElement& xml, std::string_view name) {
 }  // namespace
 
 // --- ACLs
-// --------------------------------------------------------------------------------------------------------------------------
 
 std::string Service::acl_document(const Owner& owner, const Acl& acl, const std::map<std::string, std::string>& names) {
   auto name_of = [&](const std::string& id) {
@@ -338,7 +336,6 @@ Service::Done Service::put_acl(Call& call) {
 }
 
 // --- tags
-// --------------------------------------------------------------------------------------------------------------------------
 
 Service::Done Service::get_tagging(Call& call) {
   auto id = CO_ASK(version_of(call));
@@ -422,7 +419,6 @@ Service::Done Service::delete_tagging(Call& call) {
 }
 
 // --- bucket policy
-// -----------------------------------------------------------------------------------------------------------------
 
 Service::Done Service::get_policy(Call& call) {
   Bucket bucket;
@@ -481,7 +477,6 @@ Service::Done Service::get_policy_status(Call& call) {
 }
 
 // --- CORS
-// --------------------------------------------------------------------------------------------------------------------------
 
 Service::Done Service::get_cors(Call& call) {
   Bucket bucket;
@@ -561,7 +556,6 @@ Service::Done Service::preflight(Call& call) {
 }
 
 // --- public access block, ownership, request payment
-// --------------------------------------------------------------------------------
 
 Service::Done Service::get_public_access_block(Call& call) {
   Bucket bucket;
@@ -677,7 +671,6 @@ Service::Done Service::put_request_payment(Call& call) {
 }
 
 // --- settings that are not offered yet
-// ----------------------------------------------------------------------------------------------
 
 Service::Done Service::absent_setting(Call& call) {
   struct Absent {

@@ -478,7 +478,6 @@ AuthFailure invalid_token() {
 }
 
 // --- POST
-// ------------------------------------------------------------------------------------------------------------------
 
 AuthResult<Credentials> find_post_credentials(const PostFields& fields, const SigningOptions& options) {
   Credentials credentials;
@@ -530,7 +529,6 @@ AuthResult<void> verify_post(const PostFields& fields, const Credentials& creden
 }
 
 // --- canonical forms and signing
-// -------------------------------------------------------------------------------------------
 
 std::string canonical_request(const RequestView& request, std::span<const std::string> signed_headers,
                               std::string_view payload_hash) {

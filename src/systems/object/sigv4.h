@@ -36,7 +36,6 @@ template <class T>
 using AuthResult = std::expected<T, AuthFailure>;
 
 // --- a request as it came
-// ----------------------------------------------------------------------------------------------
 
 struct HeaderView {
   std::string_view name;  // any case
@@ -106,7 +105,6 @@ inline constexpr size_t kQueryParametersMax = 256;
 AuthResult<Credentials> find_credentials(const RequestView& request, const SigningOptions& options);
 
 // --- checking
-// --------------------------------------------------------------------------------------------------------------
 
 using SigningKey = base::Sha256Digest;
 
@@ -155,7 +153,6 @@ AuthFailure invalid_access_key(std::string_view access_key);
 AuthFailure invalid_token();
 
 // --- POST policy forms
-// -----------------------------------------------------------------------------------------------------
 
 // The fields of a form upload that sign its policy: x-amz-algorithm, x-amz-credential, x-amz-date, x-amz-signature,
 // x-amz-security-token; or AWSAccessKeyId and signature for Version 2.
@@ -170,7 +167,6 @@ AuthResult<void> verify_post(const PostFields& fields, const Credentials& creden
                              SigningKeyCache& cache);
 
 // --- canonical forms, for tests and for error messages
-// -------------------------------------------------------------------------
 
 std::string canonical_request(const RequestView& request, std::span<const std::string> signed_headers,
                               std::string_view payload_hash);
@@ -178,7 +174,6 @@ std::string string_to_sign(std::string_view amz_date, const CredentialScope& sco
 std::string string_to_sign_v2(const RequestView& request, std::string_view date, std::span<const std::string> domains);
 
 // --- signing
-// -------------------------------------------------------------------------------------------------------------------
 
 struct SigningIdentity {
   std::string access_key, secret_key;

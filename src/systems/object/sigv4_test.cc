@@ -404,7 +404,6 @@ TEST(SigV4, requests_signed_by_botocore_verify) {
 }
 
 // --- forms and version 2
-// ---------------------------------------------------------------------------------------------------
 
 TEST(SigV4, the_post_form_example_of_the_s3_reference_verifies) {
   // "Examples: browser-based upload using HTTP POST (AWS Signature Version 4)": policy and signature of 2015-12-29.

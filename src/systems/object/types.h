@@ -17,7 +17,6 @@
 namespace polis::object {
 
 // --- limits
-// ------------------------------------------------------------------------------------------------------------
 
 inline constexpr size_t kKeyBytesMax = 1024;
 inline constexpr size_t kUserMetadataBytesMax = 2048;  // names and values together
@@ -40,7 +39,6 @@ inline constexpr uint64_t kPutBytesMax = uint64_t{5} << 30;   // one PUT or one 
 inline constexpr size_t kInlineBytesMax = 2048;               // bytes that live in the metadata store itself
 
 // --- small parts
-// ---------------------------------------------------------------------------------------------------------
 
 // Who owns a bucket or an object: the account by both of its ids. Display names are looked up when they are shown.
 struct Owner {
@@ -104,7 +102,6 @@ struct PublicAccessBlock {
 };
 
 // --- bucket
-// ----------------------------------------------------------------------------------------------------------------
 
 using BucketId = uint64_t;
 
@@ -125,7 +122,6 @@ struct Bucket {
 };
 
 // --- versions
-// ----------------------------------------------------------------------------------------------------------------
 
 // Orders the versions of one key; also the version id that clients see, in 16 hex digits. Nanoseconds since 1970 or one
 // more than the sequence before, whichever is later: a later PUT always sorts first, whatever the clock does.
@@ -181,7 +177,6 @@ struct VersionId {
 };
 
 // --- multipart uploads
-// ---------------------------------------------------------------------------------------------------
 
 struct Upload {
   UploadId id;
@@ -206,7 +201,6 @@ struct Part {
 };
 
 // --- checks
-// -------------------------------------------------------------------------------------------------------------------
 
 // 3..63 of [a-z0-9.-], no IP address, no "..", not xn--… nor …-s3alias: S3's bucket naming rules.
 Answer<void> check_bucket_name(std::string_view name);

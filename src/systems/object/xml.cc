@@ -5,7 +5,6 @@
 namespace polis::object {
 
 // --- writing
-// ---------------------------------------------------------------------------------------------------------------
 
 namespace {
 constexpr std::string_view kDeclaration = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
@@ -93,7 +92,6 @@ void XmlWriter::escape(std::string_view text) {
 }
 
 // --- reading
-// -----------------------------------------------------------------------------------------------------------------
 
 const XmlElement* XmlElement::child(std::string_view child_name) const {
   for (const XmlElement& one : children)
