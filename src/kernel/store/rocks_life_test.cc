@@ -188,7 +188,6 @@ TEST_F(RocksLife, files_that_a_compaction_replaced_go_although_nobody_reads_any_
   EXPECT_LE(tables(), tables_before);
 }
 
-// -----------------------------------------------------------------------------------------------------------------
 
 TEST_F(RocksLife, commit_times_rise_although_the_clock_steps_back) {
   const CommitTime first = put("a", "1").value();
