@@ -80,7 +80,6 @@ class CommitPipeline {
   struct Group {
     std::vector<CommitRequest*> requests;
     CommitTime newest = 0;   // 0: the group wrote nothing
-    CommitTime ceiling = 0;  // not 0: the group's state record raises it
     bool wants_sync = false;
   };
   class Batch;

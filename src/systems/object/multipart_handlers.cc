@@ -84,6 +84,26 @@ Service::Done Service::create_upload(Call& call) {
   co_return co_await send_xml(call, 200, xml.finish());
 }
 
+Task<Answer<void>> Service::keep_part(BucketId bucket, const std::string& key, const UploadId& id, Part& part,
+                                      const Stored& stored) {
+  part.size_bytes = stored.size_bytes;
+  part.md5 = stored.md5;
+  part.checksum = stored.checksum;
+  part.inlined = stored.inlined;
+  part.bytes = stored.inlined ? stored.inlined_bytes : "";
+  part.blob = stored.blob;
+  auto gate = CO_ASK(co_await home_.share(id));
+  auto put = co_await change([&](Write& write) -> Task<Answer<bool>> {
+    CO_ASK(co_await engine_.put_part(write, bucket, key, id, part));
+    co_return true;
+  });
+  if (!put) {
+    discard(stored);
+    co_return refuse(std::move(put).error());
+  }
+  co_return Answer<void>();
+}
+
 Service::Done Service::upload_part(Call& call) {
   if (!call.copy_source().empty()) co_return co_await upload_part_copy(call);
   CO_ASK(refuse_unsupported_headers(call));
@@ -103,21 +123,7 @@ Service::Done Service::upload_part(Call& call) {
                                                      std::string(name(upload.checksum.algorithm)) +
                                                      ", actual checksum Type: " + std::string(name(sent)));
   Stored stored = CO_ASK(co_await store_body(*body));
-  part.size_bytes = stored.size_bytes;
-  part.md5 = stored.md5;
-  part.checksum = stored.checksum;
-  part.inlined = stored.inlined;
-  part.bytes = stored.inlined ? stored.inlined_bytes : "";
-  part.blob = stored.blob;
-  auto gate = CO_ASK(co_await home_.share(id));
-  auto put = co_await change([&](Write& write) -> Task<Answer<bool>> {
-    CO_ASK(co_await engine_.put_part(write, bucket.id, call.key, id, part));
-    co_return true;
-  });
-  if (!put) {
-    discard(stored);
-    co_return refuse(std::move(put).error());
-  }
+  CO_ASK(co_await keep_part(bucket.id, call.key, id, part, stored));
   call.response.set("ETag", quoted_md5(part.md5));
   if (part.checksum) call.response.set(header_name(part.checksum.algorithm), text(part.checksum));
   co_return co_await send_empty(call, 200);
@@ -147,21 +153,7 @@ Service::Done Service::upload_part_copy(Call& call) {
   if (range.size > kPutBytesMax) co_return refuse(ErrorCode::kEntityTooLarge);
 
   Stored stored = CO_ASK(co_await store_copy(original, std::move(inlined), range, upload.checksum.algorithm));
-  part.size_bytes = stored.size_bytes;
-  part.md5 = stored.md5;
-  part.checksum = stored.checksum;
-  part.inlined = stored.inlined;
-  part.bytes = stored.inlined ? stored.inlined_bytes : "";
-  part.blob = stored.blob;
-  auto gate = CO_ASK(co_await home_.share(id));
-  auto put = co_await change([&](Write& write) -> Task<Answer<bool>> {
-    CO_ASK(co_await engine_.put_part(write, to.id, call.key, id, part));
-    co_return true;
-  });
-  if (!put) {
-    discard(stored);
-    co_return refuse(std::move(put).error());
-  }
+  CO_ASK(co_await keep_part(to.id, call.key, id, part, stored));
   if (from.versioning != Versioning::kUnversioned)
     call.response.set("x-amz-copy-source-version-id", original.version_id());
   XmlWriter xml("CopyPartResult");

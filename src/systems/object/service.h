@@ -163,6 +163,10 @@ class Service final {
   Task<Answer<Stored>> store_copy(ObjectVersion version, std::string inlined_bytes, blob::Range range,
                                   ChecksumAlgorithm algorithm);
   void discard(const Stored& stored);
+  // Fills `part` with what was stored and makes it the upload's, or gives the stored bytes back. The references must
+  // live until it returns.
+  Task<Answer<void>> keep_part(BucketId bucket, const std::string& key, const UploadId& id, Part& part,
+                               const Stored& stored);
   // What an inlined version holds, and nothing for any other; in the transaction that found the version, because an
   // overwrite takes the bytes with it.
   Task<Answer<std::string>> inlined_bytes(store::Txn& txn, BucketId bucket, std::string_view key,
