@@ -1,5 +1,6 @@
 // What handlers of the admin API share: who asks, what he may do, and JSON answers. app proves the credential of every
-// request below /api before the handler runs (bearer token, session, or the Unix socket), and attaches the principal.
+// request below /api and /<system>/v1 before the handler runs (bearer token, session, or the Unix socket), and attaches
+// the principal.
 #pragma once
 
 #include <functional>

@@ -1,5 +1,6 @@
 #include "app/server/node.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <fmt/format.h>
 
@@ -57,6 +58,7 @@ struct Node::State {
   Task<void> stop();
   Task<void> stop_system(systems::System* system);
   Task<void> care();
+  bool is_api(std::string_view path) const;
   Task<void> answer(http::Request& request, http::Response& response);
   http::Handler gate();
 
@@ -156,10 +158,22 @@ Task<Result<void>> Node::State::start_systems() {
   co_return Result<void>();
 }
 
+// Below /api every system has its admin API; one that offers more to the world has it below /<system>/v1.
+bool Node::State::is_api(std::string_view path) const {
+  if (path.starts_with("/api/")) return true;
+  return std::ranges::any_of(options.systems, [&](const auto& system) {
+    std::string_view rest = path;
+    if (!rest.starts_with('/')) return false;
+    rest.remove_prefix(1);
+    if (!rest.starts_with(system->name())) return false;
+    rest.remove_prefix(system->name().size());
+    return rest.starts_with("/v1/");
+  });
+}
+
 // Proves who asks before any API's handler runs; everything else on this port is open by nature.
 Task<void> Node::State::answer(http::Request& request, http::Response& response) {
-  bool api = request.path().starts_with("/api/");
-  if (api || request.path() == "/metrics") {
+  if (is_api(request.path()) || request.path() == "/metrics") {
     Result<auth::PrincipalPtr> who = co_await identify(*directory, request);
     if (!who) co_return co_await systems::answer_error(response, who.error());
     systems::set_principal(request, std::move(*who));
