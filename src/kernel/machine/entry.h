@@ -1,7 +1,9 @@
 // What a Replica writes into its journal, one record each, integers little endian:
 //
-//     entry := 1:u8 digest:u64 command     a command, and the digest of the reply that it had
-//            | 2:u8 behaviour:u32          the commands behind it follow this behaviour
+//     entry := 1:u8 size:u8 digest:size command    a command, and the digest of the reply that it had
+//            | 2:u8 behaviour:u32                  the commands behind it follow this behaviour
+//
+// The digest has the size that the machine gives it, 1 to 64 bytes.
 #pragma once
 
 #include "kernel/base/binary.h"
@@ -12,21 +14,26 @@ namespace polis::machine {
 
 enum class EntryKind : uint8_t { kCommand = 1, kBehaviour = 2 };
 
-inline constexpr size_t kCommandHeaderBytes = 9;
+inline constexpr size_t kDigestBytesMax = 64;
+constexpr size_t command_header_bytes(size_t digest_bytes) {
+  return 2 + digest_bytes;
+}
 
 struct Entry {
   EntryKind kind = EntryKind::kCommand;
-  uint64_t digest = 0;
-  BytesView command;  // inside the record
+  BytesView digest;  // both inside the record
+  BytesView command;
   uint32_t behaviour = 0;
 };
 
-inline Result<Entry> decode_entry(BytesView record) {
+// `digest_bytes` is the machine's: an entry with a digest of another size was written by another machine.
+inline Result<Entry> decode_entry(BytesView record, size_t digest_bytes) {
   base::Reader reader(record);
   Entry entry;
   switch (const uint8_t kind = reader.u8(); static_cast<EntryKind>(kind)) {
     case EntryKind::kCommand:
-      entry.digest = reader.u64();
+      if (reader.u8() != digest_bytes) reader.reject("a digest of another size than this machine's");
+      entry.digest = reader.bytes(digest_bytes);
       entry.command = reader.rest();
       break;
     case EntryKind::kBehaviour:

@@ -3,7 +3,7 @@
 //
 //   - every reply and every query answer is the model's,
 //   - after a power cut the machine is the model after some prefix of the commands, and that prefix holds everything
-//   acknowledged,
+//     acknowledged,
 //   - replay reproduces every recorded outcome (the Replica checks that itself).
 //
 // The engine's test writes a Spec and calls run_machine_model<Spec>(seed) for each seed:
@@ -16,6 +16,9 @@
 //       static bool same(const Counter::Reply&, const Counter::Reply&);
 //       static bool same(const Counter&, const Model&);                      // the whole state
 //     };
+//
+// A machine whose Command points to bytes that it does not own gives two more: `struct Request`, which owns them and is
+// what random_command() answers, and `static Counter::Command command(const Request&)`.
 #pragma once
 
 #include <algorithm>
@@ -29,11 +32,24 @@
 
 namespace polis::machine {
 
+namespace detail {
+template <class Spec>
+struct RequestOf {
+  using Type = typename Spec::Machine::Command;
+};
+template <class Spec>
+  requires requires { typename Spec::Request; }
+struct RequestOf<Spec> {
+  using Type = typename Spec::Request;
+};
+}  // namespace detail
+
 template <class Spec>
 class MachineModelTest {
  public:
   using M = typename Spec::Machine;
   using Command = typename M::Command;
+  using Request = typename detail::RequestOf<Spec>::Type;
   using Model = typename Spec::Model;
 
   explicit MachineModelTest(uint64_t seed) : seed_(seed), world_(seed), random_(seed), salts_(~seed) {}
@@ -46,12 +62,13 @@ class MachineModelTest {
   static constexpr int kCommandsPerClient = 25;
 
   Task<Result<std::unique_ptr<Replica<M>>>> open() {
-    // Small segments and frequent snapshots, so that every seed rolls, snapshots and trims.
+    // Small segments and frequent snapshots, so that every seed rolls and snapshots; odd ones trim.
     auto journal = CO_TRY(co_await log::open_segment_journal(
         world_.disk(), scheduler_, salts_,
         {.directory = "journal", .segment_size_bytes = 2 << 10, .chunk_bytes = 4 << 10, .index_interval_bytes = 512}));
-    co_return co_await Replica<M>::open(world_.disk(), std::move(journal),
-                                        {.snapshot_directory = "snapshot", .snapshot_every_commands = 20}, &Spec::make);
+    co_return co_await Replica<M>::open(
+        world_.disk(), std::move(journal),
+        {.snapshot_directory = "snapshot", .snapshot_every_commands = 20, .keep_journal = seed_ % 2 == 0}, &Spec::make);
   }
 
   Task<void> rounds() {
@@ -88,7 +105,7 @@ class MachineModelTest {
     history_.resize(commands);
     acknowledged_ = commands;  // what recovery shows is durable
     model_ = Model();
-    for (const Command& command : history_) (void)model_.apply(command);
+    for (const auto& request : history_) (void)model_.apply(command_of(*request));
     EXPECT_TRUE(Spec::same(replica.machine(), model_)) << "seed " << seed_ << ": the recovered state is another one";
   }
 
@@ -110,10 +127,21 @@ class MachineModelTest {
         if (!made && made.error().code() != Code::kBusy) break;
         continue;
       }
-      history_.push_back(Spec::random_command(random));
+      if (random.chance(1, 60)) {
+        const auto verified = co_await replica.verify(&Spec::make, {});
+        // Trimmed or busy is no failure; a difference is.
+        if (!verified) {
+          EXPECT_NE(verified.error().code(), Code::kCorrupt) << "seed " << seed_ << ": " << verified.error().text();
+          if (verified.error().code() != Code::kBusy && verified.error().code() != Code::kOutOfRange) break;
+        }
+        continue;
+      }
+      // Shared with the history, which recovery may cut while this submission still ends.
+      const auto request = std::make_shared<const Request>(Spec::random_command(random));
+      history_.push_back(request);
       const uint64_t number = history_.size();
-      const auto expected = model_.apply(history_.back());
-      const auto reply = co_await replica.submit(history_.back(), durability);
+      const auto expected = model_.apply(command_of(*request));
+      const auto reply = co_await replica.submit(command_of(*request), durability);
       if (!reply) {
         EXPECT_EQ(reply.error().code(), Code::kUnavailable) << "seed " << seed_ << ": " << reply.error().text();
         break;
@@ -123,12 +151,20 @@ class MachineModelTest {
     }
   }
 
+  static Command command_of(const Request& request) {
+    if constexpr (requires { typename Spec::Request; }) {
+      return Spec::command(request);
+    } else {
+      return request;
+    }
+  }
+
   const uint64_t seed_;
   sim::World world_;
   base::SeededRandom random_;
   base::SeededRandom salts_;
   log::SyncScheduler scheduler_;
-  std::vector<Command> history_;
+  std::vector<std::shared_ptr<const Request>> history_;
   uint64_t acknowledged_ = 0;  // commands of the history that must survive
   Model model_;
 };

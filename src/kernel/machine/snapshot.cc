@@ -22,6 +22,8 @@ constexpr std::string_view kUnfinished = ".new";
 constexpr size_t kDigits = 20;
 // Small pieces are gathered into writes of this size.
 constexpr size_t kWriteBytes = 256 << 10;
+// And made durable in steps, so that the journal's next sync does not find a large snapshot waiting for the disk.
+constexpr uint64_t kSyncBytes = 8 << 20;
 
 std::optional<Position> snapshot_position(std::string_view name) {
   if (name.size() != kDigits + kSuffix.size() || !name.ends_with(kSuffix)) return std::nullopt;
@@ -85,6 +87,10 @@ Task<Result<void>> SnapshotWriter::flush() {
   CO_TRY(co_await file_->write_at(offset_, std::span<const BytesView>(&part, 1)));
   offset_ += buffer_.size();
   buffer_.clear();
+  if (offset_ - synced_ >= kSyncBytes) {
+    CO_TRY(co_await file_->sync());
+    synced_ = offset_;
+  }
   co_return {};
 }
 

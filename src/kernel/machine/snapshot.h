@@ -4,8 +4,10 @@
 //
 //     snapshot := header piece* end
 //     header   := "POLISNAP" version:u32=1 machine:u32 behaviour:u32 zeros:4 position:u64 commands:u64 zeros:20
-//     crc32c:u32    64 bytes piece    := length:u32 (1 .. 16 MiB) crc32c:u32 bytes end      := zeros:4 crc32c:u32
-//     pieces:u64 name     := position as 20 decimal digits ".snapshot"
+//                 crc32c:u32                                                            64 bytes
+//     piece    := length:u32 (1 .. 16 MiB) crc32c:u32 bytes
+//     end      := zeros:4 crc32c:u32 pieces:u64
+//     name     := position as 20 decimal digits ".snapshot"
 //
 // `machine` is a hash of its name. Each checksum continues from the one before it, so that pieces cannot be lost or
 // change places.
@@ -53,6 +55,7 @@ class SnapshotWriter {
   std::unique_ptr<io::File> file_;
   Bytes buffer_;
   uint64_t offset_ = 0;
+  uint64_t synced_ = 0;
   uint64_t pieces_ = 0;
   uint32_t crc_ = 0;
 };
