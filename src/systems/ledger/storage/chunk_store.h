@@ -17,23 +17,29 @@
 
 namespace polis::ledger {
 
-// The bytes of a chunk, readable while this lives.
-class Chunk {
+class Chunk;  // chunk.h: one that can be read
+
+// A full chunk on its way to the store. Shared: the log reads its rows in memory until the store has the chunk, and the
+// store reads its bytes while it writes; the last of them lets go.
+class ChunkImage {
  public:
-  virtual ~Chunk() = default;
-  virtual BytesView bytes() const = 0;
+  virtual ~ChunkImage() = default;
+  // Sorts and lays out the chunk's bytes, which live as long as this. Called once, on any thread: up to 0.2 s of work
+  // for a million rows.
+  virtual BytesView build() = 0;
 };
 
 class ChunkStore {
  public:
   virtual ~ChunkStore() = default;
-  // Takes the finished chunk and begins to write it. Never waits; `content` serves reads until the file can. `log` is
-  // "transfers", "refusals", ...; numbers begin at 0 and have no gaps. A chunk of the same name is replaced.
-  virtual void put(std::string_view log, uint64_t number, std::unique_ptr<Chunk> content) = 0;
-  // The chunk; null if there is none. The pointer holds until drop_from() or the end. Touching bytes that fail their
-  // checksum ends the process, after marking the file so that the next start rebuilds from the journal.
+  // Takes the full chunk and begins to build and write it. Never waits. `log` is "transfers", "refusals", ...; numbers
+  // begin at 0 and have no gaps. Chunks of that number and above that were there are forgotten.
+  virtual void put(std::string_view log, uint64_t number, std::shared_ptr<ChunkImage> image) = 0;
+  // The chunk; null if there is none, or it was put and cannot be read from here yet. The pointer holds until it is put
+  // again or dropped, or the end. Touching bytes that fail their checksum ends the process, after marking the file so
+  // that the next start rebuilds from the journal.
   virtual const Chunk* get(std::string_view log, uint64_t number) const = 0;
-  // Bytes that were put and are not on disk yet; a caller that books slows down above its limit.
+  // Bytes of memory that were put and are not on disk yet; a caller that books slows down above its limit.
   virtual uint64_t backlog_bytes() const = 0;
   // Forgets chunks from `number` on: they are behind what a snapshot knows. Before anything is put.
   virtual void drop_from(std::string_view log, uint64_t number) = 0;
