@@ -4,6 +4,7 @@
 
 #include "kernel/base/hash.h"
 #include "kernel/base/random.h"
+#include "kernel/base/sha256_many.h"
 
 namespace polis::base {
 namespace {
@@ -37,6 +38,25 @@ BENCHMARK(over_bytes<[](BytesView b) { return xxh3_64(b); }>)->Name("xxh3_64")->
 BENCHMARK(over_bytes<[](BytesView b) { return md5(b); }>)->Name("md5")->Apply(sizes);
 BENCHMARK(over_bytes<[](BytesView b) { return sha256(b); }>)->Name("sha256")->Apply(sizes);
 BENCHMARK(over_bytes<[](BytesView b) { return hmac_sha256(b.first(16), b); }>)->Name("hmac_sha256")->Apply(sizes);
+
+// 1,024 messages of the given length: leaves (133 bytes) and nodes (65) of a tree.
+template <Sha256Form kForm>
+void many(benchmark::State& state) {
+  if (!sha256_form_available(kForm)) return state.SkipWithError("this processor cannot");
+  constexpr size_t kCount = 1024;
+  const size_t size_bytes = static_cast<size_t>(state.range(0)), stride_bytes = sha256_padded_bytes(size_bytes);
+  Bytes messages = random_bytes(static_cast<int64_t>(kCount * stride_bytes));
+  for (size_t i = 0; i < kCount; ++i) sha256_pad(messages.data() + i * stride_bytes, size_bytes);
+  std::vector<Sha256Digest> digests(kCount);
+  for (auto _ : state) {
+    sha256_many_by(kForm, messages.data(), size_bytes, kCount, digests.data());
+    benchmark::ClobberMemory();
+  }
+  state.SetItemsProcessed(state.iterations() * kCount);
+}
+BENCHMARK(many<Sha256Form::kOneByOne>)->Name("sha256_many_one_by_one")->Arg(65)->Arg(133);
+BENCHMARK(many<Sha256Form::kShaInstructions>)->Name("sha256_many_sha_instructions")->Arg(65)->Arg(133);
+BENCHMARK(many<Sha256Form::kAvx512>)->Name("sha256_many_avx512")->Arg(65)->Arg(133);
 
 void combine(benchmark::State& state) {
   uint64_t crc = 1;
