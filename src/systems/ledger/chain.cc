@@ -4,6 +4,7 @@
 
 #include "kernel/base/digest.h"
 #include "kernel/base/endian.h"
+#include "kernel/base/sha256_many.h"
 
 namespace polis::ledger {
 namespace {
@@ -15,6 +16,48 @@ constexpr size_t kRecordBytes = 128;
 constexpr size_t kLeafBytes = 1 + kRecordBytes + 4;
 constexpr size_t kNodeBytes = 1 + 2 * sizeof(Hash);
 constexpr size_t kHeadBytes = 1 + 32 + 8 + 8 + 1 + 4 + 32;
+
+// What is hashed at a time: enough to fill the widest form of sha256_many(), and 3 KiB of stack.
+constexpr size_t kStageMessages = 16;
+
+// Padded messages of one length behind one prefix, filled again and again.
+template <size_t kMessageBytes>
+class Stage {
+ public:
+  // For `count` messages in all; more than kStageMessages go through in turns.
+  Stage(std::byte prefix, size_t count) {
+    for (size_t i = 0; i < std::min(count, kStageMessages); ++i) {
+      std::byte* message = bytes_.data() + i * kStrideBytes;
+      message[0] = prefix;
+      base::sha256_pad(message, kMessageBytes);
+    }
+  }
+  // Behind the prefix of message i.
+  std::byte* content(size_t i) { return bytes_.data() + i * kStrideBytes + 1; }
+  void hash(size_t count, Hash* digests) const { base::sha256_many(bytes_.data(), kMessageBytes, count, digests); }
+
+ private:
+  static constexpr size_t kStrideBytes = base::sha256_padded_bytes(kMessageBytes);
+  alignas(64) std::array<std::byte, kStageMessages * kStrideBytes> bytes_;
+};
+
+// Nodes over pairs of neighbours: parents[i] over children[2i] and children[2i+1]. `parents` may be `children`.
+void node_hashes(const Hash* children, size_t pairs, Hash* parents) {
+  Stage<kNodeBytes> stage(kNodePrefix, pairs);
+  for (size_t begin = 0; begin < pairs; begin += kStageMessages) {
+    const size_t count = std::min(kStageMessages, pairs - begin);
+    for (size_t i = 0; i < count; ++i) std::memcpy(stage.content(i), children + 2 * (begin + i), 2 * sizeof(Hash));
+    stage.hash(count, parents + begin);
+  }
+}
+
+// One level up, in place: neighbours are paired, an odd last one is carried up as it is. Returns the nodes there.
+size_t climb(Hash* level, size_t count) {
+  const size_t pairs = count / 2;
+  node_hashes(level, pairs, level);
+  if (count % 2 == 1) level[pairs] = level[count - 1];
+  return pairs + count % 2;
+}
 
 }  // namespace
 
@@ -35,20 +78,22 @@ Hash node_hash(const Hash& left, const Hash& right) {
 }
 
 void leaf_hashes(const std::byte* records, const uint32_t* statuses, size_t count, Hash* leaves) {
-  for (size_t i = 0; i < count; ++i) leaves[i] = leaf_hash(records + i * kRecordBytes, statuses[i]);
+  Stage<kLeafBytes> stage(kLeafPrefix, count);
+  for (size_t begin = 0; begin < count; begin += kStageMessages) {
+    const size_t staged = std::min(kStageMessages, count - begin);
+    for (size_t i = 0; i < staged; ++i) {
+      std::memcpy(stage.content(i), records + (begin + i) * kRecordBytes, kRecordBytes);
+      base::store_little(stage.content(i) + kRecordBytes, statuses[begin + i]);
+    }
+    stage.hash(staged, leaves + begin);
+  }
 }
 
 // The tree that splits at the largest power of two below n is the one that pairs neighbours level by level and carries
 // an odd last node up.
 Hash merkle_root(std::span<Hash> leaves) {
   if (leaves.empty()) return base::sha256(BytesView());
-  size_t count = leaves.size();
-  while (count > 1) {
-    const size_t pairs = count / 2;
-    for (size_t i = 0; i < pairs; ++i) leaves[i] = node_hash(leaves[2 * i], leaves[2 * i + 1]);
-    if (count % 2 == 1) leaves[pairs] = leaves[count - 1];
-    count = pairs + count % 2;
-  }
+  for (size_t count = leaves.size(); count > 1;) count = climb(leaves.data(), count);
   return leaves[0];
 }
 
@@ -56,15 +101,9 @@ std::vector<Hash> merkle_path(std::span<const Hash> leaves, size_t index) {
   POLIS_ASSERT(index < leaves.size());
   std::vector<Hash> level(leaves.begin(), leaves.end());
   std::vector<Hash> path;
-  size_t count = level.size();
-  while (count > 1) {
-    const size_t sibling = index ^ 1;
-    if (sibling < count) path.push_back(level[sibling]);
-    const size_t pairs = count / 2;
-    for (size_t i = 0; i < pairs; ++i) level[i] = node_hash(level[2 * i], level[2 * i + 1]);
-    if (count % 2 == 1) level[pairs] = level[count - 1];
-    count = pairs + count % 2;
-    index /= 2;
+  for (size_t count = level.size(); count > 1; index /= 2) {
+    if ((index ^ 1) < count) path.push_back(level[index ^ 1]);
+    count = climb(level.data(), count);
   }
   return path;
 }

@@ -35,7 +35,8 @@ int no_pass_phrase(char*, int, int, void*) {
 }
 
 Bio bio_over(std::string_view text) {
-  Bio bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+  // A pointer must be there even for no bytes.
+  Bio bio(BIO_new_mem_buf(text.empty() ? "" : text.data(), static_cast<int>(text.size())));
   POLIS_ASSERT(bio != nullptr);
   return bio;
 }
