@@ -29,6 +29,8 @@ namespace polis::machine {
 
 using log::Durability;
 
+using Admit = std::function<Result<void>()>;
+
 struct ReplicaOptions {
   std::string snapshot_directory;
   // A snapshot is made after so many commands, or after so many bytes of the journal, whichever is first; 0: not for
@@ -44,8 +46,8 @@ struct ReplicaOptions {
   // Work of recovery, snapshots and verification between two looks at the others on the shard.
   Duration slice = std::chrono::milliseconds(1);
   // Asked before a command is applied; an error refuses it and changes nothing. For a machine that has limits of its
-  // own (files that it writes behind). May be empty.
-  std::function<Result<void>()> admit = nullptr;
+  // own (files that it writes behind). Recovery waits while it answers kBusy. May be empty.
+  Admit admit = nullptr;
   // Awaited before a snapshot gets its name: what the snapshot refers to is made durable here. May be empty.
   std::function<Task<Result<void>>()> before_publish = nullptr;
 };
@@ -99,13 +101,13 @@ class Replica {
   // Replays the whole journal into a machine that `make` gives, in slices, comparing digests. If the machine saves
   // while running, both states are then compared piece by piece at the same position. Answers the second machine as it
   // is there. kCorrupt names the command that differs or cannot be read; kOutOfRange if the journal was trimmed; kBusy
-  // while a snapshot is being made or another verification runs.
+  // while a snapshot is being made or another verification runs. `admit` holds the replay back, as options.admit does.
   struct Verified {
     std::unique_ptr<M> machine;
     Position position = 0;
     uint64_t commands = 0;
   };
-  Task<Result<Verified>> verify(Make make, Progress progress);
+  Task<Result<Verified>> verify(Make make, Progress progress, Admit admit = {});
 
   void observe(Observer observer) { observer_ = std::move(observer); }
 
@@ -131,6 +133,7 @@ class Replica {
     uint64_t commands = 0;
     uint64_t bytes = 0;      // of the journal, since the snapshot it was loaded from
     uint32_t behaviour = 0;  // 0: none recorded yet
+    Admit admit = nullptr;   // asked during replay
   };
   class Slice;
   class LongWork;
@@ -142,6 +145,7 @@ class Replica {
   Task<Result<State>> load_newest();
   Task<Result<State>> load(Position position);
   Task<Result<void>> replay(State& state, Position upto, const Progress& progress);
+  Task<Result<void>> until_admitted(const State& state);
   Result<void> replay_one(State& state, Position position, BytesView record);
   Task<Result<Position>> make_snapshot();
   Task<Result<State>> save_shadow(Position upto);
@@ -150,7 +154,7 @@ class Replica {
   Task<Result<void>> publish(SnapshotWriter& writer);
   Task<Result<void>> drop_old();
   Task<void> snapshot_in_background();
-  Task<Result<Verified>> make_verified(Make make, Progress progress);
+  Task<Result<Verified>> make_verified(Make make, Progress progress, Admit admit);
   Task<Result<void>> compare(typename M::Saver& running, typename M::Saver& replayed, uint64_t commands);
   bool snapshot_due() const;
   void begin_long_work();

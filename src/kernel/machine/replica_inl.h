@@ -96,6 +96,7 @@ Task<Result<std::unique_ptr<Replica<M>>>> Replica<M>::open(io::Disk& disk, std::
 template <Machine M>
 Task<Result<void>> Replica<M>::recover(Progress progress) {
   State state = CO_TRY(co_await load_newest());
+  state.admit = options_.admit;
   snapshot_position_ = state.position;
   commands_at_snapshot_ = state.commands;
   CO_TRY(co_await replay(state, journal_->last(), progress));
@@ -188,10 +189,23 @@ Task<Result<void>> Replica<M>::replay(State& state, Position upto, const Progres
     if (slice.over(payload.size())) {
       if (progress) progress(state.commands, state.commands + (upto - state.position));
       co_await io::yield();
+      CO_TRY(co_await until_admitted(state));
     }
     if (closing_) co_return detail::closing();
   }
   if (progress) progress(state.commands, state.commands);
+  co_return {};
+}
+
+// What holds back new commands holds back replay too.
+template <Machine M>
+Task<Result<void>> Replica<M>::until_admitted(const State& state) {
+  while (state.admit && !closing_) {
+    const auto admitted = state.admit();
+    if (admitted) co_return {};
+    if (admitted.error().code() != Code::kBusy) co_return admitted;
+    CO_TRY(co_await io::sleep_for(std::chrono::milliseconds(1)));
+  }
   co_return {};
 }
 
@@ -401,7 +415,7 @@ Task<Result<void>> Replica<M>::drop_old() {
 // --- verification
 
 template <Machine M>
-Task<Result<typename Replica<M>::Verified>> Replica<M>::verify(Make make, Progress progress) {
+Task<Result<typename Replica<M>::Verified>> Replica<M>::verify(Make make, Progress progress, Admit admit) {
   if (closing_) co_return fail(Code::kClosed, std::string(M::kName) + " is closing");
   if (snapshotting_)
     co_return fail(Code::kBusy,
@@ -411,12 +425,12 @@ Task<Result<typename Replica<M>::Verified>> Replica<M>::verify(Make make, Progre
                                           std::to_string(journal_->first()) + ": what came before was trimmed");
   begin_long_work();
   LongWork work(*this);
-  co_return co_await make_verified(std::move(make), std::move(progress));
+  co_return co_await make_verified(std::move(make), std::move(progress), std::move(admit));
 }
 
 template <Machine M>
-Task<Result<typename Replica<M>::Verified>> Replica<M>::make_verified(Make make, Progress progress) {
-  State second{.machine = make()};
+Task<Result<typename Replica<M>::Verified>> Replica<M>::make_verified(Make make, Progress progress, Admit admit) {
+  State second{.machine = make(), .admit = std::move(admit)};
   // Commands go on meanwhile: come close first, so that the running state is kept aside for the last stretch only.
   constexpr int kApproaches = 3;
   for (int i = 0; i < kApproaches; ++i) {

@@ -66,6 +66,11 @@ class Ledger {
   };
   virtual Task<Result<Verified>> verify(std::function<void(uint64_t, uint64_t)> progress) = 0;
 
+  // As verify, and at the end calls `look` with the books that were made from the journal alone, on the ledger's shard:
+  // whoever does not trust stored balances asks these. `look` is called only if they agree with the running ones.
+  virtual Task<Result<Verified>> replay(std::function<void(const Engine&)> look,
+                                        std::function<void(uint64_t, uint64_t)> progress) = 0;
+
   // Told after each command is durable, on the ledger's shard, in order; must not block. The number ends it.
   struct Committed {
     uint64_t op = 0;
