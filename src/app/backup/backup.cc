@@ -82,8 +82,9 @@ Task<Result<BackupReport>> Backup::make(BackupRequest& request) {
     CO_TRY(co_await list_tree(drive.path, fmt::format("blob/{}", drive.index), Opening::kLater, entries));
     drives.push_back(drive.index);
   }
-  CO_TRY(co_await list_tree(sources_.data_directory + "/journal", "journal", Opening::kNow, entries));
+  // Snapshots first: a journal that is listed later reaches at least as far as they do, never the other way round.
   CO_TRY(co_await list_tree(sources_.data_directory + "/snapshot", "snapshot", Opening::kNow, entries));
+  CO_TRY(co_await list_tree(sources_.data_directory + "/journal", "journal", Opening::kNow, entries));
   for (const Entry& entry : entries) progress_.total_bytes += entry.size_bytes;
 
   std::string sums;
