@@ -184,6 +184,9 @@ class Directory {
   // Slides the expiry, written at most once per twelfth of session_idle_max.
   Task<Result<PrincipalPtr>> authenticate_session(std::string token);
   Task<Result<PrincipalPtr>> authenticate_token(std::string token);
+  // Who a client certificate is for, once TLS has proved that an authority of ours signed it: `common_name` is as the
+  // name of authenticate_password. Not cached: ask once in a while per connection.
+  Task<Result<PrincipalPtr>> authenticate_certificate(std::string common_name);
   // kNotFound for unknown and inactive keys and disabled users.
   Task<Result<AccessKeyPtr>> access_key(std::string id);
   // As access_key, from this shard's cache alone; null if the cache does not know.

@@ -210,6 +210,21 @@ Task<Result<void>> Directory::delete_token(Actor actor, std::string id) {
   });
 }
 
+// --- certificates
+
+Task<Result<PrincipalPtr>> Directory::authenticate_certificate(std::string common_name) {
+  auto txn = CO_TRY(co_await store_.begin());
+  auto unknown = [&](Error error) -> Error {
+    if (error.code() != Code::kNotFound && error.code() != Code::kInvalid) return error;
+    return Error(Code::kUnauthenticated, "the certificate names nobody who may come in: '" + common_name + "'");
+  };
+  auto id = co_await resolve_user(*txn, common_name);
+  if (!id) co_return fail(unknown(std::move(id).error()));
+  auto principal = co_await load_principal(*txn, *id, CredentialKind::kCertificate, common_name, {});
+  if (!principal) co_return fail(unknown(std::move(principal).error()));
+  co_return principal;
+}
+
 // --- sessions
 
 Task<Result<IssuedSession>> Directory::sign_in(std::string name, std::string password, std::string peer) {

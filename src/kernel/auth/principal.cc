@@ -14,6 +14,8 @@ std::string_view name(CredentialKind kind) {
       return "token";
     case CredentialKind::kAccessKey:
       return "access key";
+    case CredentialKind::kCertificate:
+      return "certificate";
     case CredentialKind::kInternal:
       return "internal";
   }

@@ -19,7 +19,7 @@ struct NamedPolicy {
   std::shared_ptr<const Policy> policy;  // shared: every credential of a user refers to the same parsed document
 };
 
-enum class CredentialKind : unsigned char { kNone, kPassword, kSession, kToken, kAccessKey, kInternal };
+enum class CredentialKind : unsigned char { kNone, kPassword, kSession, kToken, kAccessKey, kCertificate, kInternal };
 std::string_view name(CredentialKind kind);
 
 struct Principal {
@@ -38,7 +38,7 @@ struct Principal {
   bool of_main_account = false;  // the account that owns polis itself, as opposed to those that only keep things in it
 
   CredentialKind credential = CredentialKind::kNone;
-  std::string credential_id;  // access key id, token id or the start of the session's hash; what the audit names
+  std::string credential_id;  // access key id, token id, common name or the start of the session's hash
   // Restricts a token: patterns of actions ("s3:Get*"). Empty means no restriction.
   std::vector<std::string> scopes;
   std::vector<NamedPolicy> policies;  // identity policies

@@ -7,6 +7,7 @@
 #include <openssl/x509v3.h>
 
 #include "kernel/io/file.h"
+#include "kernel/io/peer_certificate.h"
 #include "kernel/io/shard.h"
 #include "kernel/io/stream.h"
 
@@ -206,6 +207,20 @@ class TlsStream final : public Stream {
   bool encrypted() const override { return true; }
   std::string_view application_protocol() const override { return protocol_; }
 
+  std::string peer_common_name() const {
+    const X509* certificate = SSL_get0_peer_certificate(ssl_.get());
+    if (!certificate) return {};
+    const X509_NAME* subject = X509_get_subject_name(certificate);
+    const int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+    if (at < 0 || X509_NAME_get_index_by_NID(subject, NID_commonName, at) >= 0) return {};
+    unsigned char* text = nullptr;
+    const int size = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+    if (size < 0) return {};
+    std::string name(reinterpret_cast<const char*>(text), static_cast<size_t>(size));
+    OPENSSL_free(text);
+    return name.find('\0') == std::string::npos ? name : std::string();
+  }
+
  private:
   static constexpr size_t kRecordBytes = 16 * 1024 + 512;
   static constexpr size_t kGatherBytes = 4 * 1024;
@@ -274,6 +289,11 @@ Task<Result<std::unique_ptr<Stream>>> shake_hands(std::unique_ptr<TlsStream> str
 }
 
 }  // namespace
+
+std::string peer_common_name(const Stream& stream) {
+  const auto* secured = dynamic_cast<const TlsStream*>(&stream);
+  return secured ? secured->peer_common_name() : std::string();
+}
 
 Result<std::shared_ptr<TlsContext>> TlsContext::server(const ServerOptions& options) {
   auto context = std::make_shared<Context>(TRY(new_context(TLS_server_method())));

@@ -162,28 +162,31 @@ ChangeEventRecord to_record(const ChangeEvent& event) {
 // --- requests
 
 Result<WireRequest> decode_request(const OperationShape& shape, BytesView body) {
-  WireRequest request{.shape = shape, .events = body, .counts = {}};
+  WireRequest request{.shape = shape, .events = body, .counts = {}, .results_max = 0};
   if (!shape.multi_batch) {
     if (body.size() % shape.event_bytes != 0) return fail(Code::kInvalid, "the body is not whole events");
     const size_t events = body.size() / shape.event_bytes;
     TRY(check_batch(shape, events));
     request.counts.push_back(static_cast<uint16_t>(events));
+    request.results_max = results_expected(shape, body);
     return request;
   }
   const MultiBatch batches = TRY(MultiBatch::decode(body, shape.event_bytes));
   request.events = batches.payload();
   request.counts.reserve(batches.batches());
-  size_t results = 0, first = 0;
+  size_t first = 0;
   for (size_t i = 0; i < batches.batches(); ++i) {
     const uint16_t events = batches.count(i);
     TRY(check_batch(shape, events));
     const BytesView batch = request.events.subspan(first * shape.event_bytes, size_t{events} * shape.event_bytes);
-    results += results_expected(shape, batch);
+    request.results_max += results_expected(shape, batch);
     first += events;
     request.counts.push_back(events);
   }
-  if (results * shape.result_bytes + trailer_size_bytes(request.counts.size(), shape.result_bytes) > kBodyBytesMax)
-    return fail(Code::kInvalid, fmt::format("the answer could have {} results, more than a reply holds", results));
+  const size_t trailer_bytes = trailer_size_bytes(request.counts.size(), shape.result_bytes);
+  if (request.results_max * shape.result_bytes + trailer_bytes > kBodyBytesMax)
+    return fail(Code::kInvalid,
+                fmt::format("the answer could have {} results, more than a reply holds", request.results_max));
   POLIS_ASSERT(!shape.creates() || request.event_count() <= kBatchEventsMax);
   return request;
 }

@@ -129,6 +129,8 @@ struct WireRequest {
   std::vector<uint16_t> counts;  // events of each batch; one without a trailer
 
   size_t event_count() const { return events.size() / shape.event_bytes; }
+  // Results that the answer can have at most.
+  size_t results_max = 0;
 };
 // kInvalid for a body that is not whole events in whole batches, that has more than a command takes, or whose answer
 // could be too large for a reply. `shape` is shape_of(operation).
@@ -152,8 +154,8 @@ struct Answered {
   uint64_t op = 0, timestamp = 0;  // the last command that the answer reflects
 };
 
-// Answers as many filters of a query as about one reply's worth of work, or all lookups. `next` is the batch to begin
-// with and moves on; the answer is complete when it is counts.size(). Rows and counts collect in `rows` and `counts`.
+// The answer to a question while it is made: several filters of one request, which have nothing to do with each other,
+// are answered in slices, so that other work of the ledger's shard comes in between. The request outlives it.
 class Answer {
  public:
   explicit Answer(const WireRequest& request);
