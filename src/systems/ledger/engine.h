@@ -73,6 +73,9 @@ struct EngineOptions {
   // Rows of a chunk, and of a run of its index: powers of two. Small ones are for tests.
   uint32_t rows_per_chunk = 1 << 20;
   uint32_t rows_per_run = 1 << 15;
+  // A secret of the installation, so that nobody chooses ids that meet in one place of the id indexes. No result
+  // depends on it, but chunks keep hashes made with it: another one costs their computation at a start.
+  uint64_t id_hash_key = 0;
 };
 
 // A question about transfers with every predicate that there is; all that are set must hold. The filters of the
@@ -139,9 +142,12 @@ class Engine {
   // When the next pending transfer is due, in ns since 1970; empty if none is. kExpire with a timestamp at or above it
   // releases up to kBatchEventsMax that are due.
   std::optional<uint64_t> next_expiry() const;
-  // The reply that the session's last command got, if it was this request. Then it must not be submitted again.
+  // The reply that the session's last command got, if it was this request. Then it must not be submitted again. A
+  // request to register (session 0) has one as long as the client's session had no other command.
   std::optional<Reply> stored_reply(const SessionRequest& from) const;
-  enum class SessionState : uint8_t { kCurrent, kUnknown, kOlder, kNewer };  // kUnknown: evicted or never registered
+  // kCurrent: the session's last request (then stored_reply() has the answer) or a later one. kPast: a request before
+  // it. kUnknown: evicted or never registered. kOlder, kNewer: `from.session` is below or above the client's session.
+  enum class SessionState : uint8_t { kCurrent, kUnknown, kOlder, kNewer, kPast };
   SessionState session_state(const SessionRequest& from) const;
 
   // --- questions: what is committed now. Pure reads, but a cold chunk may fault a page in.
@@ -200,8 +206,9 @@ class Engine {
   // After the last piece: rebuilds the indexes from the chunks. kCorrupt if chunks are missing or damaged.
   Result<void> load_finished();
 
+  struct State;  // engine_state.h
+
  private:
-  struct State;
   std::unique_ptr<State> state_;
 };
 
