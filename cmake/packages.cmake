@@ -9,6 +9,7 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(ARGON2 REQUIRED IMPORTED_TARGET libargon2)
 pkg_check_modules(ISAL REQUIRED IMPORTED_TARGET libisal)
+pkg_check_modules(COMPRESSION REQUIRED IMPORTED_TARGET zlib snappy liblz4 libzstd)
 find_library(ROCKSDB_LIBRARY rocksdb REQUIRED)
 find_library(BOOST_JSON_LIBRARY boost_json REQUIRED)
 
