@@ -95,6 +95,13 @@ void set_log_append_time(MutableBytes batch, int64_t timestamp_ms) {
   seal(batch);
 }
 
+void set_compression(MutableBytes batch, Compression compression) {
+  const int16_t others = static_cast<int16_t>(RecordBatch(batch).attributes() & ~batch_attributes::kCompression);
+  store(batch, 8, static_cast<int32_t>(batch.size() - kBatchLengthEnds));
+  store(batch, kAttributesAt, static_cast<int16_t>(others | static_cast<int16_t>(compression)));
+  seal(batch);
+}
+
 RecordReader::RecordReader(const RecordBatch& batch, BytesView records)
     : base_offset_(batch.base_offset()),
       base_timestamp_(batch.base_timestamp()),

@@ -83,6 +83,8 @@ void set_base_offset(MutableBytes batch, Offset offset);
 void set_leader_epoch(MutableBytes batch, int32_t epoch);
 // Behind it, so the checksum is made anew: the batch carries the time of the append.
 void set_log_append_time(MutableBytes batch, int64_t timestamp_ms);
+// Names the compression of records that were exchanged, with the length and checksum that follow from them.
+void set_compression(MutableBytes batch, Compression compression);
 
 struct Header {
   std::string_view key;

@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include "kernel/base/compression.h"
 #include "kernel/base/crc.h"
 #include "kernel/base/random.h"
+#include "systems/stream/protocol/batch_compression.h"
 
 namespace polis::stream {
 namespace {
@@ -68,6 +70,39 @@ TEST(RecordBatch, the_brokers_time_replaces_the_producers) {
   ASSERT_TRUE(batch.check());
   RecordReader reader(batch, batch.records());
   EXPECT_EQ((*reader.next())->timestamp, 5000);
+}
+
+TEST(RecordBatch, a_batch_in_any_compression_holds_the_same_records) {
+  BatchBuilder builder;
+  const std::string value(100'000, 'v');
+  builder.add(1, as_bytes("k"), as_bytes(value));
+  builder.add(2, as_bytes("l"), as_bytes("w"));
+  const Bytes plain = builder.finish(7);
+  for (const auto compression :
+       {Compression::kNone, Compression::kGzip, Compression::kSnappy, Compression::kLz4, Compression::kZstd}) {
+    const auto packed = with_compression(RecordBatch(plain), compression);
+    ASSERT_TRUE(packed);
+    const RecordBatch batch(*packed);
+    ASSERT_TRUE(batch.check()) << batch.check().error().text();
+    EXPECT_EQ(batch.compression(), compression);
+    EXPECT_EQ(batch.base_offset(), 7);
+    Bytes storage;
+    const auto records = open_records(batch, storage);
+    ASSERT_TRUE(records) << records.error().text();
+    EXPECT_TRUE(std::ranges::equal(*records, RecordBatch(plain).records()));
+  }
+}
+
+TEST(RecordBatch, snappy_without_framing_is_read_too) {
+  const Bytes plain = three_records();
+  const BytesView header = BytesView(plain).first(kBatchHeaderBytes);
+  Bytes packed(header.begin(), header.end());
+  base::compress(base::CompressionFormat::kSnappy, RecordBatch(plain).records(), packed);
+  set_compression(packed, Compression::kSnappy);
+  Bytes storage;
+  const auto records = open_records(RecordBatch(packed), storage);
+  ASSERT_TRUE(records);
+  EXPECT_TRUE(std::ranges::equal(*records, RecordBatch(plain).records()));
 }
 
 TEST(RecordBatch, every_flipped_byte_behind_the_checksum_is_found) {
