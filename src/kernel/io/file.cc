@@ -56,6 +56,7 @@ class SystemFile final : public File {
     return static_cast<uint64_t>(status.st_size);
   }
 
+  Result<std::unique_ptr<Mapping>> map(uint64_t size_bytes) override { return map_descriptor(fd_, size_bytes, path_); }
   int native_handle() const override { return fd_; }
   const std::string& path() const override { return path_; }
 
@@ -76,6 +77,10 @@ class SystemDisk final : public NamesOnMachine {
 
 std::unique_ptr<Disk> make_system_disk() {
   return std::make_unique<SystemDisk>();
+}
+
+Result<std::unique_ptr<Mapping>> File::map(uint64_t) {
+  return fail(Code::kUnsupported, "map " + path() + ": this disk's files are not memory of this machine");
 }
 
 Task<Result<void>> File::write_at(uint64_t offset, BytesView part) {

@@ -14,6 +14,21 @@
 
 namespace polis::io {
 
+// Bytes of a file as memory, read only. Touching them reads from the page cache, and may wait for the disk; a disk that
+// cannot read them ends the process (SIGBUS), and so does a file that was cut meanwhile: for files that never change.
+// Outlives the File. Any thread.
+class Mapping {
+ public:
+  explicit Mapping(BytesView bytes) : bytes_(bytes) {}
+  ~Mapping();
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+  BytesView bytes() const { return bytes_; }
+
+ private:
+  const BytesView bytes_;
+};
+
 class File {
  public:
   virtual ~File() = default;  // closes; does not sync
@@ -32,6 +47,9 @@ class File {
   // harmless.
   virtual Task<Result<void>> reserve(uint64_t size_bytes) = 0;
   virtual Result<uint64_t> size() const = 0;
+  // The first `size_bytes` > 0 of the file, which must be synced: a disk that forgets shows only those. kOutOfRange if
+  // the file is shorter, kUnsupported where a file is not memory of this machine.
+  virtual Result<std::unique_ptr<Mapping>> map(uint64_t size_bytes);
   // The descriptor for send_file, or -1 where bytes must pass through memory.
   virtual int native_handle() const { return -1; }
   virtual const std::string& path() const = 0;

@@ -146,5 +146,36 @@ TEST_P(file, kill_dash_nine_is_a_power_cut_on_the_forgetful_disk_only) {
   EXPECT_EQ(as_text(left), GetParam() ? "synced" : "synced lost");
 }
 
+// The mapping of a synced file, then what it shows after the file has grown by bytes that were not synced.
+Task<Result<std::vector<std::string>>> map_and_grow(Disk& disk, std::string path) {
+  auto file = CO_TRY(co_await disk.open(path, OpenMode::kCreate));
+  std::vector<std::string> seen;
+  CO_TRY(co_await file->write_at(0, as_bytes("synced")));
+  CO_TRY(co_await file->sync());
+  auto mapping = CO_TRY(file->map(6));
+  CO_TRY(co_await file->write_at(6, as_bytes(" not yet")));
+  seen.push_back(file->map(14) ? "shown" : std::string(name(file->map(14).error().code())));
+  file.reset();
+  seen.emplace_back(as_text(mapping->bytes()));
+  co_return seen;
+}
+
+TEST_P(file, a_mapping_outlives_its_file_and_shows_what_is_synced) {
+  const auto seen = run([&] { return map_and_grow(*disk, path("x")); }).value();
+  EXPECT_EQ(seen[0], GetParam() ? std::string(name(Code::kOutOfRange)) : "shown");
+  EXPECT_EQ(seen[1], "synced");
+}
+
+Task<Result<std::vector<Code>>> map_too_much(Disk& disk, std::string path) {
+  CO_TRY(co_await disk.replace_file(path, as_bytes("0123456789")));
+  auto file = CO_TRY(co_await disk.open(path, OpenMode::kRead));
+  co_return std::vector{file->map(0).error().code(), file->map(11).error().code()};
+}
+
+TEST_P(file, nothing_and_more_than_there_is_cannot_be_mapped) {
+  EXPECT_EQ(run([&] { return map_too_much(*disk, path("x")); }).value(),
+            (std::vector{Code::kOutOfRange, Code::kOutOfRange}));
+}
+
 }  // namespace
 }  // namespace polis::io

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
@@ -90,6 +91,21 @@ Result<void> write_fully(int fd, uint64_t offset, std::span<const BytesView> par
 Result<void> sync_data(int fd, const std::string& path) {
   if (fdatasync(fd) != 0) return fail(system_error(errno, "fdatasync " + path));
   return {};
+}
+
+Result<std::unique_ptr<Mapping>> map_descriptor(int fd, uint64_t size_bytes, const std::string& path) {
+  struct stat status;
+  if (fstat(fd, &status) != 0) return fail(system_error(errno, "stat " + path));
+  if (size_bytes == 0 || size_bytes > static_cast<uint64_t>(status.st_size))
+    return fail(Code::kOutOfRange, "map " + std::to_string(size_bytes) + " bytes of " + path + ", which has " +
+                                       std::to_string(status.st_size));
+  void* at = mmap(nullptr, size_bytes, PROT_READ, MAP_SHARED, fd, 0);
+  if (at == MAP_FAILED) return fail(system_error(errno, "map " + path));
+  return std::make_unique<Mapping>(BytesView(static_cast<const std::byte*>(at), size_bytes));
+}
+
+Mapping::~Mapping() {
+  munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
 Result<int> open_descriptor(const std::string& path, OpenMode mode) {

@@ -18,6 +18,7 @@ Result<CachedRead> read_cached(int fd, uint64_t offset, MutableBytes into, const
 Result<size_t> read_fully(int fd, uint64_t offset, MutableBytes into, const std::string& path);
 Result<void> write_fully(int fd, uint64_t offset, std::span<const BytesView> parts, const std::string& path);
 Result<void> sync_data(int fd, const std::string& path);
+Result<std::unique_ptr<Mapping>> map_descriptor(int fd, uint64_t size_bytes, const std::string& path);
 Result<int> open_descriptor(const std::string& path, OpenMode mode);
 
 // Everything of a Disk that concerns names; the same for every disk whose names live in the machine's file system.

@@ -95,6 +95,12 @@ class Inode {
     return size_bytes_;
   }
 
+  // What is stored is what was synced.
+  Result<std::unique_ptr<Mapping>> map(uint64_t size_bytes) {
+    std::lock_guard lock(mutex_);
+    return map_descriptor(fd_, size_bytes, path_);
+  }
+
  private:
   // The unsynced copy of a page, begun from what is stored.
   Result<Bytes*> page_at(uint64_t number) {
@@ -140,6 +146,7 @@ class VolatileFile final : public File {
     co_return fail(Code::kUnsupported, "reserve " + path_ + ": the volatile disk keeps writes in memory");
   }
   Result<uint64_t> size() const override { return inode_->size(); }
+  Result<std::unique_ptr<Mapping>> map(uint64_t size_bytes) override { return inode_->map(size_bytes); }
   const std::string& path() const override { return path_; }
 
  private:

@@ -27,6 +27,8 @@ class ChunkImage {
   // Sorts and lays out the chunk's bytes, which live as long as this. Called once, on any thread: up to 0.2 s of work
   // for a million rows.
   virtual BytesView build() = 0;
+  // Memory that it may take, at most.
+  virtual uint64_t room_bytes() const = 0;
 };
 
 class ChunkStore {

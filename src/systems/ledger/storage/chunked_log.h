@@ -19,8 +19,8 @@
 #include <vector>
 
 #include "kernel/base/binary.h"
+#include "systems/ledger/storage/chunk_builder.h"
 #include "systems/ledger/storage/chunk_store.h"
-#include "systems/ledger/storage/run_index.h"
 
 namespace polis::ledger {
 
@@ -102,10 +102,12 @@ class ChunkedLog {
 
    private:
     const ChunkedLog& log_;
-    uint64_t size_, chunks_, next_;
-    bool first_ = true;
+    const uint64_t size_, chunks_;
+    bool head_done_ = false;
+    uint64_t chunks_done_ = 0, rows_done_;
   };
-  // The parts in order, into an empty log whose chunks are in the ChunkStore. kCorrupt if chunks are missing.
+  // The parts in order, into an empty log whose chunks are in the ChunkStore. kCorrupt if chunks are missing, or of
+  // another history.
   Result<void> load(base::Reader& part);
   // Once all parts are in: rebuilds the runs of the tail, and calls key(slot, hash) for every row if the options have
   // one. kCorrupt if parts are missing.
@@ -114,28 +116,46 @@ class ChunkedLog {
   uint64_t memory_bytes() const;
 
  private:
-  friend class Saver;
   // Where the rows of a chunk are; what every access needs and no more.
   struct Rows {
-    std::byte* begin = nullptr;
+    const std::byte* begin = nullptr;
     const PageCheck* check = nullptr;  // null in memory
   };
-  struct Part;  // what else is known of a chunk
+  // What else is known of a chunk.
+  struct Part {
+    // Until the store has the chunk. Shared: the store builds and writes it meanwhile.
+    std::shared_ptr<ChunkBuilder> builder;
+    const Chunk* chunk = nullptr;  // from then on
+    uint64_t identity = 0;         // once it was put
+  };
+  // The index of some rows behind the last run, made when a search first needs it.
+  struct Fresh {
+    uint64_t first = 0;
+    uint32_t count = 0;
+    RunIndex run;
+  };
+  // The rows from `first` on that share one index, as an index answers for them.
+  template <class Find>
+  bool search_index(uint64_t first, Find find, std::span<const FieldValue> either, std::span<const FieldValue> all,
+                    uint64_t begin, uint64_t end, bool descending, const Visit& visit) const;
 
   void open_tail();
   void aim_append();
-  const std::byte* memory_row(uint64_t slot) const {
-    return rows_[slot >> chunk_bits_].begin + (slot & chunk_mask_) * row_bytes_;
-  }
-  void seal_run();
-  bool search_slots(std::span<const FieldValue> either, std::span<const FieldValue> all, uint64_t begin, uint64_t end,
-                    bool descending, const Visit& visit) const;
+  void put_full_chunks();
+  void adopt_ready_chunks();
+  void adopt(uint64_t number, const Chunk& chunk);
+  void index_fresh_rows() const;
+  Result<void> load_head(base::Reader& part);
+  Result<void> load_chunks(base::Reader& part);
+  Result<void> load_rows(base::Reader& part);
+  Result<void> match(const ChunkHeader& header, uint64_t number, uint64_t identity) const;
+  std::unexpected<Error> damaged(const std::string& why) const;
   bool scan(std::span<const FieldValue> either, std::span<const FieldValue> all, uint64_t begin, uint64_t end,
             bool descending, const Visit& visit) const;
   bool carries(const std::byte* row, std::span<const FieldValue> either, std::span<const FieldValue> all) const;
 
   const ChunkedLogOptions options_;
-  [[maybe_unused]] ChunkStore* const chunks_;
+  ChunkStore* const chunks_;
   const uint32_t row_bytes_;
   const unsigned chunk_bits_, run_bits_;
   const uint64_t chunk_mask_;
@@ -143,11 +163,15 @@ class ChunkedLog {
   uint64_t size_ = 0;
   std::byte* append_at_ = nullptr;
   std::byte* append_end_ = nullptr;
-  std::vector<Rows> rows_;                    // by chunk
-  std::vector<std::unique_ptr<Part>> parts_;  // the same
-  uint64_t sealed_ = 0;                       // rows that are in runs; a multiple of rows_per_run
-  uint64_t put_ = 0;                          // chunks that were handed over
-  uint64_t load_size_ = 0;                    // rows that the parts of a snapshot promise
+  std::vector<Rows> rows_;   // by chunk
+  std::vector<Part> parts_;  // the same
+  uint64_t sealed_ = 0;      // rows that are in runs; a multiple of rows_per_run
+  uint64_t put_ = 0;         // chunks that were handed over
+  uint64_t adopted_ = 0;     // of these, those that are read from the store
+  // Mutable: a cache of what the rows say.
+  mutable std::vector<Fresh> fresh_;
+  // What the head of a snapshot promises.
+  uint64_t load_size_ = 0, load_chunks_ = 0;
 };
 
 }  // namespace polis::ledger
