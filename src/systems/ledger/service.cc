@@ -6,6 +6,8 @@
 #include "kernel/base/text_encoding.h"
 #include "kernel/log/segment_journal.h"
 #include "kernel/obs/log.h"
+#include "kernel/obs/metrics.h"
+#include "systems/ledger/verification_chunks.h"
 
 namespace polis::ledger {
 namespace {
@@ -28,6 +30,23 @@ size_t event_count(const Command& command) {
 }
 
 }  // namespace
+
+// What a scrape shows; rises with every durable command.
+struct LedgerService::Metrics {
+  explicit Metrics(obs::Registry& registry)
+      : commands(registry.counter("polis_ledger_commands", "Durable commands.")),
+        events(registry.counter("polis_ledger_events", "Events of durable commands.")),
+        created(registry.counter("polis_ledger_created", "Accounts and transfers that were created.")),
+        busy(registry.counter("polis_ledger_waits", "Commands that had to wait for the disk before they were taken.")),
+        commit_seconds(registry.histogram("polis_ledger_commit_seconds",
+                                          "From a command's arrival until it is on disk.",
+                                          obs::latency_bounds_seconds())) {}
+  obs::Counter& commands;
+  obs::Counter& events;
+  obs::Counter& created;
+  obs::Counter& busy;
+  obs::BucketHistogram& commit_seconds;
+};
 
 // A call from outside; close() waits for all of them.
 class LedgerService::Call {
@@ -75,6 +94,7 @@ LedgerService::LedgerService(io::Disk& disk, const Clock& clock, Random& random,
       clock_(clock),
       random_(random),
       options_(std::move(options)),
+      metrics_(options_.metrics ? std::make_unique<Metrics>(*options_.metrics) : nullptr),
       condition_(std::make_shared<const Condition>()) {
   idle_.set();
 }
@@ -86,7 +106,11 @@ LedgerService::~LedgerService() {
 Task<Result<std::unique_ptr<LedgerService>>> LedgerService::open(io::Disk& disk, const Clock& clock, Random& random,
                                                                  ServiceOptions options) {
   std::unique_ptr<LedgerService> service(new LedgerService(disk, clock, random, std::move(options)));
-  CO_TRY(co_await service->recover());
+  auto recovered = co_await service->recover();
+  if (!recovered) {
+    if (service->chunks_) co_await service->chunks_->close();
+    co_return fail(recovered.error());
+  }
   co_return service;
 }
 
@@ -95,6 +119,9 @@ Task<Result<void>> LedgerService::recover() {
   const SteadyTime begin = clock_.steady();
   key_ = CO_TRY(co_await HeadKey::open(disk_, directory + "/keys/ledger.key", random_));
   CO_TRY(co_await open_witness());
+  chunks_ = CO_TRY(co_await ChunkFiles::open(disk_, directory + "/snapshot/ledger/chunks", options_.chunks));
+  for (const std::string& why : chunks_->set_aside())
+    obs::log_warning("ledger: a file of history was damaged; it is made again from the journal", {{"what", why}});
   auto journal = CO_TRY(co_await log::open_segment_journal(disk_, scheduler_, random_,
                                                            {.directory = directory + "/journal/ledger",
                                                             .segment_size_bytes = options_.segment_size_bytes,
@@ -104,13 +131,11 @@ Task<Result<void>> LedgerService::recover() {
                                   .snapshot_every_commands = 0,
                                   .snapshot_every_bytes = options_.snapshot_every_bytes,
                                   .keep_journal = true};
-  if (chunks_) {
-    replica.admit = [this]() -> Result<void> {
-      if (chunks_->backlog_bytes() <= options_.chunk_backlog_bytes_max) return {};
-      return fail(Code::kBusy, "ledger: files of history are behind on the disk; try later");
-    };
-    replica.before_publish = [this] { return chunks_->sync(); };
-  }
+  replica.admit = [this]() -> Result<void> {
+    if (chunks_->backlog_bytes() <= options_.chunk_backlog_bytes_max) return {};
+    return fail(Code::kBusy, "ledger: files of history are behind on the disk; try later");
+  };
+  replica.before_publish = [this] { return chunks_->sync(); };
   books_ = CO_TRY(co_await Books::open(disk_, std::move(journal), std::move(replica), [this] {
     EngineOptions engine = options_.engine;
     engine.chunks = chunks_.get();
@@ -158,6 +183,7 @@ Task<Result<void>> LedgerService::close_here() {
   auto idle = idle_.wait();
   (void)co_await std::move(idle).within(root);
   books_.reset();
+  if (chunks_) co_await chunks_->close();
   chunks_.reset();
   witness_.reset();
   co_return closed;
@@ -249,6 +275,7 @@ Task<Result<Reply>> LedgerService::book(Command command) {
     if (waiting_for_room_ >= options_.waiting_for_room_max || clock_.steady() - since >= options_.patience)
       co_return reply;
     Room room(*this);
+    if (metrics_) metrics_->busy.add();
     auto waited = co_await io::with_timeout(kRoomLook, room_.wait());
     if (closing_) co_return closed();
     if (!waited && waited.error().code() != Code::kTimeout) co_return fail(waited.error());
@@ -307,6 +334,12 @@ Task<void> LedgerService::tell_committed() {
       next.committed.latency_us = static_cast<uint64_t>(std::max<int64_t>(latency, 0));
       latency_us_.record(next.committed.latency_us);
       durable_op_ = next.committed.op;
+      if (metrics_) {
+        metrics_->commands.add();
+        metrics_->events.add(next.committed.events);
+        metrics_->created.add(next.committed.created);
+        metrics_->commit_seconds.observe(now - next.since);
+      }
       // A listener may end itself or others while it is told.
       for (auto it = watchers_.begin(); it != watchers_.end();) {
         auto current = it++;
@@ -420,12 +453,23 @@ Task<Result<Ledger::Verified>> LedgerService::replay_here(std::function<void(con
   Call call(*this);
   if (closing_) co_return closed();
   const SteadyTime begin = clock_.steady();
+  // Every page of every file first, so that damage is named by its file; then full chunks are compared with what the
+  // journal gives.
+  CO_TRY(co_await chunks_->verify());
+  VerificationChunks chunks(*chunks_);
   auto verified = co_await books_->verify(
       [&] {
         EngineOptions engine = options_.engine;
+        engine.chunks = &chunks;
         return std::make_unique<Engine>(engine);
       },
-      progress);
+      progress,
+      [&]() -> Result<void> {
+        if (chunks.behind()) return fail(Code::kBusy, "chunks are still being compared");
+        return {};
+      });
+  auto same = co_await chunks.settle();
+  if (!same) co_return fail(same.error());
   if (!verified) co_return fail(verified.error());
   const Engine& engine = *verified->machine;
   const Engine::Counts counts = engine.counts();
@@ -506,9 +550,9 @@ void LedgerService::look_at_condition() {
     now.failed = true;
     now.message = failure->text() +
                   ". Nothing that was acknowledged is lost. Look at the disk (space, kernel log), then restart polis";
-  } else if (const auto& failure = books_->snapshot_failure()) {
+  } else if (const auto& snapshot = books_->snapshot_failure()) {
     now.degraded = true;
-    now.message = "no snapshot could be made, so the next start takes longer: " + failure->text();
+    now.message = "no snapshot could be made, so the next start takes longer: " + snapshot->text();
   } else if (witness_failure_) {
     now.degraded = true;
     now.message =

@@ -28,7 +28,11 @@
 #include "kernel/machine/replica.h"
 #include "systems/ledger/head_key.h"
 #include "systems/ledger/ledger.h"
-#include "systems/ledger/storage/chunk_store.h"
+#include "systems/ledger/storage/chunk_files.h"
+
+namespace polis::obs {
+class Registry;
+}
 
 namespace polis::ledger {
 
@@ -49,8 +53,8 @@ struct ServiceOptions {
   // to this one can rewrite history unseen.
   std::string witness_file;
   EngineOptions engine;  // its chunk store is the service's own
-  // Full chunks go to files; false keeps them in memory (simulation).
-  bool chunk_files = true;
+  ChunkFilesOptions chunks;
+  obs::Registry* metrics = nullptr;  // null: none
 };
 
 class LedgerService final : public Ledger {
@@ -101,6 +105,7 @@ class LedgerService final : public Ledger {
   };
   class Call;
   class Room;
+  struct Metrics;
 
   LedgerService(io::Disk& disk, const Clock& clock, Random& random, ServiceOptions options);
   Task<Result<void>> recover();
@@ -136,7 +141,7 @@ class LedgerService final : public Ledger {
   Random& random_;
   const ServiceOptions options_;
   log::SyncScheduler scheduler_;
-  std::unique_ptr<ChunkStore> chunks_;
+  std::unique_ptr<ChunkFiles> chunks_;
   std::unique_ptr<Books> books_;
   std::optional<HeadKey> key_;
 
@@ -147,6 +152,7 @@ class LedgerService final : public Ledger {
   std::map<uint64_t, std::function<void(const Committed&)>> watchers_;
   uint64_t next_watcher_ = 1;
   base::Histogram latency_us_{60'000'000, 2};
+  std::unique_ptr<Metrics> metrics_;
 
   uint64_t expiry_armed_ = UINT64_MAX;
   io::Event expiry_changed_;
