@@ -35,7 +35,7 @@ inline constexpr size_t kNameBytesMax = 256;
 
 struct NamedLedger {
   uint32_t id = 0;
-  std::string asset;  // "USD"; ledgers of the same asset share one commodity
+  std::string asset;  // "USD"; ledgers of the same asset and scale share one commodity
   uint8_t scale = 0;  // digits behind the point
 };
 // For a ledger that nobody named: asset "LEDGER7", scale 0.
