@@ -227,7 +227,7 @@ Task<Result<void>> Connection::pause(Duration& wait) {
   co_return {};
 }
 
-Task<Result<ledger::Reply>> Connection::submit(Command command) {
+Task<Result<ledger::Reply>> Connection::submit(const Command& command) {
   for (Duration wait = kPauseMin;;) {
     auto reply = co_await shared_.ledger.submit(command);
     if (reply || reply.error().code() != Code::kBusy) co_return reply;
@@ -254,7 +254,8 @@ Task<Result<void>> Connection::book(const Request& request, const WireRequest& w
   }
   const SessionRequest from{
       .client = request.part.client, .session = request.part.session, .request = request.part.request};
-  auto booked = co_await submit(to_command(wire, from, batches_));
+  const Command command = to_command(wire, from, batches_);
+  auto booked = co_await submit(command);
   if (!booked) co_return co_await refuse(request, booked.error());
   // Somebody's command under the same number would be a client that breaks the protocol.
   if (booked->results.size() != wire.event_count()) co_return {};

@@ -96,7 +96,7 @@ class Connection {
   Task<Result<void>> refuse(const Request& request, const Error& error);
   Task<Result<void>> send(std::span<const BytesView> parts);
   // The ledger's answer; asked again while it is busy.
-  Task<Result<ledger::Reply>> submit(Command command);
+  Task<Result<ledger::Reply>> submit(const Command& command);
   Task<Result<void>> pause(Duration& wait);
   Task<Result<void>> refresh_rights();
 

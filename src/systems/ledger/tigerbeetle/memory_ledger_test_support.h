@@ -29,7 +29,7 @@ class MemoryLedger final : public Ledger {
     return create(Operation::kCreateTransfers, std::as_bytes(events));
   }
   Task<Result<ledger::Reply>> submit(Command command) override {
-    return io::on(home_, [this, command] { return submit_here(command); });
+    co_return co_await io::on(home_, [this, &command] { return submit_here(command); });
   }
 
   Task<Result<SignedHead>> signed_head() override { co_return unsupported(); }
@@ -45,7 +45,7 @@ class MemoryLedger final : public Ledger {
  private:
   static std::unexpected<Error> unsupported() { return fail(Code::kUnsupported, "not in a test"); }
 
-  Task<Result<ledger::Reply>> submit_here(Command command) {
+  Task<Result<ledger::Reply>> submit_here(Command& command) {
     ++submitted_;
     if (delay_ > Duration::zero()) CO_TRY(co_await io::sleep_for(delay_));
     if (failures_ > 0) {
