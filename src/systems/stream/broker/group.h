@@ -1,0 +1,74 @@
+// Group: the members of one consumer group and who reads what: the classic group protocol as a state machine without
+// clock or socket. Time comes in with each call; what must be answered, and when to call again, comes out.
+//
+//     Empty ──join──► PreparingRebalance ──all joined, or time──► CompletingRebalance ──leader's sync──► Stable
+//       ▲                    ▲                                                                            │
+//       └──last one left─────┴───────────── join, leave, session lost, new subscription ◄─────────────────┘
+//
+// The assignment is the leader's; the group only carries it. Lives on the shard of its coordinator.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernel/base/clock.h"
+#include "kernel/base/random.h"
+#include "systems/stream/protocol/messages.h"
+#include "systems/stream/types.h"
+
+namespace polis::stream {
+
+enum class GroupState : uint8_t { kEmpty, kPreparingRebalance, kCompletingRebalance, kStable, kDead };
+std::string_view name(GroupState state);  // "PreparingRebalance"
+
+struct GroupLimits {
+  Duration initial_rebalance_delay{};  // how long the first generation waits for more members
+  Duration session_timeout_min = std::chrono::seconds(6), session_timeout_max = std::chrono::minutes(30);
+  size_t members_max = 1000;
+};
+
+// What a client of a group is; the version decides which rules apply to it.
+struct GroupClient {
+  std::string client_id, client_host;
+  int16_t version = 0;  // of the request
+};
+
+class Group {
+ public:
+  Group(std::string id, const GroupLimits& limits, Random& random);
+  ~Group();
+
+  // Answers now or later, exactly once, through `reply`, which must not call back into the group.
+  void join(SteadyTime now, const JoinGroupRequest& request, const GroupClient& client,
+            std::function<void(JoinGroupResponse)> reply);
+  void sync(SteadyTime now, const SyncGroupRequest& request, std::function<void(SyncGroupResponse)> reply);
+  HeartbeatResponse heartbeat(SteadyTime now, const HeartbeatRequest& request);
+  LeaveGroupResponse leave(SteadyTime now, const LeaveGroupRequest& request, int16_t version);
+  // Whether offsets may be committed by this member of this generation; also counts as a sign of life.
+  // Generation -1 without a member: only while the group is empty ("simple" consumers).
+  ErrorCode may_commit(SteadyTime now, std::string_view member, const std::optional<std::string_view>& instance,
+                       int32_t generation, bool transactional);
+  // Session and rebalance deadlines that have passed.
+  void tick(SteadyTime now);
+  std::optional<SteadyTime> next_tick() const;
+
+  GroupState state() const;
+  int32_t generation() const;
+  DescribeGroupsResponse::DescribedGroup describe() const;
+  // The stored form of a generation (Kafka's group metadata value), and back: after a restart members go on without a
+  // rebalance.
+  Bytes encode(int64_t now_ms) const;
+  Result<void> restore(BytesView value, SteadyTime now);
+  // Raised when a new generation is stable or the group has emptied: what encode() gives has changed.
+  uint64_t changes() const;
+  bool subscribes_to(std::string_view topic) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace polis::stream
