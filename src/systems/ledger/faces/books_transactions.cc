@@ -72,7 +72,7 @@ struct Books::Resolved {
 
 Task<Result<Books::Resolved>> Books::resolve(const NewTransaction& request) {
   std::set<std::string> names;
-  for (const Posting& posting : request.postings) {
+  for (const NewPosting& posting : request.postings) {
     names.insert(posting.from);
     names.insert(posting.to);
   }

@@ -26,7 +26,7 @@ std::expected<Compiled, Refusal> compile(const NewTransaction& request, Id id, c
   std::set<uint32_t> ledgers;
   const uint64_t tag = reference_tag(request.reference);
   for (size_t i = 0; i < request.postings.size(); ++i) {
-    const Posting& posting = request.postings[i];
+    const NewPosting& posting = request.postings[i];
     const auto from = names.party(posting.from), to = names.party(posting.to);
     if (!from)
       return refuse(TransferStatus::kDebitAccountNotFound, i, fmt::format("there is no account '{}'", posting.from));

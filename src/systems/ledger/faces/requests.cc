@@ -115,11 +115,11 @@ Result<std::string> metadata_of(Members& members) {
   return text;
 }
 
-Result<Posting> parse_posting(const json::value& value, size_t index) {
+Result<NewPosting> parse_posting(const json::value& value, size_t index) {
   const std::string what = fmt::format("posting {}", index);
   if (!value.is_object()) return fail(Code::kInvalid, what + " must be an object");
   Members members(value.get_object(), what);
-  Posting posting;
+  NewPosting posting;
   posting.from = TRY(members.text("from", true));
   posting.to = TRY(members.text("to", true));
   posting.asset = TRY(members.text("asset"));
@@ -272,7 +272,7 @@ base::Sha256Digest digest_of(const NewTransaction& request) {
   out.u16(request.code);
   out.sized(request.metadata);
   out.varint(request.postings.size());
-  for (const Posting& posting : request.postings) {
+  for (const NewPosting& posting : request.postings) {
     out.sized(posting.from);
     out.sized(posting.to);
     out.boolean(posting.decimal);

@@ -54,7 +54,7 @@ Result<AccountRecord> apply(const MetadataPatch& patch, AccountRecord record);
 //     {"reference":"order-7","postings":[{"from":"alice","to":"shop","amount":"20000","asset":"USD"}],
 //      "pending":true,"timeout":60,"metadata":{...}}
 
-struct Posting {
+struct NewPosting {
   std::string from, to;  // debited, credited: names or ids
   std::string amount;    // digits in the smallest unit, or with a point if `decimal`
   bool decimal = false;
@@ -63,7 +63,7 @@ struct Posting {
 
 struct NewTransaction {
   std::string reference;
-  std::vector<Posting> postings;
+  std::vector<NewPosting> postings;
   bool pending = false;
   uint32_t timeout_s = 0;
   uint16_t code = 1;
