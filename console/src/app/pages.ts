@@ -1,6 +1,7 @@
 // Which systems have a page here. A system adds a folder under src/systems and one line below; its code is loaded when it is opened.
 import { lazy, type ComponentType, type LazyExoticComponent } from "react";
 import type { IconName } from "../parts/icons";
+import { rates as ledgerRates } from "../systems/ledger/rates";
 import { rates as objectRates } from "../systems/object/rates";
 import type { SystemRates } from "./rates";
 import type { SearchHit } from "./search";
@@ -28,6 +29,15 @@ export const PAGES: Page[] = [
     component: lazy(() => import("../systems/object/ObjectPage")),
     rates: objectRates,
     search: (text) => import("../systems/object/search").then((module) => module.search(text)),
+  },
+  {
+    id: "ledger",
+    title: "Ledger",
+    group: "money",
+    icon: "ledger",
+    component: lazy(() => import("../systems/ledger/LedgerPage")),
+    rates: ledgerRates,
+    search: (text) => import("../systems/ledger/search").then((module) => module.search(text)),
   },
 ];
 
