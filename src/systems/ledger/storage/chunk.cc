@@ -174,12 +174,12 @@ ChunkEntry Chunk::entry_at(uint8_t field, uint32_t i) const {
   return entry;
 }
 
-// Values are spread evenly over 48 bits, so the first guess is near; from there the steps double until the value is
+// Values are spread evenly over 28 bits, so the first guess is near; from there the steps double until the value is
 // between two of them.
-Posting Chunk::find(uint8_t field, uint64_t value) const {
+Posting Chunk::find(uint8_t field, uint32_t value) const {
   const uint32_t values = header_.fields[field].values;
   if (values == 0) return {};
-  const uint32_t guess = static_cast<uint32_t>(value * uint64_t{values} >> kValueBits);
+  const uint32_t guess = static_cast<uint32_t>(uint64_t{value} * values >> kValueBits);
   uint32_t low = 0, high = values;
   if (entry_at(field, guess).value < value) {
     low = guess + 1;

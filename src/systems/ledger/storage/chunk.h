@@ -8,11 +8,11 @@
 //     rows      := row{rows}              row_bytes each
 //     keys      := hash:u64{rows}         a hash a row, made with key_seed
 //     index     := entry{values} posting:u32{postings}
-//     entry     := value:u64 begin:u32 count:u32          ascending by value, of 48 bits (run_index.h)
+//     entry     := value:u32 begin:u32 count:u32          ascending by value, of 28 bits (run_index.h)
 //     checks    := crc:u32{pages}         CRC-32C of each 4096 bytes before this section; 0 for the header's page
 //
 // The rows of an entry: count = 1: `begin` itself. count = rows: all of them. count >= rows/32: a bitmap from
-// posting[begin] on. Otherwise a list of ranks, ascending, from posting[begin] on. So an index never takes more than 16
+// posting[begin] on. Otherwise a list of ranks, ascending, from posting[begin] on. So an index never takes more than 12
 // bytes a value of a row, and a value that every row carries takes nothing.
 //
 // identity is a hash of the first and the last row: a snapshot knows with it which history a chunk is from.
@@ -63,10 +63,9 @@ struct ChunkLayout {
 };
 
 struct ChunkEntry {
-  uint64_t value = 0;
-  uint32_t begin = 0, count = 0;
+  uint32_t value = 0, begin = 0, count = 0;
 };
-static_assert(sizeof(ChunkEntry) == 16);
+static_assert(sizeof(ChunkEntry) == 12);
 
 // The header's page.
 Bytes encode_header(const ChunkHeader& header);
@@ -95,7 +94,7 @@ class Chunk final : public PageCheck {
   // The key column, checked; empty if there is none.
   std::span<const uint64_t> keys() const;
   // The rows that carry a value (run_index.h). The chunk outlives it.
-  Posting find(uint8_t field, uint64_t index_value) const;
+  Posting find(uint8_t field, uint32_t index_value) const;
 
   // PageCheck.
   void check(const void* at, size_t size) const override;

@@ -25,6 +25,25 @@ uint64_t size_bytes_max(const ChunkOptions& options) {
   return content + content / kChunkPageBytes * sizeof(uint32_t) + kChunkPageBytes;
 }
 
+// By the 16 bits above bit 32, keeping the order of equal ones: two counting passes of 8 bits, for which no comparison
+// has to be guessed by the processor. A bucket of a million rows has some 256 pairs.
+void sort_by_tag(std::vector<uint64_t>& pairs, std::vector<uint64_t>& scratch) {
+  if (std::all_of(pairs.begin(), pairs.end(), [&](uint64_t pair) { return pair >> 32 == pairs[0] >> 32; })) return;
+  scratch.resize(pairs.size());
+  for (const unsigned shift : {32u, 40u}) {
+    uint32_t places[256] = {};
+    for (uint64_t pair : pairs) ++places[pair >> shift & 255];
+    uint32_t total = 0;
+    for (uint32_t& place : places) {
+      const uint32_t size = place;
+      place = total;
+      total += size;
+    }
+    for (uint64_t pair : pairs) scratch[places[pair >> shift & 255]++] = pair;
+    pairs.swap(scratch);
+  }
+}
+
 }  // namespace
 
 ChunkMemory::ChunkMemory(uint64_t size_bytes) : size_bytes_(size_bytes) {
@@ -54,11 +73,11 @@ ChunkBuilder::ChunkBuilder(ChunkOptions options, uint64_t number, bool to_be_bui
       memory_(to_be_built ? size_bytes_max(options_) : kChunkPageBytes + uint64_t{options_.rows} * options_.row_bytes) {
 }
 
-void ChunkBuilder::add_run() {
+void ChunkBuilder::add_run(RunIndex::Scratch& scratch) {
   const uint64_t first = runs_.size() * uint64_t{options_.rows_per_run};
   POLIS_ASSERT(first < options_.rows);
   runs_.push_back(RunIndex::build(rows() + first * options_.row_bytes, options_.rows_per_run, options_.row_bytes,
-                                  options_.fields, options_.index));
+                                  options_.fields, options_.index, scratch));
 }
 
 uint64_t ChunkBuilder::room_bytes() const {
@@ -71,92 +90,90 @@ uint64_t ChunkBuilder::runs_memory_bytes() const {
   return size_bytes;
 }
 
-// All runs are sorted by value. The values are cut into ranges of equal width, about 256 pairs each; what the runs have
-// in a range is put together in the order of the runs and sorted while it is in the first cache.
-void ChunkBuilder::build_field(uint8_t field, ChunkHeader::Field& counts, uint64_t entries_at) {
-  const unsigned rank_bits = static_cast<unsigned>(std::countr_zero(options_.rows));
+void ChunkBuilder::build_keys(uint64_t keys_at) {
+  auto* keys = reinterpret_cast<uint64_t*>(memory_.data() + keys_at);
+  for (uint32_t i = 0; i < options_.rows; ++i)
+    keys[i] = options_.key(rows() + uint64_t{i} * options_.row_bytes, options_.key_seed);
+}
+
+// Bucket after bucket: the pairs of all runs, in the order of the runs and so of rank, sorted by what the bucket leaves
+// of the value.
+ChunkHeader::Field ChunkBuilder::build_field(uint8_t field, uint64_t entries_at) {
   const unsigned run_bits = static_cast<unsigned>(std::countr_zero(options_.rows_per_run));
-  const unsigned range_bits = rank_bits > 8 ? rank_bits - 8 : 0;
-  const uint64_t rank_mask = options_.rows - 1;
-  std::vector<std::span<const uint64_t>> left;
-  for (const RunIndex& run : runs_) left.push_back(run.entries(field));
-  std::vector<uint64_t> pairs;  // (the value's bits below the range) << rank_bits | rank
-  std::vector<uint32_t> postings;
   auto* const entries = reinterpret_cast<ChunkEntry*>(memory_.data() + entries_at);
   uint32_t values = 0;
+  std::vector<uint32_t> postings;
+  std::vector<uint64_t> pairs, scratch;  // tag << 32 | rank
 
-  const auto emit = [&](uint64_t value, std::span<const uint64_t> ranks) {
+  const auto emit = [&](uint32_t value, std::span<const uint64_t> ranks) {
     ChunkEntry entry{
         .value = value, .begin = static_cast<uint32_t>(postings.size()), .count = static_cast<uint32_t>(ranks.size())};
     if (entry.count == 1) {
-      entry.begin = static_cast<uint32_t>(ranks[0] & rank_mask);
+      entry.begin = static_cast<uint32_t>(ranks[0]);
     } else if (entry.count == options_.rows) {
+      entry.begin = 0;
     } else if (entry.count >= options_.rows / 32) {
       postings.resize(postings.size() + (options_.rows + 31) / 32);
       uint32_t* words = postings.data() + entry.begin;
-      for (uint64_t pair : ranks) words[(pair & rank_mask) / 32] |= uint32_t{1} << (pair & rank_mask) % 32;
+      for (uint64_t pair : ranks) words[static_cast<uint32_t>(pair) / 32] |= uint32_t{1} << pair % 32;
     } else {
-      for (uint64_t pair : ranks) postings.push_back(static_cast<uint32_t>(pair & rank_mask));
+      for (uint64_t pair : ranks) postings.push_back(static_cast<uint32_t>(pair));
     }
     entries[values++] = entry;
   };
 
-  for (uint64_t range = 0; range < uint64_t{1} << range_bits; ++range) {
+  for (uint32_t bucket = 0; bucket < uint32_t{1} << kBucketBits; ++bucket) {
     pairs.clear();
-    // The first entry (value << 16 | rank) of the next range; there is none behind the last.
-    const bool last = range + 1 == uint64_t{1} << range_bits;
-    const uint64_t range_end = last ? 0 : (range + 1) << (64 - range_bits);
-    for (size_t run = 0; run < left.size(); ++run) {
-      auto& entries_left = left[run];
-      size_t i = 0;
-      for (; i < entries_left.size() && (last || entries_left[i] < range_end); ++i) {
-        const uint64_t value = entries_left[i] >> kRankBits & ((uint64_t{1} << (kValueBits - range_bits)) - 1);
-        pairs.push_back(value << rank_bits | uint64_t{run} << run_bits | (entries_left[i] & (kRowsPerRunMax - 1)));
-      }
-      entries_left = entries_left.subspan(i);
+    for (size_t run = 0; run < runs_.size(); ++run) {
+      const uint64_t first = uint64_t{run} << run_bits;
+      for (uint32_t entry : runs_[run].bucket(field, bucket))
+        pairs.push_back(uint64_t{entry >> kRankBits} << 32 | first | (entry & (kRowsPerRunMax - 1)));
     }
-    if (!std::is_sorted(pairs.begin(), pairs.end())) std::sort(pairs.begin(), pairs.end());
+    sort_by_tag(pairs, scratch);
+    // A row that carries a value twice carries it once.
+    pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
     for (size_t begin = 0, end = 0; begin < pairs.size(); begin = end) {
-      while (end < pairs.size() && pairs[end] >> rank_bits == pairs[begin] >> rank_bits) ++end;
-      emit(range << (kValueBits - range_bits) | pairs[begin] >> rank_bits,
-           std::span(pairs).subspan(begin, end - begin));
+      const uint64_t tag = pairs[begin] >> 32;
+      while (end < pairs.size() && pairs[end] >> 32 == tag) ++end;
+      emit(bucket << kTagBits | static_cast<uint32_t>(tag), std::span(pairs).subspan(begin, end - begin));
     }
   }
-  counts = {.values = values, .postings = static_cast<uint32_t>(postings.size())};
-  std::memcpy(static_cast<void*>(entries + values), postings.data(), postings.size() * sizeof(uint32_t));
+  if (!postings.empty())
+    std::memcpy(static_cast<void*>(entries + values), postings.data(), postings.size() * sizeof(uint32_t));
+  return {.values = values, .postings = static_cast<uint32_t>(postings.size())};
+}
+
+uint32_t ChunkBuilder::build_checks(const ChunkLayout& layout) {
+  std::byte* const checks = memory_.data() + layout.checks_at;
+  for (uint64_t page = 1; page < layout.pages(); ++page) {
+    const uint32_t crc = base::crc32c(BytesView(memory_.data() + page * kChunkPageBytes, kChunkPageBytes));
+    std::memcpy(checks + page * sizeof crc, &crc, sizeof crc);
+  }
+  return base::crc32c(BytesView(checks, layout.pages() * sizeof(uint32_t)));
 }
 
 BytesView ChunkBuilder::build() {
   POLIS_ASSERT(options_.fields == 0 || runs_.size() == options_.rows / options_.rows_per_run);
-  const std::byte* last_row = rows() + uint64_t{options_.rows - 1} * options_.row_bytes;
-  ChunkHeader header{.name = options_.name,
-                     .number = number_,
-                     .row_bytes = options_.row_bytes,
-                     .rows = options_.rows,
-                     .has_keys = options_.key != nullptr,
-                     .key_seed = options_.key_seed,
-                     .identity = chunk_identity(rows(), last_row, options_.row_bytes)};
-  std::byte* const bytes = memory_.data();
-  if (options_.key) {
-    auto* keys = reinterpret_cast<uint64_t*>(bytes + ChunkLayout(header).keys_at);
-    for (uint32_t i = 0; i < options_.rows; ++i)
-      keys[i] = options_.key(rows() + uint64_t{i} * options_.row_bytes, options_.key_seed);
-  }
+  ChunkHeader header;
+  header.name = options_.name;
+  header.number = number_;
+  header.row_bytes = options_.row_bytes;
+  header.rows = options_.rows;
+  header.has_keys = options_.key != nullptr;
+  header.key_seed = options_.key_seed;
+  header.identity =
+      chunk_identity(rows(), rows() + uint64_t{options_.rows - 1} * options_.row_bytes, options_.row_bytes);
+  if (options_.key) build_keys(ChunkLayout(header).keys_at);
   for (uint8_t field = 0; field < options_.fields; ++field) {
     header.fields.push_back({});
-    build_field(field, header.fields[field], ChunkLayout(header).fields[field].entries_at);
+    header.fields[field] = build_field(field, ChunkLayout(header).fields[field].entries_at);
   }
   const ChunkLayout layout(header);
   POLIS_ASSERT(layout.size_bytes <= memory_.size_bytes());
-  const BytesView checks(bytes + layout.checks_at, layout.pages() * sizeof(uint32_t));
-  for (uint64_t page = 0; page < layout.pages(); ++page) {
-    const uint32_t crc = page == 0 ? 0 : base::crc32c(BytesView(bytes + page * kChunkPageBytes, kChunkPageBytes));
-    std::memcpy(bytes + layout.checks_at + page * sizeof crc, &crc, sizeof crc);
-  }
-  header.checks_crc = base::crc32c(checks);
+  header.checks_crc = build_checks(layout);
   const Bytes page = encode_header(header);
-  std::memcpy(bytes, page.data(), page.size());
-  return {bytes, layout.size_bytes};
+  std::memcpy(memory_.data(), page.data(), page.size());
+  return {memory_.data(), layout.size_bytes};
 }
 
 }  // namespace polis::ledger

@@ -41,14 +41,16 @@ class ChunkBuilder final : public ChunkImage {
   ChunkBuilder(ChunkOptions options, uint64_t number, bool to_be_built);
   std::byte* rows() const { return memory_.data() + kChunkPageBytes; }
   // Of the next rows_per_run rows.
-  void add_run();
+  void add_run(RunIndex::Scratch& scratch);
   const std::vector<RunIndex>& runs() const { return runs_; }
   BytesView build() override;
   uint64_t room_bytes() const override;
   uint64_t runs_memory_bytes() const;
 
  private:
-  void build_field(uint8_t field, ChunkHeader::Field& counts, uint64_t entries_at);
+  void build_keys(uint64_t keys_at);
+  ChunkHeader::Field build_field(uint8_t field, uint64_t entries_at);
+  uint32_t build_checks(const ChunkLayout& layout);
 
   const ChunkOptions options_;
   const uint64_t number_;

@@ -67,7 +67,7 @@ void ChunkedLog::truncate(uint64_t size) {
 
 void ChunkedLog::seal() {
   while (size_ - sealed_ >= options_.rows_per_run) {
-    if (options_.fields > 0) parts_[sealed_ >> chunk_bits_].builder->add_run();
+    if (options_.fields > 0) parts_[sealed_ >> chunk_bits_].builder->add_run(scratch_);
     sealed_ += options_.rows_per_run;
     fresh_.clear();
   }
@@ -132,18 +132,8 @@ bool ChunkedLog::search_index(uint64_t first, Find find, std::span<const FieldVa
                               std::span<const FieldValue> all, uint64_t begin, uint64_t end, bool descending,
                               const Visit& visit) const {
   PostingSearch search(descending);
-  bool any = either.empty();
-  for (const FieldValue& wanted : either) {
-    const Posting posting = find(wanted.field, index_value(wanted.value));
-    any = any || !posting.none();
-    search.add_either(posting);
-  }
-  if (!any) return true;
-  for (const FieldValue& wanted : all) {
-    const Posting posting = find(wanted.field, index_value(wanted.value));
-    if (posting.none()) return true;
-    search.add_all(posting);
-  }
+  for (const FieldValue& wanted : either) search.add_either(find(wanted.field, index_value(wanted.value)));
+  for (const FieldValue& wanted : all) search.add_all(find(wanted.field, index_value(wanted.value)));
   const uint32_t low = static_cast<uint32_t>(begin - first), high = static_cast<uint32_t>(end - first);
   uint32_t rank = search.next(descending ? high - 1 : low);
   while (rank != Posting::kEnd && rank >= low && rank < high) {
@@ -164,7 +154,7 @@ void ChunkedLog::index_fresh_rows() const {
     fresh_.push_back({.first = begin,
                       .count = static_cast<uint32_t>(count),
                       .run = RunIndex::build(row(begin), static_cast<uint32_t>(count), row_bytes_, options_.fields,
-                                             options_.index)});
+                                             options_.index, scratch_)});
     begin += count;
   }
 }
@@ -209,11 +199,11 @@ void ChunkedLog::search(std::span<const FieldValue> either, std::span<const Fiel
     bool go_on = false;
     if (chunk) {
       go_on = search_index(
-          first, [&](uint8_t field, uint64_t value) { return chunk->find(field, value); }, either, all, from, to,
+          first, [&](uint8_t field, uint32_t value) { return chunk->find(field, value); }, either, all, from, to,
           descending, visit);
     } else if (run) {
       go_on = search_index(
-          first, [&](uint8_t field, uint64_t value) { return run->find(field, value); }, either, all, from, to,
+          first, [&](uint8_t field, uint32_t value) { return run->find(field, value); }, either, all, from, to,
           descending, visit);
     } else {
       go_on = scan(either, all, from, to, descending, visit);

@@ -170,6 +170,7 @@ class ChunkedLog {
   uint64_t adopted_ = 0;     // of these, those that are read from the store
   // Mutable: a cache of what the rows say.
   mutable std::vector<Fresh> fresh_;
+  mutable RunIndex::Scratch scratch_;
   // What the head of a snapshot promises.
   uint64_t load_size_ = 0, load_chunks_ = 0;
 };

@@ -19,10 +19,14 @@ inline void Posting::touch(const void* at) const {
 }
 
 inline uint32_t Posting::rank_at(uint32_t i) const {
-  if (form_ == Form::kPacked) return static_cast<uint32_t>(static_cast<const uint64_t*>(bytes_)[i] & 0xFFFF);
+  if (form_ == Form::kTagged) return static_cast<const uint32_t*>(bytes_)[i] & 0xFFFF;
   const uint32_t* ranks = static_cast<const uint32_t*>(bytes_) + i;
   touch(ranks);
   return *ranks;
+}
+
+inline bool Posting::meant(uint32_t i) const {
+  return form_ != Form::kTagged || static_cast<const uint32_t*>(bytes_)[i] >> 16 == one_;
 }
 
 inline uint32_t Posting::word_at(uint32_t i) const {
@@ -49,7 +53,7 @@ uint32_t Posting::up(uint32_t rank) {
       }
       return i * 32 + static_cast<uint32_t>(std::countr_zero(word));
     }
-    case Form::kPacked:
+    case Form::kTagged:
     case Form::kList:
       break;
   }
@@ -68,6 +72,7 @@ uint32_t Posting::up(uint32_t rank) {
       high = middle;
     }
   }
+  while (low < count_ && !meant(low)) ++low;
   up_ = low;
   return low < count_ ? rank_at(low) : kEnd;
 }
@@ -91,7 +96,7 @@ uint32_t Posting::down(uint32_t rank) {
       }
       return i * 32 + 31 - static_cast<uint32_t>(std::countl_zero(word));
     }
-    case Form::kPacked:
+    case Form::kTagged:
     case Form::kList:
       break;
   }
@@ -109,6 +114,7 @@ uint32_t Posting::down(uint32_t rank) {
       low = middle + 1;
     }
   }
+  while (high > 0 && !meant(high - 1)) --high;
   down_ = high;
   return high > 0 ? rank_at(high - 1) : kEnd;
 }

@@ -38,10 +38,11 @@ class Posting {
   }
   // Every rank below `rows`.
   static Posting all(uint32_t rows) { return Posting(Form::kAll, rows); }
-  // Entries of a run: the rank is the low 16 bits, ascending.
-  static Posting packed(std::span<const uint64_t> entries) {
-    Posting p(Form::kPacked, static_cast<uint32_t>(entries.size()));
+  // Entries of a run, of which those are meant whose top 16 bits are `tag`; the low 16 bits are ranks, ascending.
+  static Posting tagged(std::span<const uint32_t> entries, uint16_t tag) {
+    Posting p(Form::kTagged, static_cast<uint32_t>(entries.size()));
     p.bytes_ = entries.data();
+    p.one_ = tag;
     return p;
   }
   // Ranks, ascending.
@@ -60,24 +61,24 @@ class Posting {
     return p;
   }
 
-  bool none() const { return form_ == Form::kNone; }
   // The smallest rank >= `rank`; kEnd if there is none. The ranks asked for must not go down between calls.
   uint32_t up(uint32_t rank);
   // The largest rank <= `rank`; kEnd if there is none. The ranks asked for must not go up between calls.
   uint32_t down(uint32_t rank);
 
  private:
-  enum class Form : uint8_t { kNone, kOne, kAll, kPacked, kList, kBitmap };
+  enum class Form : uint8_t { kNone, kOne, kAll, kTagged, kList, kBitmap };
   Posting(Form form, uint32_t count) : form_(form), count_(count), down_(count) {}
   uint32_t rank_at(uint32_t i) const;
+  bool meant(uint32_t i) const;
   uint32_t word_at(uint32_t i) const;
   void touch(const void* at) const;
 
   Form form_ = Form::kNone;
   uint32_t count_ = 0;  // of entries; of a bitmap and of "all" the rows
-  uint32_t one_ = 0;
-  uint32_t up_ = 0;    // every entry before is below what was asked last
-  uint32_t down_ = 0;  // every entry from here on is above what was asked last
+  uint32_t one_ = 0;    // the rank of kOne, the tag of kTagged
+  uint32_t up_ = 0;     // every entry before is below what was asked last
+  uint32_t down_ = 0;   // every entry from here on is above what was asked last
   const void* bytes_ = nullptr;
   const PageCheck* check_ = nullptr;
   mutable uintptr_t page_ = 0;  // checked last
