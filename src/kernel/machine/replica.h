@@ -86,8 +86,8 @@ class Replica {
 
   // Applied in the order of the calls; the reply arrives when it is that durable. Errors mean: kBusy and kTooLarge,
   // nothing happened; any other, the outcome is unknown (the command may be found applied after recovery). Cancelling
-  // gives up the reply, not the command. A command is applied before the first suspension.
-  Task<Result<Reply>> submit(Command command, Durability durability = Durability::kDisk);
+  // gives up the reply, not the command. A command is applied before the first suspension; it must live until then.
+  Task<Result<Reply>> submit(const Command& command, Durability durability = Durability::kDisk);
 
   // Calls `ask(const M&)` now and answers its value (which must not point into the machine) once everything that it may
   // have seen is that durable.

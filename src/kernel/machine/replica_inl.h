@@ -244,7 +244,7 @@ Result<void> Replica<M>::replay_one(State& state, Position position, BytesView r
 // --- commands and queries
 
 template <Machine M>
-Task<Result<typename Replica<M>::Reply>> Replica<M>::submit(Command command, Durability durability) {
+Task<Result<typename Replica<M>::Reply>> Replica<M>::submit(const Command& command, Durability durability) {
   if (closing_) co_return fail(Code::kClosed, std::string(M::kName) + " is closing");
   if (waiting_ >= options_.waiting_max)
     co_return fail(Code::kBusy,

@@ -7,6 +7,7 @@
 #include "kernel/log/segment_journal.h"
 #include "kernel/obs/log.h"
 #include "kernel/obs/metrics.h"
+#include "systems/ledger/storage/chunk_files.h"
 #include "systems/ledger/verification_chunks.h"
 
 namespace polis::ledger {
@@ -119,7 +120,7 @@ Task<Result<void>> LedgerService::recover() {
   const SteadyTime begin = clock_.steady();
   key_ = CO_TRY(co_await HeadKey::open(disk_, directory + "/keys/ledger.key", random_));
   CO_TRY(co_await open_witness());
-  chunks_ = CO_TRY(co_await ChunkFiles::open(disk_, directory + "/snapshot/ledger/chunks", options_.chunks));
+  chunks_ = CO_TRY(co_await ChunkFiles::open(disk_, directory + "/snapshot/ledger/chunks"));
   for (const std::string& why : chunks_->set_aside())
     obs::log_warning("ledger: a file of history was damaged; it is made again from the journal", {{"what", why}});
   auto journal = CO_TRY(co_await log::open_segment_journal(disk_, scheduler_, random_,
@@ -251,7 +252,7 @@ Result<std::optional<Reply>> LedgerService::answered(const Command& command) con
   return fail(Code::kConflict, "ledger: a request older than the session's last one");
 }
 
-Task<Result<Reply>> LedgerService::book(Command command) {
+Task<Result<Reply>> LedgerService::book(Command& command) {
   Call call(*this);
   if (closing_) co_return closed();
   CO_TRY(check(command));
@@ -288,7 +289,8 @@ Task<Result<Reply>> LedgerService::submit(Command command) {
 
 Task<Result<std::vector<CreateResult>>> LedgerService::create(Operation operation, BytesView events) {
   if (events.empty()) co_return std::vector<CreateResult>();
-  auto reply = CO_TRY(co_await submit({.operation = operation, .events = events}));
+  Command command{.operation = operation, .events = events};
+  auto reply = CO_TRY(co_await here([&] { return book(command); }));
   co_return std::move(reply.results);
 }
 
@@ -386,7 +388,8 @@ Task<void> LedgerService::expire_when_due() {
       continue;
     }
     submitted_ = clock_.steady();
-    const auto expired = co_await books_->submit({.operation = Operation::kExpire, .timestamp = timestamp});
+    const Command expire{.operation = Operation::kExpire, .timestamp = timestamp};
+    const auto expired = co_await books_->submit(expire);
     if (expired) continue;
     look_at_condition();
     if (expired.error().code() != Code::kBusy) co_return;

@@ -28,13 +28,14 @@
 #include "kernel/machine/replica.h"
 #include "systems/ledger/head_key.h"
 #include "systems/ledger/ledger.h"
-#include "systems/ledger/storage/chunk_files.h"
 
 namespace polis::obs {
 class Registry;
 }
 
 namespace polis::ledger {
+
+class ChunkFiles;
 
 struct ServiceOptions {
   std::string data_directory;
@@ -52,8 +53,7 @@ struct ServiceOptions {
   // Signed heads are appended here; empty: nowhere. Put it on another machine's file system, and nobody who can write
   // to this one can rewrite history unseen.
   std::string witness_file;
-  EngineOptions engine;  // its chunk store is the service's own
-  ChunkFilesOptions chunks;
+  EngineOptions engine;              // its chunk store is the service's own
   obs::Registry* metrics = nullptr;  // null: none
 };
 
@@ -116,7 +116,7 @@ class LedgerService final : public Ledger {
   auto here(F work) -> std::invoke_result_t<F&>;
   Task<Result<void>> run_query(std::function<void(const Engine&)> ask) override;
   Task<Result<void>> ask_here(std::function<void(const Engine&)>& ask);
-  Task<Result<Reply>> book(Command command);
+  Task<Result<Reply>> book(Command& command);
   Result<std::optional<Reply>> answered(const Command& command) const;
   Task<Result<std::vector<CreateResult>>> create(Operation operation, BytesView events);
   Result<void> check(const Command& command) const;
