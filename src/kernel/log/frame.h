@@ -31,6 +31,8 @@ using Position = uint64_t;
 struct FrameHead {
   size_t size_bytes = 0;  // of the whole frame, padding included
   Position first = 0;
+  // Behind its last position; 0 if the first bytes do not say. Formats that say it are sliced without reading frames.
+  Position next = 0;
 };
 
 // What a whole, sound frame says: it holds the positions [first, next).

@@ -88,8 +88,11 @@ Task<Result<BytesView>> FileWindow::at(io::File& file, uint64_t offset, size_t s
   co_return BytesView(buffer_).subspan(offset - offset_, std::min(size_bytes, there));
 }
 
-Task<Result<std::optional<FrameView>>> frame_at(io::File& file, FileWindow& window, const FrameFormat& format,
-                                                uint32_t salt, uint64_t offset, Position expected, uint64_t end) {
+namespace {
+
+// What the first bytes say, if they can begin a frame that fits in here.
+Task<Result<std::optional<FrameHead>>> head_at(io::File& file, FileWindow& window, const FrameFormat& format,
+                                               uint32_t salt, uint64_t offset, Position expected, uint64_t end) {
   const BytesView header = CO_TRY(co_await window.at(file, offset, format.header_bytes, end));
   if (header.size() < format.header_bytes) co_return std::nullopt;
   const auto head = format.head(header, salt);
@@ -97,6 +100,25 @@ Task<Result<std::optional<FrameView>>> frame_at(io::File& file, FileWindow& wind
     co_return std::nullopt;
   if (format.contiguous ? head->first != expected : head->first < expected) co_return std::nullopt;
   if (head->size_bytes > end - offset) co_return std::nullopt;
+  co_return head;
+}
+
+}  // namespace
+
+Task<Result<std::optional<FrameOutline>>> outline_at(io::File& file, FileWindow& window, const FrameFormat& format,
+                                                     uint32_t salt, uint64_t offset, Position expected, uint64_t end) {
+  const auto head = CO_TRY(co_await head_at(file, window, format, salt, offset, expected, end));
+  if (!head) co_return std::nullopt;
+  if (head->next > head->first) co_return FrameOutline{head->first, head->next, offset, head->size_bytes};
+  const auto frame = CO_TRY(co_await frame_at(file, window, format, salt, offset, expected, end));
+  if (!frame) co_return std::nullopt;
+  co_return FrameOutline{frame->first, frame->next, offset, frame->bytes.size()};
+}
+
+Task<Result<std::optional<FrameView>>> frame_at(io::File& file, FileWindow& window, const FrameFormat& format,
+                                                uint32_t salt, uint64_t offset, Position expected, uint64_t end) {
+  const auto head = CO_TRY(co_await head_at(file, window, format, salt, offset, expected, end));
+  if (!head) co_return std::nullopt;
   const BytesView frame = CO_TRY(co_await window.at(file, offset, head->size_bytes, end));
   if (frame.size() < head->size_bytes) co_return std::nullopt;
   const auto span = format.check(frame, salt);

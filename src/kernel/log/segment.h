@@ -75,6 +75,17 @@ struct FrameView {
 Task<Result<std::optional<FrameView>>> frame_at(io::File& file, FileWindow& window, const FrameFormat& format,
                                                 uint32_t salt, uint64_t offset, Position expected, uint64_t end);
 
+// The same without reading and checking the whole frame, where its first bytes say enough: for frames that were checked
+// before.
+struct FrameOutline {
+  Position first = 0;
+  Position next = 0;
+  uint64_t offset = 0;
+  size_t size_bytes = 0;
+};
+Task<Result<std::optional<FrameOutline>>> outline_at(io::File& file, FileWindow& window, const FrameFormat& format,
+                                                     uint32_t salt, uint64_t offset, Position expected, uint64_t end);
+
 // What a walk over a segment found.
 struct SegmentScan {
   uint64_t end_offset = kSegmentHeaderBytes;  // behind the last sound frame

@@ -391,7 +391,7 @@ Task<Result<void>> FrameLog::write_batch(std::shared_ptr<Segment> segment) {
     chunk.segment.reset();
     spare_.push_back(std::move(chunk));
   }
-  if (queue_.empty() && spare_.size() > 1) spare_.resize(1);
+  if (queue_.empty() && spare_.size() > options_.keep_chunk) spare_.resize(options_.keep_chunk);
   wake(written_waiters_, written_);
   co_return {};
 }
@@ -473,35 +473,70 @@ Result<FrameReader> FrameLog::read(Position from) {
   return FrameReader(*this, segment_of(from), from);
 }
 
-Task<Result<FrameLog::Slice>> FrameLog::slice(Position from, uint64_t bytes_max, Durability durability) {
-  if (from < start() || from >= reached(durability))
-    co_return fail(Code::kOutOfRange,
-                   fmt::format("{}: no record at position {} to send yet", options_.directory, from));
-  FrameReader reader = CO_TRY(read(from));
-  const auto frame = CO_TRY(co_await reader.next());
-  if (!frame || frame->first >= reached(durability))
-    co_return fail(Code::kOutOfRange,
-                   fmt::format("{}: no record at position {} to send yet", options_.directory, from));
-  auto segment = reader.segment_;
+// The last place that the index knows in front of the position.
+IndexEntry FrameLog::place_in(const Segment& segment, Position position) {
+  const auto& index = segment.index;
+  const auto after = std::upper_bound(index.begin(), index.end(), position,
+                                      [](Position p, const IndexEntry& entry) { return p < entry.first; });
+  return after == index.begin() ? IndexEntry{segment.header.first, kSegmentHeaderBytes} : *std::prev(after);
+}
+
+Task<Result<FrameLog::Slice>> FrameLog::slice(Position from, uint64_t bytes_max, Position below) {
+  below = std::min(below, written_);
+  const auto none = [&] {
+    return fail(Code::kOutOfRange, fmt::format("{}: no record at position {} to send yet", options_.directory, from));
+  };
+  if (from < start() || from >= below) co_return none();
+  auto segment = segment_of(from);
   CO_TRY(co_await complete_index(segment));
-  const uint64_t begin = frame->offset;
-  uint64_t end = begin + frame->bytes.size();
-  // The last border that the index knows within the limit, and below what is durable.
-  const Position level = reached(durability);
-  if (segment != segments_.back() || level >= written_) {
-    if (segment->size_bytes - begin <= bytes_max) end = std::max(end, segment->size_bytes);
-  }
-  auto border = std::upper_bound(segment->index.begin(), segment->index.end(), begin + bytes_max,
-                                 [](uint64_t offset, const IndexEntry& entry) { return offset < entry.offset; });
-  while (border != segment->index.begin()) {
-    --border;
-    if (border->offset <= end) break;
-    if (border->first > level || border->offset > segment->size_bytes) continue;
-    end = border->offset;
-    break;
-  }
   auto file = CO_TRY(co_await file_of(segment));
-  co_return Slice{std::move(file), {begin, end - begin}, frame->first};
+  FileWindow window(std::min<uint64_t>(options_.index_interval_bytes, kReadBufferBytes));
+  IndexEntry place = place_in(*segment, from);
+  Slice slice;
+  while (true) {
+    if (place.offset >= segment->size_bytes) {
+      // The position lies in the gap behind the segment's last frame.
+      auto following = segment_after(*segment);
+      if (slice.file || !following) break;
+      segment = std::move(following);
+      CO_TRY(co_await complete_index(segment));
+      file = CO_TRY(co_await file_of(segment));
+      window.clear();
+      place = {segment->header.first, kSegmentHeaderBytes};
+      continue;
+    }
+    const auto frame = CO_TRY(co_await outline_at(*file, window, format_, segment->header.salt, place.offset,
+                                                  place.first, segment->size_bytes));
+    if (!frame)
+      co_return fail(Code::kCorrupt,
+                     fmt::format("{}: the record at position {}, byte {}, is damaged. Restore this file from a backup",
+                                 segment->path, place.first, place.offset));
+    place = {frame->next, frame->offset + frame->size_bytes};
+    if (frame->next <= from) continue;
+    if (frame->first >= below) break;
+    if (!slice.file) {
+      slice = {file, {frame->offset, frame->size_bytes}, frame->first, frame->next};
+      // Borders that the index knows within both limits need no look at the frames in between.
+      const uint64_t begin = frame->offset;
+      auto border = std::upper_bound(segment->index.begin(), segment->index.end(), begin + bytes_max,
+                                     [](uint64_t offset, const IndexEntry& entry) { return offset < entry.offset; });
+      while (border != segment->index.begin()) {
+        --border;
+        if (border->offset <= place.offset) break;
+        if (border->first > below || border->offset > segment->size_bytes) continue;
+        slice.range.size = border->offset - begin;
+        slice.next = border->first;
+        place = *border;
+        break;
+      }
+      continue;
+    }
+    if (slice.range.size + frame->size_bytes > bytes_max) break;
+    slice.range.size += frame->size_bytes;
+    slice.next = frame->next;
+  }
+  if (!slice.file) co_return none();
+  co_return slice;
 }
 
 Task<Result<void>> FrameLog::trim(Position before) {
@@ -549,12 +584,9 @@ Task<Result<void>> FrameReader::find_place() {
   offset_ = kSegmentHeaderBytes;
   if (from_ <= segment_->header.first) co_return {};
   CO_TRY(co_await log_->complete_index(segment_));
-  const auto& index = segment_->index;
-  auto after =
-      std::upper_bound(index.begin(), index.end(), from_, [](Position p, const IndexEntry& e) { return p < e.first; });
-  if (after == index.begin()) co_return {};
-  offset_ = std::prev(after)->offset;
-  expected_ = std::prev(after)->first;
+  const IndexEntry place = FrameLog::place_in(*segment_, from_);
+  offset_ = place.offset;
+  expected_ = place.first;
   co_return {};
 }
 

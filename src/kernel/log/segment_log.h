@@ -46,6 +46,9 @@ struct SegmentLogOptions {
   Position first_position = 1;
   // Segment files kept open besides the newest.
   size_t open_files_max = 32;
+  // Keeps one chunk when nothing is being written, so that the next append finds it warm. False for thousands of logs
+  // that are mostly idle.
+  bool keep_chunk = true;
 };
 
 struct SegmentLogStatistics {
@@ -92,15 +95,19 @@ class FrameLog {
   // [start, end].
   Result<FrameReader> read(Position from);
 
-  // Bytes of whole frames from the one that holds `from`, for send_file: at least one frame and otherwise at most about
-  // `bytes_max`, up to the index interval less; of one segment; as durable as asked. kOutOfRange if there is no such
-  // frame yet.
+  // Bytes of whole frames for send_file, beginning with the one that holds `from`: at least one and otherwise at most
+  // `bytes_max`; of one segment; only frames that begin below `below`, a border of frames that has reached the
+  // operating system. Reads no frame whose first bytes say enough; a segment is checked once, when it is first sliced.
+  // kOutOfRange if there is no such frame yet.
   struct Slice {
     std::shared_ptr<io::File> file;  // shared so that a trim does not close it under a transfer
     io::ByteRange range;
-    Position first = 0;
+    Position first = 0, next = 0;  // what the bytes hold
   };
-  Task<Result<Slice>> slice(Position from, uint64_t bytes_max, Durability durability);
+  Task<Result<Slice>> slice(Position from, uint64_t bytes_max, Position below);
+  Task<Result<Slice>> slice(Position from, uint64_t bytes_max, Durability durability) {
+    return slice(from, bytes_max, reached(durability));
+  }
 
   // Removes the segments that hold only positions below `before`; the newest stays.
   Task<Result<void>> trim(Position before);
@@ -147,6 +154,7 @@ class FrameLog {
   Task<Result<std::shared_ptr<io::File>>> file_of(std::shared_ptr<Segment> segment);
   Task<Result<void>> complete_index(std::shared_ptr<Segment> segment);
   std::shared_ptr<Segment> plan_segment();
+  static IndexEntry place_in(const Segment& segment, Position position);
   std::shared_ptr<Segment> segment_of(Position position) const;
   std::shared_ptr<Segment> segment_after(const Segment& segment) const;
   Chunk take_chunk(size_t size_bytes);

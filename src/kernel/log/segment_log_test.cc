@@ -29,7 +29,8 @@ struct BatchFrame {
   static std::optional<FrameHead> head(BytesView header, uint32_t) {
     const auto size = base::load_little<uint32_t>(header.data());
     if (size < kHeaderBytes) return std::nullopt;
-    return FrameHead{size, base::load_little<uint64_t>(header.data() + 8)};
+    const auto first = base::load_little<uint64_t>(header.data() + 8);
+    return FrameHead{size, first, first + base::load_little<uint32_t>(header.data() + 16)};
   }
   static std::optional<FrameSpan> check(BytesView frame, uint32_t) {
     if (base::load_little<uint32_t>(frame.data() + 4) != base::crc32c(frame.subspan(8))) return std::nullopt;
