@@ -9,9 +9,9 @@
 //
 //     head.txt, head.sig, ledger.pub.pem         the signed head, its signature, the key
 //     leaf.bin, node-00.bin ...                  up to the root of the command
-//     link-OP.bin ...                            from the command to the signed head
-//     links.csv, proof.json                      the same for programs
-//     check.sh, README.txt                       the openssl commands, all of them or to read
+//     links.bin                                  from the command to the signed head, 86 bytes each
+//     proof.json                                 the same for programs
+//     check.sh, README.txt                       the openssl commands, to run and to read
 //
 // Pure functions and values.
 #pragma once
@@ -36,7 +36,8 @@ struct SignedProof {
   std::string public_key_pem;
 };
 
-// Everything: path, links, head and signature. kCorrupt with what differs; kInvalid if links are missing.
+// Everything: path, links, head and signature. kCorrupt with what differs; kInvalid if links are missing. That the key
+// is the ledger's is for the caller to know.
 Result<void> check(const SignedProof& proof);
 
 // {"transfer":{...},"leaf":...,"path":[...],"links":[...],"head":{...}}: hashes and records in hex, numbers that may
