@@ -196,6 +196,8 @@ void Face::mount(http::Router& router) {
   route(router, Method::kGet, "/verify", &Face::show_verify);
   route(router, Method::kGet, "/statistics", &Face::statistics);
 
+  route(router, Method::kPost, "/import", &Face::import_books, {.body_size_bytes_max = kImportBytesMax});
+
   route_stream(router, "/events", &Face::events);
   route_stream(router, "/export", &Face::export_books);
   route_stream(router, "/statements", &Face::statement);

@@ -35,6 +35,8 @@ inline constexpr int kRequestsMax = 1024;
 inline constexpr int kEventStreamsMax = 64;
 // A transaction of 8,189 postings with names of usual length has 1.2 MiB of JSON.
 inline constexpr uint64_t kTransactionBytesMax = uint64_t{4} << 20;
+// An import is read as it arrives and takes no memory for its length; 300 million rows.
+inline constexpr uint64_t kImportBytesMax = uint64_t{64} << 30;
 
 class Face {
  public:
@@ -122,6 +124,10 @@ class Face {
   Task<Result<void>> export_books(http::Request& request, http::Response& response);
   Task<Result<void>> export_accounts(http::Response& response, uint32_t ledger);
   Task<Result<void>> statement(http::Request& request, http::Response& response);
+
+  // --- face_import.cc
+  class Import;
+  Answering import_books(http::Request& request);
 
   // "2026-11-22T10:00:00Z", nanoseconds since 1970, or "op:123": a command's moment.
   Task<Result<uint64_t>> moment(std::string text);
