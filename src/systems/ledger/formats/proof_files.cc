@@ -60,22 +60,18 @@ std::vector<Step> path_steps(const InclusionProof& proof) {
 }
 
 std::string check_script(const std::vector<Step>& steps, size_t links) {
-  std::string script = R"(#!/bin/sh
+  std::string script = R"sh(#!/bin/sh
 # Checks this proof with openssl: each file holds the SHA-256 of the one before, the last digest is the signed head.
 set -eu
-cd "$(dirname "$0")" fail(){echo "FAILED: $1" > &2 exit 1}
-#hash_of FILE OFFSET LENGTH, bytes_of FILE OFFSET LENGTH : in hex
-  hash_of() {
-    tail - c "+$(($2 + 1))"
-             "$1" |
-        head - c "$3" | openssl dgst - sha256 - r | cut - c1 - 64;
-  }
-  bytes_of() {
-    tail - c "+$(($2 + 1))"
-             "$1" |
-        head - c "$3" | od - An - v - tx1 | tr - d ' \n';
-  }
-#step FILE OFFSET LENGTH AT : the digest so far stands AT bytes behind OFFSET; the next one is of LENGTH bytes
+cd "$(dirname "$0")"
+fail() {
+  echo "FAILED: $1" >&2
+  exit 1
+}
+# hash_of FILE OFFSET LENGTH, bytes_of FILE OFFSET LENGTH: in hex
+hash_of() { tail -c "+$(($2 + 1))" "$1" | head -c "$3" | openssl dgst -sha256 -r | cut -c1-64; }
+bytes_of() { tail -c "+$(($2 + 1))" "$1" | head -c "$3" | od -An -v -tx1 | tr -d ' \n'; }
+# step FILE OFFSET LENGTH AT: the digest so far stands AT bytes behind OFFSET; the next one is of LENGTH bytes
 step() {
   [ "$(bytes_of "$1" "$(($2 + $4))" 32)" = "$digest" ] || fail "$1 does not hold the digest of the step before"
   digest=$(hash_of "$1" "$2" "$3")
@@ -84,10 +80,11 @@ step() {
 openssl pkeyutl -verify -pubin -inkey ledger.pub.pem -rawin -in head.txt -sigfile head.sig >/dev/null ||
   fail "head.sig is not the signature of head.txt by ledger.pub.pem"
 [ "$(bytes_of leaf.bin 0 1)" = 00 ] || fail "leaf.bin is not a leaf"
+[ "$(wc -c <leaf.bin)" -eq 133 ] || fail "leaf.bin does not have 133 bytes"
 digest=$(hash_of leaf.bin 0 133)
-)";
+)sh";
   for (const Step& step : steps) script += fmt::format("step {} 0 65 {}\n", step.name, step.digest_at);
-  script += fmt::format(R"(step links.bin 0 {0} {1}
+  script += fmt::format(R"sh(step links.bin 0 {0} {1}
 i=1
 while [ "$i" -lt {2} ]; do
   step links.bin "$((i * {0}))" {0} {3}
@@ -95,7 +92,7 @@ while [ "$i" -lt {2} ]; do
 done
 [ "$(sed -n 's/^head //p' head.txt)" = "$digest" ] || fail "the last digest is not the head that was signed"
 echo "ok: the record in leaf.bin is under the signed head $digest"
-)",
+)sh",
                         kLinkBytes, kRootAt, links, kPreviousAt);
   return script;
 }
