@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../..");
 const BINARY = process.env.POLIS_BINARY ?? join(ROOT, "build/release/polis");
+const CONSOLE = process.env.POLIS_CONSOLE ?? join(ROOT, "console/dist");
 export const fromConsole = createRequire(join(ROOT, "console/package.json"));
 
 export class Failed extends Error {}
@@ -28,20 +29,21 @@ export async function waitFor(what, limitMs, probe) {
 // --- polis
 
 export class Polis {
-  constructor() {
+  constructor(systems = ["object"]) {
+    this.systems = systems;
     this.directory = mkdtempSync(join(tmpdir(), "polis-browser-"));
     this.data = join(this.directory, "data");
   }
 
   async start() {
     check(existsSync(BINARY), `there is no ${BINARY}: build it, or name it in POLIS_BINARY`);
-    check(existsSync(join(ROOT, "console/dist/index.html")), "the console is not built: run tools/build console");
+    check(existsSync(join(CONSOLE, "index.html")), "the console is not built: run tools/build console");
     const log = openSync(join(this.directory, "polis.log"), "a");
     const environment = { ...process.env };
     delete environment.POLIS_DATA;
     delete environment.POLIS_TOKEN;
-    const words = ["up", "object", "--data", this.data, "--free-ports"];
-    words.push("--set", `main.console_directory=${join(ROOT, "console/dist")}`);
+    const words = ["up", ...this.systems, "--data", this.data, "--free-ports"];
+    words.push("--set", `main.console_directory=${CONSOLE}`);
     this.process = spawn(BINARY, words, { stdio: ["ignore", log, log], env: environment });
     closeSync(log);
     this.ended = new Promise((resolve) => this.process.once("exit", resolve));
@@ -197,8 +199,8 @@ export async function checkPage(page, where) {
 }
 
 // Runs steps one after the other against one polis and one Chromium; says which one failed.
-export async function run(steps) {
-  const polis = new Polis();
+export async function run(steps, systems) {
+  const polis = new Polis(systems);
   const browser = new Browser();
   let step = "start";
   let failed = false;

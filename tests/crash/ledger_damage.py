@@ -9,12 +9,15 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from ledger_load import verify_books  # noqa: E402
 from polis import Failed, Polis, check  # noqa: E402
 
 FOLDERS = ("journal/ledger", "snapshot/ledger")
 # Enough for full chunks of history in files of their own, besides the journal and a snapshot.
 TRANSFERS = 1_200_000
 ACCOUNTS = 300
+# Several files of each kind.
+SETTINGS = ("ledger.journal_segment=32MiB", "ledger.snapshot_every=48MiB")
 BOOKS = 7
 
 
@@ -59,7 +62,7 @@ def try_one(original, relative, offset, expected):
     try:
         shutil.copytree(original, os.path.join(directory, "data"), ignore=shutil.ignore_patterns("run"))
         flip(os.path.join(directory, "data", relative), offset)
-        polis = Polis(systems=("ledger",), directory=directory)
+        polis = Polis(systems=("ledger",), directory=directory, settings=SETTINGS)
         try:
             polis.start(120)
         except Failed as failure:
@@ -67,8 +70,7 @@ def try_one(original, relative, offset, expected):
             return "refused"
         try:
             said = polis.log(1 << 20)
-            polis.command("ledger", "verify", "--json", status=None, limit_s=120)
-            found = polis.last_error
+            found = verify_books(polis).get("error")
             if found:
                 check(names(found, relative), f"verify failed, but does not say where: {found}")
                 return "verify"
@@ -91,7 +93,7 @@ def main():
     seed = int(os.environ.get("POLIS_CRASH_SEED", str(random.randrange(1 << 32))))
     chance = random.Random(seed)
     counts = {}
-    polis = Polis(systems=("ledger",))
+    polis = Polis(systems=("ledger",), settings=SETTINGS)
     try:
         polis.start()
         polis.command("ledger", "bench", "--transfers", str(TRANSFERS), "--accounts", str(ACCOUNTS), "--books", str(BOOKS), "--json")

@@ -171,11 +171,22 @@ Task<Result<void>> settle(Test& test, Connection& connection, uint16_t port) {
 }
 
 Task<Result<void>> settle_quiet(Test& test, uint16_t port) {
-  if (test.quiet_payload.empty()) co_return co_await settle(test, test.quiet, port);
+  if (test.quiet_payload.empty() || !test.quiet.open) co_return co_await settle(test, test.quiet, port);
   BytesView reply = CO_TRY(co_await test.quiet.client->resend_over(CO_TRY(co_await connect(port))));
   const tigerbeetle::Reply& header = test.quiet.client->last_reply();
-  if (!std::ranges::equal(reply, test.quiet_payload) || std::memcmp(&header, &test.quiet_reply, sizeof header) != 0)
-    co_return fail(Code::kCorrupt, "the last reply of a session is not the same after the restart");
+  if (!std::ranges::equal(reply, test.quiet_payload))
+    co_return fail(
+        Code::kCorrupt,
+        fmt::format("the results of a session's last request are not the same after the restart: {} bytes, then {}",
+                    test.quiet_payload.size(), reply.size()));
+  const BytesView now = tigerbeetle::bytes_of(header), then = tigerbeetle::bytes_of(test.quiet_reply);
+  if (auto [is, was] = std::ranges::mismatch(now, then); is != now.end())
+    co_return fail(
+        Code::kCorrupt,
+        fmt::format("the last reply of a session is not the same after the restart from byte {} of its header on; "
+                    "op {}, then {}; request {}, then {}",
+                    is - now.begin(), test.quiet_reply.part.op, header.part.op, test.quiet_reply.part.request,
+                    header.part.request));
   test.quiet.open.reset();
   ++test.replayed;
   co_return Result<void>();

@@ -1,11 +1,11 @@
-"""Drives tests/crash/ledger_load.cc: clients of the TigerBeetle protocol that outlive the polis they book into."""
+"""Drives tests/crash/ledger_load.cc, clients of the TigerBeetle protocol that outlive the polis they book into; and verification."""
 import json
 import os
 import selectors
 import subprocess
 import time
 
-from polis import ROOT, Failed
+from polis import ROOT, Failed, wait_for
 
 PROGRAM = os.environ.get("POLIS_LEDGER_LOAD", os.path.join(ROOT, "build/release/tests/ledger_load"))
 
@@ -47,6 +47,12 @@ class LedgerLoad:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+
+
+def verify_books(polis, limit_s=300):
+    """Lets polis read the whole journal again and compare; what it says at the end, with "held" and perhaps "error"."""
+    polis.api("POST", "/api/ledger/v1/verify")
+    return wait_for("the verification ends", limit_s, lambda: (said := polis.api("GET", "/api/ledger/v1/verify"))["running"] is False and said)
 
 
 def totals_of(line):
