@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """One flipped byte anywhere in the ledger's files is found and named, and never served (tests/crash/README.md)."""
+import filecmp
 import json
 import os
 import random
@@ -57,7 +58,7 @@ def names(text, relative):
 
 
 def try_one(original, relative, offset, expected):
-    """'refused', 'verify', 'repaired' or 'unused': how the flipped byte was found."""
+    """'refused', 'verify', 'repaired', 'rewritten' or 'unused': how the flipped byte was found."""
     directory = tempfile.mkdtemp(prefix="polis-damage-")
     try:
         shutil.copytree(original, os.path.join(directory, "data"), ignore=shutil.ignore_patterns("run"))
@@ -75,7 +76,10 @@ def try_one(original, relative, offset, expected):
                 check(names(found, relative), f"verify failed, but does not say where: {found}")
                 return "verify"
             check(served(polis) == expected, "other books are served than before, and nothing was said")
-            return "repaired" if os.path.basename(relative) in said else "unused"
+            if os.path.basename(relative) in said:
+                return "repaired"
+            # Chunks behind the snapshot are written again from the journal without a look at what was there.
+            return "rewritten" if filecmp.cmp(os.path.join(original, relative), os.path.join(polis.data, relative), shallow=False) else "unused"
         finally:
             polis.kill()
     finally:
@@ -92,7 +96,7 @@ def main():
     each = int(os.environ.get("POLIS_DAMAGE_OFFSETS", "2"))
     seed = int(os.environ.get("POLIS_CRASH_SEED", str(random.randrange(1 << 32))))
     chance = random.Random(seed)
-    counts = {}
+    counts, failures = {}, []
     polis = Polis(systems=("ledger",), settings=SETTINGS)
     try:
         polis.start()
@@ -111,11 +115,12 @@ def main():
             for offset in offsets_of(path, chance, each):
                 try:
                     how = try_one(polis.data, relative, offset, expected)
-                    beyond = offset >= used_bytes(path)
-                    check(how != "unused" or beyond, "nothing was found")
+                    check(how != "unused" or offset >= used_bytes(path), "nothing was found")
+                    counts[how] = counts.get(how, 0) + 1
                 except Failed as failure:
-                    raise Failed(f"{relative}, byte {offset} of {os.path.getsize(path)}: {failure}") from None
-                counts[how] = counts.get(how, 0) + 1
+                    failures.append(f"{relative}, byte {offset} of {os.path.getsize(path)}: {failure}")
+                    print(failures[-1], flush=True)
+        check(not failures, f"{len(failures)} of {len(failures) + sum(counts.values())} flipped bytes")
     except Failed as failure:
         polis.own = False
         print(f"FAILED (POLIS_CRASH_SEED={seed}): {failure}\ndata kept in {polis.directory}")
