@@ -38,6 +38,8 @@ class BooksRandom {
   // `timestamp_last` of the books that it is for, and when something there is due.
   BooksRequest next(uint64_t timestamp_last, std::optional<uint64_t> next_expiry) {
     BooksRequest request;
+    // Half of the books begin so late that the longest timeout would end behind the end of time.
+    if (timestamp_last == 0 && one_in(2)) timestamp_last = kTimestampMax / 8 * 6;
     const uint64_t least = timestamp_last + 4 * options_.events_max;
     request.timestamp = least + 1 + random_.below(one_in(8) ? 2 * kNanosecondsPerSecond : 5'000);
     past_ = timestamp_last;
@@ -108,6 +110,7 @@ class BooksRandom {
     if (one_in(30)) return one_in(2) ? 0 : UINT64_MAX - random_.below(2) * kTimestampMax;
     if (one_in(15)) return now_ + random_.below(3);
     if (one_in(15)) return 1 + random_.below(past_ + 1);
+    if (one_in(8)) return 1 + past_ - random_.below(std::min<uint64_t>(past_, 5'000) + 1);
     // Between the last command and this one, mostly rising.
     import_step_ = std::max(import_step_, past_) + 1 + random_.below(3);
     return std::min(import_step_, now_ - 1);

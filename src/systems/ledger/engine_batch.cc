@@ -68,7 +68,7 @@ void Engine::State::create_batch(size_t begin, size_t count, uint64_t timestamp)
   using Status = typename Rules::Status;
   constexpr bool kTransfers = std::is_same_v<Event, Transfer>;
   // Far enough ahead to hide a cache miss, near enough for the lines to stay.
-  constexpr size_t kAhead = 64;
+  constexpr size_t kAhead = 32;
 
   const size_t end = begin + count;
   // The first event says for all whether they are imported.
