@@ -332,6 +332,8 @@ function Prove({ transfer }: { transfer: string }) {
   const [typed, setTyped] = useState(transfer);
   useEffect(() => setTyped(transfer), [transfer]);
   const loaded = useLoad<Proof | undefined>(() => (transfer ? api.proof(transfer) : Promise.resolve(undefined)), [transfer]);
+  // While the next one is on its way, the last one is still here.
+  const proof = loaded.value?.transfer.id === transfer ? loaded.value : undefined;
   const submit = (event: FormEvent): void => {
     event.preventDefault();
     navigate(address("/ledger/chain", { transfer: typed.trim() }), true);
@@ -352,8 +354,8 @@ function Prove({ transfer }: { transfer: string }) {
           </button>
         </form>
         {transfer && <ErrorNote error={loaded.error} />}
-        {transfer && loaded.loading && !loaded.value && <Waiting />}
-        {loaded.value && <ProofView proof={loaded.value} />}
+        {transfer && loaded.loading && !proof && <Waiting />}
+        {proof && <ProofView proof={proof} />}
         {!transfer && <p className="soft">Every entry of an account has a link "prove". It fetches the record and its path in the Merkle tree, and this browser computes the rest.</p>}
       </div>
     </section>

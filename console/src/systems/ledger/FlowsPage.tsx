@@ -79,14 +79,15 @@ function Sankey({ flows, asset }: { flows: Flows; asset: Asset }) {
       {width > 0 && (
         <svg width={width} height={HEIGHT} role="img" aria-label={`Flows of ${plural(flows.transfers, "transfer")}; the table below says the same`}>
           {bands.map((band) => {
-            const y0 = band.yLeft + band.height / 2;
-            const y1 = band.yRight + band.height / 2;
-            const { flow } = band;
+            const { flow, yLeft, yRight } = band;
+            const height = Math.max(1, band.height);
             return (
               <path
                 key={`${flow.debit}>${flow.credit}`}
-                d={`M${x0},${y0} C${middle},${y0} ${middle},${y1} ${x1},${y1}`}
-                strokeWidth={Math.max(1, band.height)}
+                d={
+                  `M${x0},${yLeft} C${middle},${yLeft} ${middle},${yRight} ${x1},${yRight} v${height} ` +
+                  `C${middle},${yRight + height} ${middle},${yLeft + height} ${x0},${yLeft + height} z`
+                }
                 className={`flow-band s${band.left % 4}${lit && lit !== flow ? " dim" : ""}`}
                 onMouseEnter={() => setLit(flow)}
                 onMouseLeave={() => setLit(undefined)}
@@ -115,7 +116,7 @@ export function FlowsPage() {
     navigate(address("/ledger/flows", { ledger: String(ledger), by, transfers: String(transfers), ...change }), true);
   const loaded = useLoad<Flows | undefined>(() => (ledger ? api.flows({ ledger, by, transfers }) : Promise.resolve(undefined)), [ledger, by, transfers]);
   const asset = assetOf(ledgers, ledger);
-  const flows = loaded.value;
+  const flows = loaded.value?.ledger === ledger && loaded.value.by === by ? loaded.value : undefined;
   const stale = flows && live && live.op > flows.op;
   const columns: Column<Flow>[] = [
     { title: "Debited", cell: (flow) => (flows ? <EndLink id={flow.debit} flows={flows} /> : null) },

@@ -1,6 +1,7 @@
 // Booking by hand: an account, a transfer, and the second phase of a pending one. The id is made here and sent again when a request
 // is repeated, so that a lost answer never books twice.
-import { useState, type FormEvent, type ReactNode } from "react";
+import { useRef, useState, type FormEvent, type ReactNode } from "react";
+import { ApiError } from "../../app/api";
 import { address, navigate } from "../../app/router";
 import { Dialog } from "../../parts/Dialog";
 import { Icon } from "../../parts/icons";
@@ -50,6 +51,19 @@ function FormDialog({ title, verb, close, act, children }: FormDialogProps) {
       </form>
     </Dialog>
   );
+}
+
+// The id of what a form books. It stays while the outcome is unknown, so that sending again never books twice; a refusal uses it up.
+function useBookingId(): <T>(book: (id: string) => Promise<T>) => Promise<T> {
+  const id = useRef(newId());
+  return async (book) => {
+    try {
+      return await book(id.current);
+    } catch (reason) {
+      if (reason instanceof ApiError && reason.status >= 400 && reason.status < 500) id.current = newId();
+      throw reason;
+    }
+  };
 }
 
 const whole = (text: string, most: number, what: string): number => {
@@ -140,7 +154,7 @@ interface PostTransferProps {
 
 export function PostTransfer({ close, done, debit: first }: PostTransferProps) {
   const ledgers = useLedgers();
-  const [id] = useState(newId);
+  const withId = useBookingId();
   const [debit, setDebit] = useState(first ?? "");
   const [credit, setCredit] = useState("");
   const [ledger, setLedger] = useState<number>();
@@ -153,8 +167,7 @@ export function PostTransfer({ close, done, debit: first }: PostTransferProps) {
     if (!debit || !credit) throw new Error("Choose the account to debit and the account to credit.");
     if (!ledger) throw new Error("Choose an account that exists: its ledger is the transfer's.");
     if (timeout && !pending) throw new Error("Only a pending transfer has a timeout.");
-    await api.makeTransfer({
-      id,
+    const transfer = {
       debit_account_id: debit,
       credit_account_id: credit,
       amount: parseAmount(amount, asset.scale),
@@ -162,7 +175,8 @@ export function PostTransfer({ close, done, debit: first }: PostTransferProps) {
       code: whole(code, 65535, "The code"),
       flags: pending ? PENDING : 0,
       ...(timeout && { timeout: whole(timeout, 4294967295, "The timeout") }),
-    });
+    };
+    await withId((id) => api.makeTransfer({ id, ...transfer }));
     close();
     done();
   };
@@ -205,10 +219,11 @@ interface FinishProps {
 }
 
 export function FinishTransfer({ transfer, how, asset, close, done }: FinishProps) {
-  const [id] = useState(newId);
+  const withId = useBookingId();
   const [amount, setAmount] = useState("");
   const act = async (): Promise<void> => {
-    await api.finishTransfer(transfer.id, how, { id, ...(how === "post" && amount && { amount: parseAmount(amount, asset.scale) }) });
+    const part = how === "post" && amount ? { amount: parseAmount(amount, asset.scale) } : {};
+    await withId((id) => api.finishTransfer(transfer.id, how, { id, ...part }));
     close();
     done();
   };

@@ -88,13 +88,12 @@ function Batches({ live }: { live: LiveSample }) {
 }
 
 function curlSnippet(directory: string): string {
-  const curl = `curl --silent --show-error --unix-socket ${directory}/run/polis.sock`;
-  const base = "http://polis/ledger/v1";
   return [
-    `${curl} ${base}/ledgers -d '{"id":840,"asset":"USD","scale":2}'`,
-    `${curl} ${base}/accounts -d '{"name":"alice","ledger":840}'`,
-    `${curl} ${base}/accounts -d '{"name":"shop","ledger":840}'`,
-    `${curl} ${base}/transactions -H 'Idempotency-Key: watch-1' \\\n  -d '{"reference":"watch-1","postings":[{"from":"alice","to":"shop","amount":"20000","asset":"USD"}]}'`,
+    `ask() { at=$1; shift; curl -sS --unix-socket ${directory}/run/polis.sock "http://polis/ledger/v1/$at" "$@"; echo; }`,
+    `ask ledgers  -d '{"id":840,"asset":"USD","scale":2}'`,
+    `ask accounts -d '{"name":"alice","ledger":840}'`,
+    `ask accounts -d '{"name":"shop","ledger":840}'`,
+    `ask transactions -H 'Idempotency-Key: watch-1' -d '{"reference":"watch-1",\n  "postings":[{"from":"alice","to":"shop","amount":"20000","asset":"USD"}]}'`,
   ].join("\n");
 }
 
@@ -146,7 +145,7 @@ function FirstSteps() {
           them, here with the buttons above or from a program:
         </p>
         <p className="soft">{ways.find((one) => one.id === way)?.what}</p>
-        <Command text={way === "curl" ? curlSnippet(directory) : nodeSnippet(location.hostname, port)} label={`first steps with ${way}`} />
+        <Command text={way === "curl" ? curlSnippet(directory) : nodeSnippet(location.hostname, port)} label={`first steps with ${ways.find((one) => one.id === way)?.name}`} />
         <p className="soft">
           Or let polis show all of it: <code>polis tour ledger</code>
         </p>
