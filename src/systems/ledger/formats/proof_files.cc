@@ -136,10 +136,10 @@ std::string read_me(const SignedProof& proof, const std::vector<Step>& steps) {
                     "    byte 117  code (2)                     119  flags (2)\n"
                     "    byte 121  timestamp, ns since 1970 (8)\n";
   if (!account)
-    text += fmt::format("\nHere: transfer {}, {} units of ledger {} from (credit) {} to (debit) {}, code {}, at {}.\n",
-                        to_decimal(transfer.id), to_decimal(transfer.amount), transfer.ledger,
-                        to_decimal(transfer.credit_account_id), to_decimal(transfer.debit_account_id), transfer.code,
-                        transfer.timestamp);
+    text += fmt::format(
+        "\nHere: transfer {} of ledger {}: {} units, debit account {}, credit account {}, code {}, at {}.\n",
+        to_decimal(transfer.id), transfer.ledger, to_decimal(transfer.amount), to_decimal(transfer.debit_account_id),
+        to_decimal(transfer.credit_account_id), transfer.code, transfer.timestamp);
   return text;
 }
 
