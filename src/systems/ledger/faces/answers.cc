@@ -1,6 +1,7 @@
 #include "systems/ledger/faces/answers.h"
 
 #include <algorithm>
+#include <fmt/format.h>
 
 #include "kernel/base/text_encoding.h"
 #include "kernel/base/time_format.h"
@@ -140,7 +141,7 @@ std::string to_json(const Ledger::Statistics& statistics) {
   out.count("snapshots", statistics.snapshots).count("snapshot_op", statistics.snapshot_op);
   out.key("latency_us").begin_array();
   for (const auto& [quantile, value] : statistics.latency_us)
-    out.begin_object().key("quantile").real(quantile).count("us", value).end_object();
+    out.begin_object().member("quantile", fmt::format("{}", quantile)).count("us", value).end_object();
   return out.end_array().end_object().take();
 }
 

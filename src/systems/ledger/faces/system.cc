@@ -6,18 +6,10 @@
 #include "kernel/base/config.h"
 #include "kernel/base/random.h"
 #include "kernel/store/store.h"
-#if __has_include("systems/ledger/faces/commands.h")
 #include "systems/ledger/faces/commands.h"
-#define POLIS_LEDGER_COMMANDS 1
-#else
-#include "systems/ledger/faces/bench_command.h"
-#endif
 #include "systems/ledger/faces/console_api.h"
 #include "systems/ledger/faces/face.h"
-#if __has_include("systems/ledger/faces/tour.h")
 #include "systems/ledger/faces/tour.h"
-#define POLIS_LEDGER_TOUR 1
-#endif
 #include "systems/ledger/service.h"
 #include "systems/ledger/tigerbeetle/server.h"
 
@@ -64,15 +56,7 @@ class LedgerSystem final : public systems::System {
                     "user whose rights hold.");
   }
 
-#ifdef POLIS_LEDGER_COMMANDS
   std::vector<systems::Command> commands() const override { return ledger::commands(); }
-#else
-  std::vector<systems::Command> commands() const override {
-    std::vector<systems::Command> list;
-    list.push_back(bench_command());
-    return list;
-  }
-#endif
 
   Task<Result<systems::OpenPorts>> start(systems::Context& context) override {
     auto ports = co_await open(context);
@@ -100,11 +84,7 @@ class LedgerSystem final : public systems::System {
     return health;
   }
 
-#ifdef POLIS_LEDGER_TOUR
   Task<Result<void>> tour(systems::Tour& tour) const override { co_return co_await take_tour(tour); }
-#else
-  Task<Result<void>> tour(systems::Tour&) const override { co_return Result<void>(); }
-#endif
 
  private:
   Task<Result<systems::OpenPorts>> open(systems::Context& context) {
