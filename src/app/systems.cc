@@ -1,5 +1,6 @@
 #include "app/systems.h"
 
+#include "systems/ledger/faces/system.h"
 #include "systems/object/system.h"
 
 namespace polis::app {
@@ -7,6 +8,7 @@ namespace polis::app {
 SystemList all_systems() {
   SystemList list;
   list.push_back(object::make_system());
+  list.push_back(ledger::make_system());
   return list;
 }
 

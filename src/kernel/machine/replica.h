@@ -118,6 +118,8 @@ class Replica {
   std::optional<Error> failure() const { return journal_->failure(); }
   // Why the last automatic snapshot failed; the journal grows until one succeeds.
   const std::optional<Error>& snapshot_failure() const { return snapshot_failure_; }
+  // Why open() passed over snapshots, the newest first.
+  const std::vector<Error>& passed_over() const { return passed_over_; }
   ReplicaStatistics statistics() const;
   log::Journal& journal() { return *journal_; }
 
@@ -175,7 +177,8 @@ class Replica {
   bool snapshotting_ = false;  // or verifying: whatever keeps a Saver or a second machine
   bool closing_ = false;
   std::optional<Error> snapshot_failure_;
-  uint64_t snapshots_ = 0, replayed_ = 0, unsound_snapshots_ = 0;
+  std::vector<Error> passed_over_;
+  uint64_t snapshots_ = 0, replayed_ = 0;
   io::Event quiet_;  // set while no long work runs
   io::TaskGroup tasks_;
 };

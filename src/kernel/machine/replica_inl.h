@@ -118,12 +118,11 @@ template <Machine M>
 Task<Result<typename Replica<M>::State>> Replica<M>::load_newest() {
   const std::string name(M::kName);
   const auto positions = CO_TRY(co_await list_snapshots(disk_, options_.snapshot_directory));
-  std::optional<Error> unsound;
-  uint64_t passed_over = 0;
+  std::vector<Error> passed_over;
   for (const Position position : positions) {
     auto state = co_await load(position);
     if (state) {
-      unsound_snapshots_ = passed_over;
+      if (!machine_) passed_over_ = std::move(passed_over);
       if (state->position > journal_->last())
         co_return fail(Code::kCorrupt, name + ": the snapshot holds position " + std::to_string(state->position) +
                                            ", but the journal ends at " + std::to_string(journal_->last()) +
@@ -132,16 +131,15 @@ Task<Result<typename Replica<M>::State>> Replica<M>::load_newest() {
       co_return state;
     }
     if (state.error().code() != Code::kCorrupt) co_return fail(state.error());
-    unsound = state.error();
-    ++passed_over;
+    passed_over.push_back(state.error());
   }
-  unsound_snapshots_ = passed_over;
   if (journal_->first() > 1) {
     std::string message = name + ": the journal begins at position " + std::to_string(journal_->first()) +
                           " and no sound snapshot reaches it. Restore from a backup";
-    if (unsound) co_return fail(Error(Code::kCorrupt, std::move(message), *unsound));
+    if (!passed_over.empty()) co_return fail(Error(Code::kCorrupt, std::move(message), passed_over.back()));
     co_return fail(Code::kCorrupt, std::move(message));
   }
+  if (!machine_) passed_over_ = std::move(passed_over);
   co_return State{.machine = make_()};
 }
 
@@ -485,7 +483,7 @@ ReplicaStatistics Replica<M>::statistics() const {
           .snapshot_commands = snapshots_ == 0 && snapshot_position_ == 0 ? 0 : commands_at_snapshot_,
           .snapshots = snapshots_,
           .replayed = replayed_,
-          .unsound_snapshots = unsound_snapshots_,
+          .unsound_snapshots = passed_over_.size(),
           .waiting = waiting_};
 }
 

@@ -123,6 +123,7 @@ Task<Result<void>> LedgerService::recover() {
   chunks_ = CO_TRY(co_await ChunkFiles::open(disk_, directory + "/snapshot/ledger/chunks"));
   for (const std::string& why : chunks_->set_aside())
     obs::log_warning("ledger: a file of history was damaged; it is made again from the journal", {{"what", why}});
+  for (const std::string& why : chunks_->set_aside()) derived_damage_ += (derived_damage_.empty() ? "" : "; ") + why;
   auto journal = CO_TRY(co_await log::open_segment_journal(disk_, scheduler_, random_,
                                                            {.directory = directory + "/journal/ledger",
                                                             .segment_size_bytes = options_.segment_size_bytes,
@@ -142,6 +143,13 @@ Task<Result<void>> LedgerService::recover() {
     engine.chunks = chunks_.get();
     return std::make_unique<Engine>(engine);
   }));
+  for (const Error& error : books_->passed_over()) {
+    obs::log_warning("ledger: a snapshot was passed over", {{"error", error}});
+    derived_damage_ += (derived_damage_.empty() ? "" : "; ") + error.text();
+  }
+  if (const auto torn = books_->journal().statistics().torn_bytes; torn > 0)
+    obs::log_warning("ledger: the end of the journal was never finished and is cut off",
+                     {{"directory", directory + "/journal/ledger"}, {"bytes", torn}});
   durable_op_ = books_->machine().counts().ops;
   books_->observe([this](machine::Position position, const Command& command, const Reply& reply) {
     applied(position, command, reply);
@@ -455,22 +463,35 @@ Task<Result<Ledger::Verified>> LedgerService::replay_here(std::function<void(con
                                                           std::function<void(uint64_t, uint64_t)>& progress) {
   Call call(*this);
   if (closing_) co_return closed();
+  if (verifying_) co_return fail(Code::kBusy, "ledger: a verification runs already; ask how far it is");
+  verifying_ = true;
+  auto verified = co_await replay_journal(look, progress);
+  verifying_ = false;
+  co_return verified;
+}
+
+Task<Result<Ledger::Verified>> LedgerService::replay_journal(std::function<void(const Engine&)>& look,
+                                                             std::function<void(uint64_t, uint64_t)>& progress) {
   const SteadyTime begin = clock_.steady();
   // Every page of every file first, so that damage is named by its file; then full chunks are compared with what the
   // journal gives.
   CO_TRY(co_await chunks_->verify());
   VerificationChunks chunks(*chunks_);
-  auto verified = co_await books_->verify(
-      [&] {
-        EngineOptions engine = options_.engine;
-        engine.chunks = &chunks;
-        return std::make_unique<Engine>(engine);
-      },
-      progress,
-      [&]() -> Result<void> {
-        if (chunks.behind()) return fail(Code::kBusy, "chunks are still being compared");
-        return {};
-      });
+  const auto make = [&] {
+    EngineOptions engine = options_.engine;
+    engine.chunks = &chunks;
+    return std::make_unique<Engine>(engine);
+  };
+  const auto admit = [&]() -> Result<void> {
+    if (chunks.behind()) return fail(Code::kBusy, "chunks are still being compared");
+    return {};
+  };
+  auto verified = co_await books_->verify(make, progress, admit);
+  // A snapshot in the making ends soon; nothing has begun.
+  while (!verified && verified.error().code() == Code::kBusy && !closing_) {
+    CO_TRY(co_await io::sleep_for(kRoomLook));
+    verified = co_await books_->verify(make, progress, admit);
+  }
   auto same = co_await chunks.settle();
   if (!same) co_return fail(same.error());
   if (!verified) co_return fail(verified.error());
@@ -560,13 +581,10 @@ void LedgerService::look_at_condition() {
     now.degraded = true;
     now.message =
         "signed heads no longer reach ledger.witness_file; repair it and restart polis: " + witness_failure_->text();
-  } else if (const auto unsound = books_->statistics().unsound_snapshots; unsound > 0) {
-    now.degraded = books_->statistics().snapshots == 0;
-    if (now.degraded)
-      now.message = fmt::format(
-          "{} snapshots were damaged and passed over at the start; the journal gave the rest. "
-          "Check the disk",
-          unsound);
+  } else if (books_->statistics().snapshots == 0 && !derived_damage_.empty()) {
+    now.degraded = true;
+    now.message = "found damaged at the start and made again from the journal, which is whole; check the disk: " +
+                  derived_damage_;
   }
   condition_.store(std::make_shared<const Condition>(std::move(now)));
 }

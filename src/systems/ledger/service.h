@@ -123,6 +123,8 @@ class LedgerService final : public Ledger {
   Task<Result<SignedHead>> head_here();
   Task<Result<Verified>> replay_here(std::function<void(const Engine&)>& look,
                                      std::function<void(uint64_t, uint64_t)>& progress);
+  Task<Result<Verified>> replay_journal(std::function<void(const Engine&)>& look,
+                                        std::function<void(uint64_t, uint64_t)>& progress);
   Task<Result<void>> snapshot_here();
   Task<Result<void>> close_here();
 
@@ -167,9 +169,11 @@ class LedgerService final : public Ledger {
   size_t calls_ = 0;
   io::Event idle_;
   bool closing_ = false;
+  bool verifying_ = false;
   io::TaskGroup background_;  // stopped by close()
   io::TaskGroup telling_group_;
 
+  std::string derived_damage_;  // what of snapshots and chunks was damaged at the start
   // Shared with readers on other threads, who may still look at the last one while the next is put there.
   std::atomic<std::shared_ptr<const Condition>> condition_;
 };
