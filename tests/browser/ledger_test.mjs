@@ -1,9 +1,9 @@
 // The ledger's page in Chromium: from the empty books to accounts, transfers of one and two phases, past balances, flows, the chain
 // recomputed in the browser, and the contention lab.
 import { execFileSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { check, checkPage, run, screenshot, waitFor } from "./lib.mjs";
+import { ROOT, check, checkPage, run, screenshot, waitFor } from "./lib.mjs";
 
 const base = "/api/ledger/v1/console";
 const send = (body) => ({ method: "POST", body: JSON.stringify(body) });
@@ -23,7 +23,7 @@ async function everyPage(state, suffix, width) {
   const places = {
     overview: ["/ledger", '[data-testid="trial"]'],
     accounts: ["/ledger/accounts", '[data-testid="account"]'],
-    account: ["/ledger/accounts?id=2", '[data-testid="t-line"]'],
+    account: ["/ledger/accounts?id=12", '[data-testid="t-line"]'],
     past: ["/ledger/accounts?op=6", '[data-testid="account"]'],
     flows: ["/ledger/flows?ledger=840", ".flow-band"],
     chain: ["/ledger/chain", '[data-testid="signature-good"], .head-text'],
@@ -65,19 +65,26 @@ run(
       writeFileSync(join(polis.directory, "first.sh"), curl);
       const said = execFileSync("sh", ["-e", join(polis.directory, "first.sh")], { encoding: "utf8", timeout: 30_000 });
       check(!/problem|error/i.test(said), `the commands work: ${said}`);
-      await page.locator('[data-testid="trial"][data-balanced="true"]').waitFor();
-      check((await page.getByTestId("trial").innerText()).includes("0.00"), "the trial balance reads zero");
+      const client = join(ROOT, "build/node-clients/node_modules");
+      if (existsSync(join(client, "tigerbeetle-node"))) {
+        writeFileSync(join(polis.directory, "first.cjs"), node);
+        const answers = execFileSync("node", ["first.cjs"], { cwd: polis.directory, env: { ...process.env, NODE_PATH: client }, encoding: "utf8", timeout: 30_000 });
+        check(/created|4294967295|\[\]/.test(answers), `the snippet works: ${answers}`);
+        await polis.json(`${base}/accounts/2`);
+      }
+      await page.locator('[data-testid="trial"][data-balanced="true"]').first().waitFor();
+      await waitFor("the trial balance reads zero", 5_000, async () => (await page.getByTestId("trial").first().innerText()).includes("0.00"));
     },
 
     async accounts_are_made_by_the_form(state) {
       const { page } = state;
       await open(state, "/ledger/accounts");
-      for (const id of ["1", "2"]) {
+      for (const id of ["11", "12"]) {
         await page.getByRole("button", { name: "Make an account" }).click();
         const dialog = page.getByRole("dialog");
         await dialog.getByLabel("Ledger").fill("840");
         await dialog.getByLabel("Id", { exact: false }).last().fill(id);
-        if (id === "2") {
+        if (id === "12") {
           await screenshot(page, "ledger-make-account", false);
           await dialog.getByLabel("Code").fill("0");
           await dialog.getByRole("button", { name: "Make account" }).click();
@@ -95,9 +102,9 @@ run(
       const { page } = state;
       await page.getByRole("button", { name: "Post a transfer" }).click();
       const dialog = page.getByRole("dialog");
-      await dialog.getByLabel("Debit").fill("1");
+      await dialog.getByLabel("Debit").fill("11");
       await dialog.getByText("ledger 840", { exact: false }).first().waitFor();
-      await dialog.getByLabel("Credit").fill("1");
+      await dialog.getByLabel("Credit").fill("11");
       await dialog.getByLabel("Amount").fill("12.505");
       await dialog.getByRole("button", { name: "Post transfer" }).click();
       check((await dialog.getByRole("alert").innerText()).includes("2 digits"), "too many digits behind the point");
@@ -106,17 +113,17 @@ run(
       await dialog.getByText("two different accounts").waitFor();
       await checkPage(page, "form with an error");
       await screenshot(page, "ledger-refused", false);
-      await dialog.getByLabel("Credit").fill("2");
+      await dialog.getByLabel("Credit").fill("12");
       await dialog.getByRole("button", { name: "Post transfer" }).click();
       await dialog.waitFor({ state: "detached" });
-      await waitFor("the balance is drawn", 5_000, async () => (await balance(page, 2)) === "125.50 USD Cr");
-      check((await balance(page, 1)) === "125.50 USD Dr", "on the other side of the other account");
+      await waitFor("the balance is drawn", 5_000, async () => (await balance(page, 12)) === "125.50 USD Cr");
+      check((await balance(page, 11)) === "125.50 USD Dr", "on the other side of the other account");
     },
 
     async a_pending_transfer_is_hatched_and_then_posted_in_part(state) {
       const { page, polis } = state;
-      await polis.json(`${base}/transfers`, send({ id: "900", debit_account_id: "1", credit_account_id: "2", amount: "4000", ledger: 840, code: 1, flags: 2 }));
-      await open(state, "/ledger/accounts?id=2");
+      await polis.json(`${base}/transfers`, send({ id: "900", debit_account_id: "11", credit_account_id: "12", amount: "4000", ledger: 840, code: 1, flags: 2 }));
+      await open(state, "/ledger/accounts?id=12");
       const entry = page.locator('.entry.pending[data-state="pending"]');
       await entry.waitFor();
       await screenshot(page, "ledger-pending");
@@ -127,7 +134,7 @@ run(
       check(plain(await page.getByTestId("t-balance").innerText()) === "155.50 USD Cr", `the balance: ${await page.getByTestId("t-balance").innerText()}`);
       const sides = await page.locator('[data-testid="t-line"]').evaluateAll((lines) => lines.map((line) => line.dataset.side));
       check(sides.every((side) => side === "credit"), "all on the credit side");
-      await polis.json(`${base}/transfers`, send({ id: "901", debit_account_id: "1", credit_account_id: "2", amount: "100", ledger: 840, code: 1, flags: 2 }));
+      await polis.json(`${base}/transfers`, send({ id: "901", debit_account_id: "11", credit_account_id: "12", amount: "100", ledger: 840, code: 1, flags: 2 }));
       await page.getByRole("button", { name: "Void …" }).click();
       await page.getByRole("button", { name: "Void it" }).click();
       await page.locator('.entry.over[data-state="voided"]').waitFor();

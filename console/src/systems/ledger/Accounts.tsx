@@ -44,7 +44,7 @@ function useSlow(value: number, pauseMs: number): number {
   const [slow, setSlow] = useState(value);
   useEffect(() => {
     if (slow === value) return;
-    const timer = setTimeout(() => setSlow(value), pauseMs);
+    const timer = setTimeout(() => setSlow(value), slow === 0 ? 0 : pauseMs);
     return () => clearTimeout(timer);
   }, [value, slow, pauseMs]);
   return slow;

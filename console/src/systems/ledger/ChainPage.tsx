@@ -12,13 +12,15 @@ import { Time } from "../../parts/Time";
 import { assetOf, money, timeOf } from "./amounts";
 import * as api from "./api";
 import type { Link as ChainLink, Proof, SignedHead } from "./api";
-import { canHash, checkLink, checkProof, checkSignature, opensslCommand, WHY_NOT, ZERO_HASH, type ProofStep } from "./chain";
+import { canHash, checkLink, checkProof, checkSignature, checkUpTo, opensslCommand, WHY_NOT, ZERO_HASH, type ProofStep } from "./chain";
 import { OPERATIONS } from "./Overview";
 import { AccountName } from "./AccountName";
 import { useLedgers, useLive } from "./useLedgers";
 
 const SHOWN = 24;
-const WALK = 1_000;
+// A proof is followed to the signed head by itself if it is not further away.
+const FOLLOWED = 20_000;
+const linksOf = (to: number, limit: number): Promise<ChainLink[]> => api.chain({ to, limit }).then((chain) => chain.links);
 
 type Verdict = "good" | string;
 
@@ -148,24 +150,15 @@ function useWalk(): [Walk | undefined, () => void, () => void] {
     stopped.current = false;
     const begun = performance.now();
     const signed = await api.head();
-    let before = ZERO_HASH;
     let done = 0;
     setWalk({ done, total: signed.op });
-    while (done < signed.op) {
-      const to = Math.min(signed.op, done + WALK);
-      const { links } = await api.chain({ to, limit: to - done });
-      for (const link of links) {
-        const wrong = link.op === done + 1 ? await checkLink(link, before) : `the server left out op ${done + 1}`;
-        if (wrong) return setWalk({ done, total: signed.op, wrong });
-        before = link.head;
-        done = link.op;
-      }
-      if (links.length === 0) return setWalk({ done, total: signed.op, wrong: `the server sends nothing behind op ${done}` });
-      if (stopped.current) return setWalk({ done, total: signed.op, stopped: true });
-      setWalk({ done, total: signed.op });
-    }
-    if (before !== signed.head) return setWalk({ done, total: signed.op, wrong: "the chain ends in another head than the one that was signed" });
-    setWalk({ done, total: signed.op, seconds: (performance.now() - begun) / 1000 });
+    const wrong = await checkUpTo(signed, { op: 0, head: ZERO_HASH }, linksOf, (op) => {
+      done = op;
+      setWalk({ done, total: signed.op, ...(stopped.current && { stopped: true }) });
+      return !stopped.current;
+    });
+    if (wrong) setWalk({ done, total: signed.op, wrong });
+    else if (!stopped.current) setWalk({ done, total: signed.op, seconds: (performance.now() - begun) / 1000 });
   };
   const start = (): void => {
     run().catch((reason) => setWalk((old) => ({ done: old?.done ?? 0, total: old?.total ?? 0, wrong: String(reason instanceof Error ? reason.message : reason) })));
@@ -285,10 +278,28 @@ function ProofView({ proof }: { proof: Proof }) {
   const ledgers = useLedgers();
   const [steps, setSteps] = useState<ProofStep[]>();
   const [wrong, setWrong] = useState<unknown>();
+  const [anchor, setAnchor] = useState<{ links: number; op: number; far?: boolean }>();
   useEffect(() => {
+    let current = true;
     setSteps(undefined);
     setWrong(undefined);
-    if (canHash()) checkProof(proof).then(setSteps, setWrong);
+    setAnchor(undefined);
+    const check = async (): Promise<void> => {
+      const found = await checkProof(proof);
+      if (!current) return;
+      setSteps(found);
+      const signed = await api.head();
+      const links = signed.op - proof.link.op;
+      if (links > FOLLOWED) return setAnchor({ links, op: signed.op, far: true });
+      const broken = await checkUpTo(signed, proof.link, linksOf, () => current);
+      if (!current) return;
+      if (broken) throw new Error(broken);
+      setAnchor({ links, op: signed.op });
+    };
+    if (canHash()) check().catch((reason) => current && setWrong(reason));
+    return () => {
+      current = false;
+    };
   }, [proof]);
   const { transfer, link } = proof;
   return (
@@ -306,7 +317,10 @@ function ProofView({ proof }: { proof: Proof }) {
             <span className="chip good" data-testid="proof-good">
               ✓ proved in this browser
             </span>{" "}
-            The record's hash, {plural(proof.path.length, "neighbour")} and the batch's link give the head that the server published.
+            The record's hash, {plural(proof.path.length, "neighbour")} and the batch's link give the head after op {count(link.op)}
+            {!anchor && "; following the chain from there …"}
+            {anchor && !anchor.far && `, and ${plural(anchor.links, "link")} lead from there to the signed head of op ${count(anchor.op)}.`}
+            {anchor?.far && `. The signed head is ${count(anchor.links)} links away: walk the chain below to reach it.`}
           </p>
           <ol className="proof-steps">
             {steps.map((step, index) => (

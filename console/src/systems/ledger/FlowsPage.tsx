@@ -16,6 +16,7 @@ import { ledgerTitle, listOf, useLedgers, useLive } from "./useLedgers";
 const WINDOWS = [100, 1_000, 10_000, 100_000];
 const HEIGHT = 380;
 const GAP = 10;
+const ROWS = 25;
 
 function endName(id: string, flows: Flows): string {
   if (id === "") return "all others";
@@ -157,8 +158,8 @@ export function FlowsPage() {
               ))}
             </select>
           </label>
-          <button type="button" className="button small" onClick={loaded.reload} disabled={loaded.loading}>
-            {stale ? "Add up again" : "Up to date"}
+          <button type="button" className={`button small${stale ? " primary" : ""}`} onClick={loaded.reload} disabled={loaded.loading}>
+            Add up again
           </button>
         </div>
       </div>
@@ -186,7 +187,8 @@ export function FlowsPage() {
               {flows.pending > 0 && ` ${plural(flows.pending, "reservation")} among them moved nothing and ${flows.pending === 1 ? "is" : "are"} left out.`}
             </p>
           </div>
-          <Table caption="Flows" columns={columns} rows={flows.flows.slice(0, 40)} id={(flow) => `${flow.debit}>${flow.credit}`} />
+          <Table caption="Flows" columns={columns} rows={flows.flows.slice(0, ROWS)} id={(flow) => `${flow.debit}>${flow.credit}`} />
+          {flows.flows.length > ROWS && <p className="card-body soft">and {plural(flows.flows.length - ROWS, "smaller flow")}, drawn above</p>}
         </>
       )}
     </section>
@@ -195,9 +197,9 @@ export function FlowsPage() {
 
 function EndLink({ id, flows }: { id: string; flows: Flows }) {
   const name = endName(id, flows);
-  if (id === "" || flows.by === "code") return <span>{name}</span>;
+  if (id === "" || flows.by === "code") return <span className="flow-end-name">{name}</span>;
   return (
-    <Link to={address("/ledger/accounts", { id })} title={id}>
+    <Link to={address("/ledger/accounts", { id })} title={id} className="flow-end-name">
       {name}
     </Link>
   );

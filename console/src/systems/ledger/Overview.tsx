@@ -62,7 +62,7 @@ function Batches({ live }: { live: LiveSample }) {
       className: "right",
       cell: (one) => <Link to={address("/ledger/chain", { to: String(one.op) })}>{count(one.op)}</Link>,
     },
-    { title: "Time", cell: (one) => <Time at={timeOf(one.timestamp)} /> },
+    { title: "Time", className: "wide", cell: (one) => <Time at={timeOf(one.timestamp)} /> },
     { title: "What", className: "grow", cell: (one) => OPERATIONS[one.operation] ?? one.operation },
     { title: "Events", className: "right", cell: (one) => count(one.events) },
     { title: "Created", className: "right wide", cell: (one) => count(one.created) },

@@ -9,6 +9,8 @@ export const canHash = (): boolean => globalThis.isSecureContext && !!globalThis
 export const WHY_NOT = "This browser computes hashes only over HTTPS or on localhost. Open the console there, or use: polis ledger verify";
 
 export const ZERO_HASH = "0".repeat(64);
+// Links that are fetched at once.
+const PAGE = 1_000;
 
 export function unhex(text: string): Uint8Array<ArrayBuffer> {
   if (!/^([0-9a-f]{2})*$/.test(text)) throw new Error("not hex");
@@ -95,6 +97,29 @@ export async function checkProof(proof: Proof): Promise<ProofStep[]> {
   if (wrong) throw new Error(wrong);
   steps.push({ name: `head after op ${proof.link.op}`, hash: proof.link.head });
   return steps;
+}
+
+// Follows the chain from the head after op `from` to the signed one, page by page as `links` brings it. Says what is wrong, or nothing.
+export async function checkUpTo(
+  signed: SignedHead,
+  from: { op: number; head: string },
+  links: (to: number, limit: number) => Promise<Link[]>,
+  progress: (op: number) => boolean,
+): Promise<string> {
+  let { op, head } = from;
+  while (op < signed.op) {
+    const to = Math.min(signed.op, op + PAGE);
+    const page = await links(to, to - op);
+    if (page.length === 0) return `the server sends nothing behind op ${op}`;
+    for (const link of page) {
+      const wrong = link.op === op + 1 ? await checkLink(link, head) : `the server left out op ${op + 1}`;
+      if (wrong) return wrong;
+      op = link.op;
+      head = link.head;
+    }
+    if (!progress(op)) return "";
+  }
+  return head === signed.head ? "" : "the chain ends in another head than the one that was signed";
 }
 
 // Whether the key signed the head; undefined in a browser without Ed25519.

@@ -366,6 +366,7 @@ TEST_F(ConsoleApiTest, the_lab_measures_every_way_and_leaves_the_books_balanced)
   });
   ASSERT_TRUE(account.has_value());
   EXPECT_GT(account->credits_posted, 0u);
+  EXPECT_EQ(text(world.get("accounts/" + to_decimal(kLabHotAccount))["account"], "name"), "contention lab, hot row");
   EXPECT_EQ(account->credits_posted, account->debits_posted);
 }
 

@@ -38,8 +38,11 @@ Task<Result<ConsoleApi::Moment>> ConsoleApi::moment(const http::Request& request
 Task<Result<std::vector<std::string>>> ConsoleApi::names_of(std::vector<Id> accounts) {
   const size_t count = accounts.size();
   std::vector<std::string> names(count);
-  if (parts_.names && count > 0) names = CO_TRY(co_await parts_.names->names(std::move(accounts)));
+  if (parts_.names && count > 0) names = CO_TRY(co_await parts_.names->names(accounts));
   names.resize(count);
+  for (size_t i = 0; i < count; ++i)
+    if (names[i].empty() && (accounts[i] == kLabHotAccount || accounts[i] == kLabOtherAccount))
+      names[i] = accounts[i] == kLabHotAccount ? "contention lab, hot row" : "contention lab, other side";
   co_return names;
 }
 
