@@ -187,6 +187,10 @@ class Postgres:
     def set_based(self, workload, seconds):
         return self.best(SET_BASED.format(batches=BATCHES, workload=workload), (1, 2, 4), seconds, BATCH)
 
+    def index_history(self):
+        """The two indexes without which nobody can ask for an account's transfers."""
+        self.sql("CREATE INDEX ON transfers (debit_account, booked); CREATE INDEX ON transfers (credit_account, booked); ANALYZE transfers; CHECKPOINT")
+
     def balanced(self):
         """Debits equal credits and equal what the transfers say: the peer did the work that was measured."""
         return self.sql("SELECT (SELECT sum(debits) = sum(credits) FROM accounts) AND "
