@@ -8,6 +8,7 @@
 #include "app/backup/sealed_keys.h"
 #include "kernel/base/text_encoding.h"
 #include "kernel/base/time_format.h"
+#include "kernel/log/checkpoint.h"
 #include "kernel/obs/log.h"
 
 namespace polis::app {
@@ -146,6 +147,8 @@ Task<Result<void>> Backup::list_tree(std::string source, std::string name, Openi
   if (!listed && absent(listed.error())) co_return Result<void>();
   if (!listed) co_return fail(listed.error());
   for (const io::DirectoryEntry& entry : *listed) {
+    // It speaks of the running segments, which may be ahead of the copies.
+    if (opening == Opening::kNow && entry.name == log::kCheckpointName) continue;
     std::string path = source + "/" + entry.name, inside = name + "/" + entry.name;
     if (entry.directory) {
       CO_TRY(co_await list_tree(path, inside, opening, entries));

@@ -13,6 +13,8 @@ constexpr size_t kSpareChunksMax = 4;
 constexpr size_t kReadBufferBytes = 64 << 10;
 constexpr size_t kRewriteBytes = 256 << 10;
 constexpr std::string_view kUnfinished = ".new";
+// A write to the page cache each time costs about as much as handing out a sync.
+constexpr Duration kCheckpointInterval = std::chrono::milliseconds(20);
 
 }  // namespace
 
@@ -96,11 +98,16 @@ Task<Result<void>> FrameLog::recover() {
       CO_TRY(co_await disk_.remove(directory + "/" + entry.name));
     } else if (const auto first = segment_first(entry.name)) {
       firsts.push_back(*first);
-    } else {
+    } else if (entry.name != kCheckpointName) {
       co_return fail(Code::kInvalid, directory + "/" + entry.name + ": a file that is no segment; move it elsewhere");
     }
   }
   std::sort(firsts.begin(), firsts.end());
+  checkpoint_file_ = CO_TRY(co_await CheckpointFile::open(disk_, directory + "/" + std::string(kCheckpointName)));
+  if (const auto& known = checkpoint_file_->found(); known && (firsts.empty() || firsts.back() < known->segment_first))
+    co_return fail(Code::kCorrupt,
+                   fmt::format("{}: {} is missing; it was on disk, up to position {}. Restore it from a backup",
+                               directory, segment_name(known->segment_first), known->next));
 
   for (size_t i = 0; i < firsts.size(); ++i) {
     auto segment = std::make_shared<Segment>();
@@ -152,6 +159,16 @@ Task<Result<void>> FrameLog::recover() {
 Task<Result<void>> FrameLog::recover_tail(Segment& segment, uint64_t file_size_bytes) {
   SegmentScan scan = CO_TRY(
       co_await scan_segment(*segment.file, format_, segment.header, file_size_bytes, options_.index_interval_bytes));
+  const auto& known = checkpoint_file_->found();
+  if (known && known->segment_first == segment.header.first) {
+    if (scan.end_offset < known->offset)
+      co_return fail(
+          Code::kCorrupt,
+          fmt::format("{}: the record at position {}, byte {}, is damaged; it was on disk, for the checkpoint "
+                      "at position {} says so. Restore this file from a backup",
+                      segment.path, scan.next, scan.end_offset, known->next));
+    if (!format_.knows_durable) scan.unproven_offset = std::max<uint64_t>(kSegmentHeaderBytes, known->offset);
+  }
   // Cut even zeros: later frames must never meet bytes of an earlier life behind them.
   if (file_size_bytes > scan.end_offset) CO_TRY(co_await segment.file->resize(scan.end_offset));
   if (scan.torn) statistics_.torn_bytes = file_size_bytes - scan.end_offset;
@@ -172,7 +189,16 @@ Task<Result<void>> FrameLog::recover_tail(Segment& segment, uint64_t file_size_b
   segment.indexed_at = segment.index.empty() ? 0 : segment.index.back().offset;
   segment.index_whole = true;
   end_ = scan.next;
+  checkpoint_ = {segment.header.first, scan.end_offset, scan.next};
   co_return {};
+}
+
+// Not synced, and its failure changes nothing but how surely damage is told from a torn tail.
+Task<void> FrameLog::write_checkpoint() {
+  if (checkpoint_written_ >= checkpoint_.next) co_return;
+  checkpoint_written_ = checkpoint_.next;
+  checkpoint_written_at_ = io::Shard::current().now();
+  (void)co_await checkpoint_file_->write(checkpoint_);
 }
 
 // --- segments
@@ -214,8 +240,10 @@ Task<Result<void>> FrameLog::make_segment(std::shared_ptr<Segment> segment) {
 Task<Result<void>> FrameLog::roll(std::shared_ptr<Segment> segment) {
   auto previous = segments_.back();
   const Position all = written_;
+  const Checkpoint proved{previous->header.first, previous->size_bytes, all};
   CO_TRY(co_await scheduler_.sync(previous->file));
   statistics_.syncs++;
+  if (proved.next > checkpoint_.next) checkpoint_ = proved;
   durable_ = std::max(durable_, all);
   wake(durable_waiters_, durable_);
   CO_TRY(co_await make_segment(segment));
@@ -400,6 +428,7 @@ Task<void> FrameLog::sync_loop() {
   while (!failure_ && sync_wanted_ > durable_ && written_ > durable_) {
     // Everything below `all` is in this segment or in one that was synced before this one was made.
     const Position all = written_;
+    const Checkpoint proved{segments_.back()->header.first, segments_.back()->size_bytes, all};
     const auto synced = co_await scheduler_.sync(segments_.back()->file);
     statistics_.syncs++;
     if (!synced) {
@@ -407,7 +436,9 @@ Task<void> FrameLog::sync_loop() {
       break;
     }
     durable_ = std::max(durable_, all);
+    if (proved.next > checkpoint_.next) checkpoint_ = proved;
     wake(durable_waiters_, durable_);
+    if (io::Shard::current().now() - checkpoint_written_at_ >= kCheckpointInterval) co_await write_checkpoint();
   }
   syncing_ = false;
 }
@@ -560,6 +591,7 @@ Task<Result<void>> FrameLog::close() {
   if (durable_ < end_ || failure_) result = co_await wait(end_, Durability::kDisk);
   co_await tasks_.join();
   if (result && failure_) result = fail(*failure_);
+  if (result) co_await write_checkpoint();
   co_return result;
 }
 

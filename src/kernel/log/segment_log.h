@@ -22,6 +22,7 @@
 #include "kernel/io/file.h"
 #include "kernel/io/shard.h"
 #include "kernel/io/stream.h"
+#include "kernel/log/checkpoint.h"
 #include "kernel/log/durability.h"
 #include "kernel/log/segment.h"
 #include "kernel/log/sync_scheduler.h"
@@ -149,6 +150,7 @@ class FrameLog {
   FrameLog(io::Disk& disk, SyncScheduler& scheduler, Random& random, FrameFormat format, SegmentLogOptions options);
   Task<Result<void>> recover();
   Task<Result<void>> recover_tail(Segment& segment, uint64_t file_size_bytes);
+  Task<void> write_checkpoint();
   Task<Result<void>> make_segment(std::shared_ptr<Segment> segment);
   Task<Result<void>> roll(std::shared_ptr<Segment> segment);
   Task<Result<std::shared_ptr<io::File>>> file_of(std::shared_ptr<Segment> segment);
@@ -186,6 +188,10 @@ class FrameLog {
   Position durable_ = 0;
   Position write_wanted_ = 0;
   Position sync_wanted_ = 0;
+  std::optional<CheckpointFile> checkpoint_file_;
+  Checkpoint checkpoint_;            // what the last sync has proved
+  Position checkpoint_written_ = 0;  // next of the one that was written last
+  SteadyTime checkpoint_written_at_{};
   Waiters written_waiters_, durable_waiters_;
   io::Event write_now_;
   bool writing_ = false;

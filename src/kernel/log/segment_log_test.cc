@@ -50,6 +50,8 @@ static_assert(Frame<BatchFrame> && Frame<RecordFrame>);
 
 class SegmentLogTest : public testing::Test {
  protected:
+  // A crash before the first sync leaves none.
+  void forget_checkpoint() { ASSERT_TRUE(world.run(world.disk().remove("log/" + std::string(kCheckpointName)))); }
   template <Frame F = BatchFrame>
   Result<std::unique_ptr<FrameLog>> open() {
     return world.run(SegmentLog<F>::open(world.disk(), scheduler, random,
@@ -176,6 +178,7 @@ TEST_F(SegmentLogTest, a_torn_tail_is_truncated_on_open) {
   const Bytes whole = world.disk().content(path);
   for (size_t cut = kSegmentHeaderBytes; cut < whole.size(); ++cut) {
     world.disk().put(path, BytesView(whole).first(cut));
+    forget_checkpoint();
     auto log = std::move(*open());
     EXPECT_EQ(log->end(), (cut - kSegmentHeaderBytes) / 120);
     EXPECT_EQ(world.disk().content(path).size(), kSegmentHeaderBytes + log->end() * 120);
@@ -261,6 +264,42 @@ TEST_F(SegmentLogTest, damage_in_an_old_segment_is_reported_by_readers) {
   close(log);
 }
 
+TEST_F(SegmentLogTest, damage_in_the_newest_frame_of_a_closed_log_is_no_torn_tail) {
+  {
+    auto log = std::move(*open());
+    fill(*log);
+    close(log);
+  }
+  std::string newest;
+  for (const std::string& file : world.disk().files("log"))
+    if (file.ends_with(".segment")) newest = file;
+  const uint64_t size = world.run(world.disk().read_file(newest, 1 << 20))->size();
+  world.disk().flip_bit(newest, size - 1, 1);
+  const auto damaged = open();
+  ASSERT_FALSE(damaged);
+  EXPECT_EQ(damaged.error().code(), Code::kCorrupt);
+  EXPECT_THAT(damaged.error().text(), HasSubstr("is damaged; it was on disk"));
+  world.disk().flip_bit(newest, size - 1, 1);
+  auto log = std::move(*open());
+  EXPECT_EQ(log->end(), 399u);
+  close(log);
+}
+
+TEST_F(SegmentLogTest, a_newest_segment_that_is_gone_is_missed) {
+  {
+    auto log = std::move(*open());
+    fill(*log);
+    close(log);
+  }
+  std::string newest;
+  for (const std::string& file : world.disk().files("log"))
+    if (file.ends_with(".segment")) newest = file;
+  ASSERT_TRUE(world.run(world.disk().remove(newest)));
+  const auto opened = open();
+  ASSERT_FALSE(opened);
+  EXPECT_THAT(opened.error().text(), HasSubstr("is missing"));
+}
+
 TEST(SegmentName, only_its_own_form_is_understood) {
   EXPECT_EQ(segment_name(42), "00000000000000000042.segment");
   EXPECT_EQ(segment_first(segment_name(UINT64_MAX)), UINT64_MAX);
@@ -285,6 +324,7 @@ TEST_F(SegmentLogTest, a_payload_that_imitates_a_record_does_not_deceive_the_jud
   }
   const std::string path = world.disk().files("log").at(0);
   world.disk().flip_bit(path, kSegmentHeaderBytes + 3, 0);
+  forget_checkpoint();
   auto log = std::move(*open<RecordFrame>());
   EXPECT_EQ(log->end(), 0u);
   EXPECT_GT(log->statistics().torn_bytes, 0u);
