@@ -71,13 +71,17 @@ Result<void> RecordBatch::check() const {
     return fail(Code::kUnsupported, "record format " + std::to_string(magic()) + "; this broker takes format 2");
   const auto size = TRY(size_of(bytes_));
   if (size != bytes_.size()) return fail(Code::kCorrupt, "a record batch is not as long as it says");
-  if (base::crc32c(bytes_.subspan(kAttributesAt)) != crc())
+  if (!sound())
     return fail(Code::kCorrupt, "the checksum of a record batch is wrong");
   if (compression() > Compression::kZstd) return fail(Code::kUnsupported, "an unknown compression");
   if (count() <= 0 || last_offset_delta() != count() - 1)
     return fail(Code::kCorrupt, "a record batch of " + std::to_string(count()) + " records has last offset delta " +
                                     std::to_string(last_offset_delta()));
   return {};
+}
+
+bool RecordBatch::sound() const {
+  return base::crc32c(bytes_.subspan(kAttributesAt)) == crc();
 }
 
 void set_base_offset(MutableBytes batch, Offset offset) {

@@ -49,6 +49,8 @@ class RecordBatch {
   // What an appending broker must know to be true, without opening the records: magic, checksum, attributes, counts.
   // The bytes are exactly one batch. kCorrupt or kUnsupported (another magic, an unknown compression).
   Result<void> check() const;
+  // Whether the checksum holds; for bytes that are as long as they say.
+  bool sound() const;
 
   Offset base_offset() const { return static_cast<Offset>(load<uint64_t>(0)); }
   int32_t leader_epoch() const { return static_cast<int32_t>(load<uint32_t>(12)); }

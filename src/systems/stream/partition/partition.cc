@@ -1,0 +1,423 @@
+#include "systems/stream/partition/partition.h"
+
+#include <algorithm>
+#include <deque>
+#include <fmt/format.h>
+
+#include "kernel/base/binary.h"
+#include "kernel/io/shard.h"
+#include "kernel/log/segment_log.h"
+#include "systems/stream/partition/batch_frame.h"
+#include "systems/stream/partition/producer_table.h"
+#include "systems/stream/protocol/batch_compression.h"
+
+namespace polis::stream {
+namespace {
+
+using log::Durability;
+using log::Position;
+
+// A reader finds its batch by an entry of the index and then looks at the heads of at most so many bytes.
+constexpr uint64_t kIndexIntervalBytes = 4 << 10;
+constexpr size_t kChunkBytes = 64 << 10;
+// How far back wait_for_data() knows the size of what a reader has before it.
+constexpr size_t kRecentAppends = 1024;
+constexpr uint8_t kStateVersion = 1;
+constexpr size_t kStateBytesMax = 4096;
+
+Durability durability_of(const TopicConfig& config) {
+  return config.durability == AckDurability::kOs ? Durability::kOs : Durability::kDisk;
+}
+
+}  // namespace
+
+struct Partition::State {
+  // A reader that waits for more; linked by the list it stands in.
+  struct DataWaiter {
+    Offset from = 0;
+    uint64_t bytes_min = 1;
+    Isolation isolation = Isolation::kReadUncommitted;
+    io::Event ready;
+  };
+  struct Append {
+    Offset next = 0;
+    uint64_t bytes_before = 0;  // of everything appended in front of it since the partition was opened
+  };
+
+  State(io::Disk& disk_in, const Clock& clock_in, PartitionOptions options_in)
+      : disk(disk_in), clock(clock_in), options(std::move(options_in)), config(options.config) {}
+
+  Offset end() const { return static_cast<Offset>(log->end()); }
+  Offset high_watermark() const {
+    return std::max(log_start, static_cast<Offset>(log->reached(durability_of(config))));
+  }
+  Offset last_stable_offset() { return std::max(log_start, producers.last_stable_offset(high_watermark())); }
+  Offset limit(Isolation isolation) {
+    return isolation == Isolation::kReadCommitted ? last_stable_offset() : high_watermark();
+  }
+  std::string state_path() const { return options.directory + "/state"; }
+
+  Task<Result<void>> replay();
+  Task<Result<void>> read_state();
+  Task<Result<void>> write_state();
+  Refusal check_client_batch(const RecordBatch& batch) const;
+  AppendResult store(BytesView batch, bool stamp);
+  bool has_data(const DataWaiter& waiter);
+  void notify();
+  Task<void> pump();
+
+  io::Disk& disk;
+  const Clock& clock;
+  const PartitionOptions options;
+  TopicConfig config;
+  std::unique_ptr<log::FrameLog> log;
+  ProducerTable producers;
+  Offset log_start = 0;
+  OffsetAndTimestamp newest;  // the record with the largest timestamp
+  std::deque<Append> recent;
+  uint64_t appended_bytes = 0, appended_batches = 0, duplicates = 0;
+  std::vector<DataWaiter*> waiters;
+  bool pumping = false;
+  io::TaskGroup tasks;
+};
+
+Partition::Partition(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Partition::~Partition() = default;
+
+// --- opening
+
+Task<Result<std::unique_ptr<Partition>>> Partition::open(io::Disk& disk, log::SyncScheduler& scheduler,
+                                                         const Clock& clock, Random& random, PartitionOptions options) {
+  auto state = std::make_unique<State>(disk, clock, std::move(options));
+  const TopicConfig& config = state->config;
+  CO_TRY(co_await disk.make_directories(state->options.directory));
+  CO_TRY(co_await state->read_state());
+  state->log = CO_TRY(
+      co_await log::SegmentLog<BatchFrame>::open(disk, scheduler, random,
+                                                 {.directory = state->options.directory + "/log",
+                                                  .segment_size_bytes = static_cast<uint64_t>(config.segment_bytes),
+                                                  .chunk_bytes = kChunkBytes,
+                                                  .index_interval_bytes = kIndexIntervalBytes,
+                                                  .first_position = static_cast<Position>(state->log_start),
+                                                  .keep_chunk = false}));
+  state->log_start = std::max(state->log_start, static_cast<Offset>(state->log->start()));
+  if (auto replayed = co_await state->replay(); !replayed) {
+    // The first error is the one to tell.
+    (void)co_await state->log->close();
+    co_return fail(replayed.error());
+  }
+  co_return std::unique_ptr<Partition>(new Partition(std::move(state)));
+}
+
+// What is known of producers and times is the fold of the batches.
+Task<Result<void>> Partition::State::replay() {
+  auto reader = CO_TRY(log->read(log->start()));
+  while (true) {
+    const auto frame = CO_TRY(co_await reader.next());
+    if (!frame) break;
+    const RecordBatch batch(frame->bytes);
+    producers.note(batch);
+    if (batch.max_timestamp() > newest.timestamp) newest = {batch.last_offset(), batch.max_timestamp(), 0};
+  }
+  producers.trim(log_start);
+  co_return {};
+}
+
+// state := version:u8 log_start:varint
+Task<Result<void>> Partition::State::read_state() {
+  const auto bytes = co_await disk.read_file(state_path(), kStateBytesMax);
+  if (!bytes && bytes.error().code() == Code::kNotFound) co_return {};
+  if (!bytes) co_return fail(bytes.error());
+  base::Reader in(*bytes);
+  if (in.u8() != kStateVersion) in.reject("an unknown version");
+  log_start = static_cast<Offset>(in.varint());
+  if (auto whole = in.finish(); !whole)
+    co_return fail(Error(Code::kCorrupt, state_path() + " cannot be read", whole.error()));
+  co_return {};
+}
+
+Task<Result<void>> Partition::State::write_state() {
+  Bytes bytes;
+  base::Writer out(bytes);
+  out.u8(kStateVersion);
+  out.varint(static_cast<uint64_t>(log_start));
+  co_return co_await disk.replace_file(state_path(), bytes);
+}
+
+// --- writing
+
+Refusal Partition::State::check_client_batch(const RecordBatch& batch) const {
+  if (const auto sound = batch.check(); !sound) {
+    const bool unsupported = sound.error().code() == Code::kUnsupported;
+    const bool old_format = batch.bytes().size() >= kBatchHeaderBytes && batch.magic() != 2;
+    return {!unsupported ? ErrorCode::kCorruptMessage
+            : old_format ? ErrorCode::kUnsupportedForMessageFormat
+                         : ErrorCode::kUnsupportedCompressionType,
+            sound.error().text()};
+  }
+  if (batch.control()) return {ErrorCode::kInvalidRecord, "only the broker writes transaction markers"};
+  if (batch.bytes().size() > static_cast<size_t>(config.max_message_bytes))
+    return {ErrorCode::kMessageTooLarge, fmt::format("a batch of {} bytes; max.message.bytes is {}",
+                                                     batch.bytes().size(), config.max_message_bytes)};
+  if (config.cleanup_policy == CleanupPolicy::kDelete) return {};
+  Bytes storage;
+  const auto records = open_records(batch, storage);
+  if (!records) return {ErrorCode::kCorruptMessage, records.error().text()};
+  RecordReader reader(batch, *records);
+  while (true) {
+    const auto record = reader.next();
+    if (!record) return {ErrorCode::kCorruptMessage, record.error().text()};
+    if (!*record) return {};
+    if (!(*record)->key) return {ErrorCode::kInvalidRecord, "a compacted topic takes no record without a key"};
+  }
+}
+
+// Everything was checked: it goes to the end of the log.
+AppendResult Partition::State::store(BytesView bytes, bool stamp) {
+  const Offset base = end();
+  const Offset next = base + RecordBatch(bytes).last_offset_delta() + 1;
+  const auto slot = log->append(bytes.size(), static_cast<Position>(base), static_cast<Position>(next));
+  if (!slot) return {.refusal = {error_code(slot.error()), slot.error().text()}};
+  std::ranges::copy(bytes, slot->bytes.begin());
+  set_base_offset(slot->bytes, base);
+  set_leader_epoch(slot->bytes, 0);
+  AppendResult result{.refusal = {}, .base_offset = base, .next_offset = next};
+  if (stamp) {
+    result.log_append_time = base::milliseconds_since_epoch(clock.wall());
+    set_log_append_time(slot->bytes, result.log_append_time);
+  }
+  const RecordBatch stored(slot->bytes);
+  producers.note(stored);
+  if (stored.max_timestamp() > newest.timestamp) newest = {stored.last_offset(), stored.max_timestamp(), 0};
+  recent.push_back({next, appended_bytes});
+  if (recent.size() > kRecentAppends) recent.pop_front();
+  appended_bytes += bytes.size();
+  ++appended_batches;
+  if (!std::exchange(pumping, true)) tasks.spawn(pump());
+  return result;
+}
+
+AppendResult Partition::append(BytesView bytes, AppendOrigin origin) {
+  State& state = *state_;
+  const RecordBatch batch(bytes);
+  if (origin == AppendOrigin::kClient) {
+    if (Refusal refusal = state.check_client_batch(batch); !refusal.ok()) return {.refusal = std::move(refusal)};
+  }
+  ProducerTable::Verdict verdict = state.producers.judge(batch);
+  if (!verdict.refusal.ok()) return {.refusal = std::move(verdict.refusal)};
+  if (verdict.duplicate_of >= 0) {
+    ++state.duplicates;
+    return {.refusal = {},
+            .base_offset = verdict.duplicate_of,
+            .next_offset = verdict.duplicate_of + batch.last_offset_delta() + 1,
+            .duplicate = true};
+  }
+  const bool stamp = state.config.timestamp_type == TimestampType::kLogAppendTime;
+  if (state.config.compression && *state.config.compression != batch.compression()) {
+    const auto packed = with_compression(batch, *state.config.compression);
+    if (!packed) return {.refusal = {ErrorCode::kCorruptMessage, packed.error().text()}};
+    return state.store(*packed, stamp);
+  }
+  return state.store(bytes, stamp);
+}
+
+AppendResult Partition::end_transaction(int64_t producer_id, int16_t epoch, bool commit, int32_t coordinator_epoch) {
+  if (Refusal refusal = state_->producers.judge_marker(producer_id, epoch, coordinator_epoch); !refusal.ok())
+    return {.refusal = std::move(refusal)};
+  const Bytes marker = encode_marker(producer_id, epoch, {.commit = commit, .coordinator_epoch = coordinator_epoch},
+                                     base::milliseconds_since_epoch(state_->clock.wall()));
+  return state_->store(marker, false);
+}
+
+void Partition::begin_transaction(int64_t producer_id, int16_t epoch) {
+  state_->producers.admit(producer_id, epoch);
+}
+
+Task<Result<void>> Partition::wait(Offset next) {
+  return state_->log->wait(static_cast<Position>(next), durability_of(state_->config));
+}
+
+// --- reading
+
+Task<Fetched> Partition::fetch(Offset from, uint64_t bytes_max, Isolation isolation) {
+  State& state = *state_;
+  Fetched fetched;
+  fetched.high_watermark = state.high_watermark();
+  fetched.last_stable_offset = state.last_stable_offset();
+  fetched.log_start_offset = state.log_start;
+  if (from < state.log_start || from > state.end()) {
+    fetched.refusal = {ErrorCode::kOffsetOutOfRange,
+                       fmt::format("offset {} is outside [{}, {}]", from, state.log_start, state.end())};
+    co_return fetched;
+  }
+  const Offset limit = state.limit(isolation);
+  if (from >= limit) co_return fetched;
+  auto slice = co_await state.log->slice(static_cast<Position>(from), bytes_max, static_cast<Position>(limit));
+  if (!slice) {
+    if (slice.error().code() != Code::kOutOfRange)
+      fetched.refusal = {ErrorCode::kKafkaStorageError, slice.error().text()};
+    co_return fetched;
+  }
+  if (isolation == Isolation::kReadCommitted)
+    fetched.aborted = state.producers.aborted(from, static_cast<Offset>(slice->next));
+  fetched.range = slice->range;
+  if (state.config.read_path == ReadPath::kSendfile) {
+    fetched.file = std::move(slice->file);
+    co_return fetched;
+  }
+  fetched.bytes.resize(slice->range.size);
+  const auto read = co_await slice->file->read_at(slice->range.offset, fetched.bytes);
+  if (!read || *read != fetched.bytes.size()) {
+    fetched.bytes.clear();
+    fetched.refusal = {ErrorCode::kKafkaStorageError,
+                       read ? std::string("the segment became shorter") : read.error().text()};
+  }
+  co_return fetched;
+}
+
+bool Partition::State::has_data(const DataWaiter& waiter) {
+  const Offset below = limit(waiter.isolation);
+  if (waiter.from < log_start || waiter.from > end() || log->failure()) return true;  // there is something to say
+  if (waiter.from >= below) return false;
+  if (waiter.bytes_min <= 1 || recent.empty()) return true;
+  const auto after = [&](Offset offset) {
+    return std::lower_bound(recent.begin(), recent.end(), offset,
+                            [](const Append& append, Offset o) { return append.next <= o; });
+  };
+  const auto first = after(waiter.from), last = after(below);
+  if (first == recent.begin() && first->bytes_before > 0) return true;  // further back than is remembered
+  const uint64_t end_bytes = last == recent.end() ? appended_bytes : last->bytes_before;
+  return first == recent.end() || end_bytes - first->bytes_before >= waiter.bytes_min;
+}
+
+void Partition::State::notify() {
+  std::erase_if(waiters, [&](DataWaiter* waiter) {
+    if (!has_data(*waiter)) return false;
+    waiter->ready.set();
+    return true;
+  });
+}
+
+// Tells readers whenever what may be read has grown; runs only while something is on its way to the disk.
+Task<void> Partition::State::pump() {
+  while (!log->failure() && high_watermark() < end()) {
+    // A failure wakes the readers too: they find out what it was.
+    (void)co_await log->wait(log->end(), durability_of(config));
+    notify();
+  }
+  pumping = false;
+  notify();
+}
+
+Task<Result<void>> Partition::wait_for_data(Offset from, uint64_t bytes_min, Isolation isolation) {
+  State::DataWaiter waiter{.from = from, .bytes_min = bytes_min, .isolation = isolation, .ready = {}};
+  if (state_->has_data(waiter)) co_return {};
+  state_->waiters.push_back(&waiter);
+  const auto waited = co_await waiter.ready.wait();
+  std::erase(state_->waiters, &waiter);
+  co_return waited;
+}
+
+Offset Partition::high_watermark() const {
+  return state_->high_watermark();
+}
+Offset Partition::last_stable_offset() const {
+  return state_->last_stable_offset();
+}
+Offset Partition::log_start_offset() const {
+  return state_->log_start;
+}
+Offset Partition::end_offset() const {
+  return state_->end();
+}
+int32_t Partition::leader_epoch() const {
+  return 0;
+}
+
+std::pair<int32_t, Offset> Partition::end_of_epoch(int32_t epoch) const {
+  return epoch == 0 ? std::pair{0, state_->end()} : std::pair{-1, Offset{-1}};
+}
+
+Task<Result<OffsetAndTimestamp>> Partition::offset_for(int64_t timestamp, Isolation isolation) {
+  State& state = *state_;
+  if (timestamp == kLatestOffset) co_return OffsetAndTimestamp{.offset = state.limit(isolation)};
+  if (timestamp == kEarliestOffset) co_return OffsetAndTimestamp{.offset = state.log_start};
+  if (timestamp == kMaxTimestampOffset) co_return state.newest;
+  auto reader = CO_TRY(state.log->read(static_cast<Position>(state.log_start)));
+  while (true) {
+    const auto frame = CO_TRY(co_await reader.next());
+    if (!frame || static_cast<Offset>(frame->first) >= state.limit(isolation)) co_return OffsetAndTimestamp{};
+    const RecordBatch batch(frame->bytes);
+    if (batch.control() || batch.max_timestamp() < timestamp) continue;
+    Bytes storage;
+    RecordReader records(batch, CO_TRY(open_records(batch, storage)));
+    while (const auto record = CO_TRY(records.next()))
+      if (record->timestamp >= timestamp && record->offset >= state.log_start)
+        co_return OffsetAndTimestamp{record->offset, record->timestamp, 0};
+  }
+}
+
+std::vector<ProducerState> Partition::producers() const {
+  return state_->producers.states();
+}
+
+// --- keeping
+
+Task<Result<Offset>> Partition::delete_before(Offset offset) {
+  State& state = *state_;
+  if (offset == kLatestOffset) offset = state.high_watermark();
+  if (offset < 0 || offset > state.high_watermark())
+    co_return fail(Code::kOutOfRange,
+                   fmt::format("offset {} is above the high watermark {}", offset, state.high_watermark()));
+  if (offset > state.log_start) {
+    state.log_start = offset;
+    CO_TRY(co_await state.write_state());
+    CO_TRY(co_await state.log->trim(static_cast<Position>(offset)));
+    state.producers.trim(offset);
+    state.notify();
+  }
+  co_return state.log_start;
+}
+
+Task<Result<void>> Partition::tend() {
+  State& state = *state_;
+  state.producers.expire(base::milliseconds_since_epoch(state.clock.wall()),
+                         std::chrono::duration_cast<std::chrono::milliseconds>(state.options.producer_expiry).count());
+  co_return {};
+}
+
+void Partition::configure(const TopicConfig& config) {
+  state_->config = config;
+}
+
+const std::optional<Error>& Partition::failure() const {
+  return state_->log->failure();
+}
+
+PartitionStatistics Partition::statistics() const {
+  const State& state = *state_;
+  const log::SegmentLogStatistics log = state.log->statistics();
+  return {.log_start_offset = state.log_start,
+          .high_watermark = state.high_watermark(),
+          .last_stable_offset = state_->last_stable_offset(),
+          .end_offset = state.end(),
+          .size_bytes = log.size_bytes,
+          .segments = log.segments,
+          .appended_batches = state.appended_batches,
+          .appended_bytes = state.appended_bytes,
+          .duplicates = state.duplicates,
+          .torn_bytes = log.torn_bytes,
+          .memory_bytes = sizeof(State) + state.producers.memory_bytes() + log.buffered_bytes +
+                          state.recent.size() * sizeof(State::Append),
+          .producers = state.producers.size(),
+          .open_transactions = state.producers.open_transactions()};
+}
+
+Task<Result<void>> Partition::close() {
+  auto closed = co_await state_->log->close();
+  co_await state_->tasks.join();
+  for (State::DataWaiter* waiter : std::exchange(state_->waiters, {})) waiter->ready.set();
+  co_return closed;
+}
+
+}  // namespace polis::stream

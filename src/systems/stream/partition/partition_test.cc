@@ -1,0 +1,285 @@
+#include "systems/stream/partition/partition.h"
+
+#include <gtest/gtest.h>
+
+#include "kernel/sim/seeds.h"
+#include "kernel/sim/world.h"
+#include "systems/stream/partition/producer_table.h"
+#include "systems/stream/protocol/batch_compression.h"
+
+namespace polis::stream {
+namespace {
+
+using namespace std::chrono_literals;
+
+class PartitionTest : public testing::Test {
+ protected:
+  explicit PartitionTest(uint64_t seed = 1) : world(seed), random(seed) {}
+
+  Result<std::unique_ptr<Partition>> open() {
+    return world.run(
+        Partition::open(world.disk(), scheduler, world.clock(), random, {.directory = "t-0", .config = config}));
+  }
+  void close(std::unique_ptr<Partition>& partition) {
+    EXPECT_TRUE(world.run(partition->close()));
+    partition.reset();
+  }
+  static Bytes batch(int32_t count, std::string_view value = "v", BatchBuilder::Producer producer = {}) {
+    BatchBuilder builder(producer);
+    for (int32_t i = 0; i < count; ++i) builder.add(1000 + i, as_bytes("k"), as_bytes(value));
+    return builder.finish();
+  }
+  AppendResult append(Partition& partition, const Bytes& bytes) {
+    AppendResult result = partition.append(bytes, AppendOrigin::kClient);
+    if (result.refusal.ok()) EXPECT_TRUE(world.run(partition.wait(result.next_offset)));
+    return result;
+  }
+  // The offsets of the batches that a fetch shows.
+  std::vector<Offset> fetch(Partition& partition, Offset from, uint64_t bytes_max = 1 << 20,
+                            Isolation isolation = Isolation::kReadUncommitted) {
+    const Fetched fetched = world.run(partition.fetch(from, bytes_max, isolation));
+    EXPECT_TRUE(fetched.refusal.ok()) << fetched.refusal.message;
+    Bytes bytes = fetched.bytes;
+    if (fetched.file) {
+      bytes.resize(fetched.range.size);
+      EXPECT_EQ(world.run(fetched.file->read_at(fetched.range.offset, bytes)).value_or(0), bytes.size());
+    }
+    std::vector<Offset> offsets;
+    BytesView rest = bytes;
+    while (!rest.empty()) {
+      const auto size = RecordBatch::size_of(rest);
+      EXPECT_TRUE(size && *size && **size <= rest.size()) << "a batch is cut";
+      if (!size || !*size || **size > rest.size()) break;
+      const RecordBatch one(rest.first(**size));
+      EXPECT_TRUE(one.check());
+      offsets.push_back(one.base_offset());
+      rest = rest.subspan(**size);
+    }
+    return offsets;
+  }
+
+  sim::World world;
+  base::SeededRandom random;
+  log::SyncScheduler scheduler;
+  TopicConfig config;
+};
+
+TEST_F(PartitionTest, what_was_appended_is_fetched_whole_and_in_order) {
+  auto partition = std::move(*open());
+  EXPECT_EQ(append(*partition, batch(3)).base_offset, 0);
+  EXPECT_EQ(append(*partition, batch(1)).base_offset, 3);
+  EXPECT_EQ(append(*partition, batch(5)).base_offset, 4);
+  EXPECT_EQ(partition->high_watermark(), 9);
+  EXPECT_EQ(fetch(*partition, 0), (std::vector<Offset>{0, 3, 4}));
+  EXPECT_EQ(fetch(*partition, 2), (std::vector<Offset>{0, 3, 4}));  // the batch that holds it comes whole
+  EXPECT_EQ(fetch(*partition, 3, 1), (std::vector<Offset>{3}));     // at least one, whatever the limit
+  EXPECT_EQ(fetch(*partition, 9), std::vector<Offset>{});
+  EXPECT_EQ(world.run(partition->fetch(10, 1, Isolation::kReadUncommitted)).refusal.code, ErrorCode::kOffsetOutOfRange);
+  close(partition);
+  partition = std::move(*open());
+  EXPECT_EQ(fetch(*partition, 0), (std::vector<Offset>{0, 3, 4}));
+  EXPECT_EQ(partition->end_offset(), 9);
+  close(partition);
+}
+
+TEST_F(PartitionTest, both_read_paths_give_the_same) {
+  auto partition = std::move(*open());
+  for (int i = 0; i < 20; ++i) (void)append(*partition, batch(1 + i % 3));
+  const auto by_file = fetch(*partition, 5, 500);
+  config.read_path = ReadPath::kCopy;
+  partition->configure(config);
+  EXPECT_EQ(fetch(*partition, 5, 500), by_file);
+  close(partition);
+}
+
+TEST_F(PartitionTest, nothing_is_shown_before_it_is_on_disk) {
+  auto partition = std::move(*open());
+  const AppendResult result = partition->append(batch(2), AppendOrigin::kClient);
+  EXPECT_EQ(partition->end_offset(), 2);
+  EXPECT_EQ(partition->high_watermark(), 0);
+  EXPECT_EQ(fetch(*partition, 0), std::vector<Offset>{});
+  EXPECT_TRUE(world.run(partition->wait(result.next_offset)));
+  EXPECT_EQ(fetch(*partition, 0), std::vector<Offset>{0});
+  close(partition);
+}
+
+TEST_F(PartitionTest, bad_batches_are_refused_each_with_its_code) {
+  config.max_message_bytes = 1000;
+  auto partition = std::move(*open());
+  const auto code = [&](const Bytes& bytes) { return partition->append(bytes, AppendOrigin::kClient).refusal.code; };
+  Bytes flipped = batch(2);
+  flipped.back() ^= std::byte{1};
+  EXPECT_EQ(code(flipped), ErrorCode::kCorruptMessage);
+  EXPECT_EQ(code(Bytes(10)), ErrorCode::kCorruptMessage);
+  Bytes old = batch(2);
+  old[16] = std::byte{1};
+  EXPECT_EQ(code(old), ErrorCode::kUnsupportedForMessageFormat);
+  EXPECT_EQ(code(batch(1, std::string(2000, 'x'))), ErrorCode::kMessageTooLarge);
+  EXPECT_EQ(code(encode_marker(1, 0, {.commit = true}, 1)), ErrorCode::kInvalidRecord);
+  EXPECT_EQ(partition->end_offset(), 0);
+  close(partition);
+}
+
+TEST_F(PartitionTest, a_compacted_topic_takes_no_record_without_key) {
+  config.cleanup_policy = CleanupPolicy::kCompact;
+  auto partition = std::move(*open());
+  BatchBuilder builder;
+  builder.add(1, as_bytes("k"), as_bytes("v"));
+  builder.add(1, std::nullopt, as_bytes("v"));
+  const auto packed = with_compression(RecordBatch(builder.finish()), Compression::kZstd);
+  EXPECT_EQ(partition->append(*packed, AppendOrigin::kClient).refusal.code, ErrorCode::kInvalidRecord);
+  EXPECT_TRUE(partition->append(batch(2), AppendOrigin::kClient).refusal.ok());
+  close(partition);
+}
+
+TEST_F(PartitionTest, a_retried_batch_is_stored_once_also_after_a_restart) {
+  auto partition = std::move(*open());
+  const Bytes one = batch(3, "v", {.id = 7, .epoch = 0, .base_sequence = 0});
+  EXPECT_EQ(append(*partition, one).base_offset, 0);
+  const AppendResult again = append(*partition, one);
+  EXPECT_TRUE(again.duplicate);
+  EXPECT_EQ(again.base_offset, 0);
+  close(partition);
+  partition = std::move(*open());
+  EXPECT_TRUE(append(*partition, one).duplicate);
+  EXPECT_EQ(append(*partition, batch(1, "v", {.id = 7, .epoch = 0, .base_sequence = 3})).base_offset, 3);
+  EXPECT_EQ(partition->end_offset(), 4);
+  close(partition);
+}
+
+TEST_F(PartitionTest, read_committed_stops_at_the_open_transaction_and_names_what_was_aborted) {
+  auto partition = std::move(*open());
+  partition->begin_transaction(7, 0);
+  (void)append(*partition, batch(1));
+  (void)append(*partition, batch(2, "v", {.id = 7, .epoch = 0, .base_sequence = 0, .transactional = true}));
+  (void)append(*partition, batch(1));
+  EXPECT_EQ(partition->last_stable_offset(), 1);
+  EXPECT_EQ(fetch(*partition, 0, 1 << 20, Isolation::kReadCommitted), std::vector<Offset>{0});
+  EXPECT_EQ(fetch(*partition, 0), (std::vector<Offset>{0, 1, 3}));
+  const AppendResult marker = partition->end_transaction(7, 0, false, 0);
+  EXPECT_TRUE(world.run(partition->wait(marker.next_offset)));
+  EXPECT_EQ(partition->last_stable_offset(), 5);
+  for (int round = 0; round < 2; ++round) {
+    const Fetched fetched = world.run(partition->fetch(0, 1 << 20, Isolation::kReadCommitted));
+    ASSERT_EQ(fetched.aborted.size(), 1u);
+    EXPECT_EQ(fetched.aborted[0].producer_id, 7);
+    EXPECT_EQ(fetched.aborted[0].first_offset, 1);
+    close(partition);
+    partition = std::move(*open());
+  }
+  close(partition);
+}
+
+TEST_F(PartitionTest, a_reader_that_waits_is_woken_by_what_it_asked_for) {
+  auto partition = std::move(*open());
+  const auto script = [](PartitionTest& test, Partition& p) -> Task<void> {
+    io::TaskGroup group;
+    std::vector<int> woken;
+    const auto reader = [](Partition& p2, uint64_t bytes_min, std::vector<int>& out, int id) -> Task<void> {
+      (void)co_await p2.wait_for_data(0, bytes_min, Isolation::kReadUncommitted);
+      out.push_back(id);
+    };
+    group.spawn(reader(p, 1, woken, 1));
+    group.spawn(reader(p, 400, woken, 2));
+    (void)co_await io::sleep_for(10ms);
+    EXPECT_TRUE(woken.empty());
+    const Bytes bytes = batch(1, std::string(100, 'x'));
+    (void)co_await p.wait(p.append(bytes, AppendOrigin::kClient).next_offset);
+    (void)co_await io::sleep_for(10ms);
+    EXPECT_EQ(woken, std::vector<int>{1});
+    (void)co_await p.wait(p.append(bytes, AppendOrigin::kClient).next_offset);
+    (void)co_await p.wait(p.append(bytes, AppendOrigin::kClient).next_offset);
+    (void)co_await io::sleep_for(10ms);
+    EXPECT_EQ(woken, (std::vector<int>{1, 2}));
+    co_await group.join();
+    (void)test;
+  };
+  world.run(script(*this, *partition));
+  close(partition);
+}
+
+TEST_F(PartitionTest, offsets_are_found_by_time_also_inside_compressed_batches) {
+  auto partition = std::move(*open());
+  for (int b = 0; b < 3; ++b) {
+    BatchBuilder builder;
+    for (int i = 0; i < 10; ++i) builder.add(b * 100 + i * 10, as_bytes("k"), as_bytes("v"));
+    const auto packed = with_compression(RecordBatch(builder.finish()), Compression::kGzip);
+    (void)append(*partition, *packed);
+  }
+  const auto at = [&](int64_t time) { return *world.run(partition->offset_for(time, Isolation::kReadUncommitted)); };
+  EXPECT_EQ(at(0).offset, 0);
+  EXPECT_EQ(at(115).offset, 12);
+  EXPECT_EQ(at(115).timestamp, 120);
+  EXPECT_EQ(at(291).offset, -1);
+  EXPECT_EQ(at(kLatestOffset).offset, 30);
+  EXPECT_EQ(at(kEarliestOffset).offset, 0);
+  EXPECT_EQ(at(kMaxTimestampOffset).offset, 29);
+  close(partition);
+}
+
+TEST_F(PartitionTest, deleted_records_stay_deleted) {
+  config.segment_bytes = 1000;
+  auto partition = std::move(*open());
+  for (int i = 0; i < 30; ++i) (void)append(*partition, batch(2, std::string(100, 'x')));
+  EXPECT_FALSE(world.run(partition->delete_before(61)));
+  EXPECT_EQ(*world.run(partition->delete_before(31)), 31);
+  EXPECT_LT(partition->statistics().segments, 10u);
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(partition->log_start_offset(), 31);
+    EXPECT_EQ(world.run(partition->fetch(30, 1, Isolation::kReadUncommitted)).refusal.code,
+              ErrorCode::kOffsetOutOfRange);
+    EXPECT_EQ(fetch(*partition, 31, 1), std::vector<Offset>{30});
+    close(partition);
+    partition = std::move(*open());
+  }
+  close(partition);
+}
+
+// Power cuts at any moment: what was acknowledged is there, once and in order, and nothing else but what was sent.
+TEST(PartitionCrash, nothing_acknowledged_is_lost_or_doubled) {
+  const auto round_of = [](uint64_t seed) {
+    sim::World world(seed);
+    base::SeededRandom random(seed);
+    log::SyncScheduler scheduler;
+    PartitionOptions options{.directory = "t-0", .config = {}};
+    options.config.segment_bytes = 2000;
+    int32_t sent = 0, acknowledged = 0;  // batches of one record each, by sequence
+    for (int round = 0; round < 4; ++round) {
+      if (random.chance(4, 5)) world.disk().crash_after(1 + random.below(60));
+      auto opened = world.run(Partition::open(world.disk(), scheduler, world.clock(), random, options));
+      if (opened) {
+        auto partition = std::move(*opened);
+        const auto stored = static_cast<int32_t>(partition->end_offset());
+        EXPECT_GE(stored, acknowledged) << "seed " << seed;
+        EXPECT_LE(stored, sent) << "seed " << seed;
+        acknowledged = stored;
+        // The client repeats what it does not know, as an idempotent producer does.
+        for (int32_t sequence = std::max(0, stored - 3); sequence < stored + 12; ++sequence) {
+          BatchBuilder builder({.id = 1, .epoch = 0, .base_sequence = sequence});
+          const std::string value = "value " + std::to_string(sequence);
+          builder.add(1, as_bytes("k"), as_bytes(value));
+          const AppendResult result = partition->append(builder.finish(), AppendOrigin::kClient);
+          if (!result.refusal.ok()) {
+            EXPECT_EQ(result.refusal.code, ErrorCode::kKafkaStorageError) << "seed " << seed << result.refusal.message;
+            break;
+          }
+          EXPECT_EQ(result.duplicate, sequence < stored) << "seed " << seed;
+          EXPECT_EQ(result.base_offset, sequence) << "seed " << seed;
+          sent = std::max(sent, sequence + 1);
+          if (random.chance(1, 2)) continue;
+          if (!world.run(partition->wait(result.next_offset))) break;
+          acknowledged = std::max(acknowledged, sequence + 1);
+        }
+        (void)world.run(partition->close());
+      } else {
+        EXPECT_EQ(opened.error().code(), Code::kUnavailable) << "seed " << seed << ": " << opened.error().text();
+      }
+      if (world.disk().powered()) world.disk().crash();
+      world.disk().restart();
+    }
+  };
+  (void)sim::for_each_seed(sim::seeds(), round_of, testing::Test::HasFailure);
+}
+
+}  // namespace
+}  // namespace polis::stream
