@@ -159,7 +159,7 @@ class Postgres:
             for child in file.read().split():
                 try:
                     total += cpu_seconds(child)
-                except FileNotFoundError:
+                except (FileNotFoundError, ProcessLookupError):
                     pass
         return total
 
