@@ -67,10 +67,12 @@ ChunkMemory::~ChunkMemory() {
   }
 }
 
-ChunkBuilder::ChunkBuilder(ChunkOptions options, uint64_t number, bool to_be_built)
-    : options_(std::move(options)),
-      number_(number),
-      memory_(to_be_built ? size_bytes_max(options_) : kChunkPageBytes + uint64_t{options_.rows} * options_.row_bytes) {
+ChunkBuilder::ChunkBuilder(ChunkOptions options, uint64_t number, bool to_be_built, std::unique_ptr<ChunkMemory> memory)
+    : options_(std::move(options)), number_(number), memory_(std::move(memory)) {
+  const uint64_t size_bytes =
+      to_be_built ? size_bytes_max(options_) : kChunkPageBytes + uint64_t{options_.rows} * options_.row_bytes;
+  if (!memory_) memory_ = std::make_unique<ChunkMemory>(size_bytes);
+  POLIS_ASSERT(memory_->size_bytes() == size_bytes);
 }
 
 void ChunkBuilder::add_run(RunIndex::Scratch& scratch) {
@@ -81,7 +83,7 @@ void ChunkBuilder::add_run(RunIndex::Scratch& scratch) {
 }
 
 uint64_t ChunkBuilder::room_bytes() const {
-  return memory_.size_bytes();
+  return memory_->size_bytes();
 }
 
 uint64_t ChunkBuilder::runs_memory_bytes() const {
@@ -91,16 +93,22 @@ uint64_t ChunkBuilder::runs_memory_bytes() const {
 }
 
 void ChunkBuilder::build_keys(uint64_t keys_at) {
-  auto* keys = reinterpret_cast<uint64_t*>(memory_.data() + keys_at);
+  auto* keys = reinterpret_cast<uint64_t*>(memory_->data() + keys_at);
   for (uint32_t i = 0; i < options_.rows; ++i)
     keys[i] = options_.key(rows() + uint64_t{i} * options_.row_bytes, options_.key_seed);
+  zero_page_from(keys_at + uint64_t{options_.rows} * sizeof(uint64_t));
+}
+
+// What lies between a section and the next, for the memory may have held another chunk.
+void ChunkBuilder::zero_page_from(uint64_t at) {
+  std::memset(memory_->data() + at, 0, (kChunkPageBytes - at % kChunkPageBytes) % kChunkPageBytes);
 }
 
 // Bucket after bucket: the pairs of all runs, in the order of the runs and so of rank, sorted by what the bucket leaves
 // of the value.
 ChunkHeader::Field ChunkBuilder::build_field(uint8_t field, uint64_t entries_at) {
   const unsigned run_bits = static_cast<unsigned>(std::countr_zero(options_.rows_per_run));
-  auto* const entries = reinterpret_cast<ChunkEntry*>(memory_.data() + entries_at);
+  auto* const entries = reinterpret_cast<ChunkEntry*>(memory_->data() + entries_at);
   uint32_t values = 0;
   std::vector<uint32_t> postings;
   std::vector<uint64_t> pairs, scratch;  // tag << 32 | rank
@@ -140,13 +148,15 @@ ChunkHeader::Field ChunkBuilder::build_field(uint8_t field, uint64_t entries_at)
   }
   if (!postings.empty())
     std::memcpy(static_cast<void*>(entries + values), postings.data(), postings.size() * sizeof(uint32_t));
+  zero_page_from(entries_at + uint64_t{values} * sizeof(ChunkEntry) + postings.size() * sizeof(uint32_t));
   return {.values = values, .postings = static_cast<uint32_t>(postings.size())};
 }
 
 uint32_t ChunkBuilder::build_checks(const ChunkLayout& layout) {
-  std::byte* const checks = memory_.data() + layout.checks_at;
+  std::byte* const checks = memory_->data() + layout.checks_at;
+  std::memset(checks, 0, sizeof(uint32_t));
   for (uint64_t page = 1; page < layout.pages(); ++page) {
-    const uint32_t crc = base::crc32c(BytesView(memory_.data() + page * kChunkPageBytes, kChunkPageBytes));
+    const uint32_t crc = base::crc32c(BytesView(memory_->data() + page * kChunkPageBytes, kChunkPageBytes));
     std::memcpy(checks + page * sizeof crc, &crc, sizeof crc);
   }
   return base::crc32c(BytesView(checks, layout.pages() * sizeof(uint32_t)));
@@ -163,17 +173,18 @@ BytesView ChunkBuilder::build() {
   header.key_seed = options_.key_seed;
   header.identity =
       chunk_identity(rows(), rows() + uint64_t{options_.rows - 1} * options_.row_bytes, options_.row_bytes);
+  zero_page_from(ChunkLayout(header).rows_at + uint64_t{options_.rows} * options_.row_bytes);
   if (options_.key) build_keys(ChunkLayout(header).keys_at);
   for (uint8_t field = 0; field < options_.fields; ++field) {
     header.fields.push_back({});
     header.fields[field] = build_field(field, ChunkLayout(header).fields[field].entries_at);
   }
   const ChunkLayout layout(header);
-  POLIS_ASSERT(layout.size_bytes <= memory_.size_bytes());
+  POLIS_ASSERT(layout.size_bytes <= memory_->size_bytes());
   header.checks_crc = build_checks(layout);
   const Bytes page = encode_header(header);
-  std::memcpy(memory_.data(), page.data(), page.size());
-  return {memory_.data(), layout.size_bytes};
+  std::memcpy(memory_->data(), page.data(), page.size());
+  return {memory_->data(), layout.size_bytes};
 }
 
 }  // namespace polis::ledger

@@ -7,7 +7,7 @@
 
 namespace polis::ledger {
 
-// Zeros that take memory only once they are written to; large ones in large pages where the machine has them, but for
+// Bytes that take memory only once they are written to; large ones in large pages where the machine has them, but for
 // the first part, so that a log with few rows stays small.
 class ChunkMemory {
  public:
@@ -38,8 +38,11 @@ struct ChunkOptions {
 // while build() works on another thread.
 class ChunkBuilder final : public ChunkImage {
  public:
-  ChunkBuilder(ChunkOptions options, uint64_t number, bool to_be_built);
-  std::byte* rows() const { return memory_.data() + kChunkPageBytes; }
+  // `memory` of an earlier one with the same options is used again if it is given.
+  ChunkBuilder(ChunkOptions options, uint64_t number, bool to_be_built, std::unique_ptr<ChunkMemory> memory = nullptr);
+  // Its memory, for the next; nothing may be read from here afterwards.
+  std::unique_ptr<ChunkMemory> give_memory() { return std::move(memory_); }
+  std::byte* rows() const { return memory_->data() + kChunkPageBytes; }
   // Of the next rows_per_run rows.
   void add_run(RunIndex::Scratch& scratch);
   const std::vector<RunIndex>& runs() const { return runs_; }
@@ -49,12 +52,13 @@ class ChunkBuilder final : public ChunkImage {
 
  private:
   void build_keys(uint64_t keys_at);
+  void zero_page_from(uint64_t at);
   ChunkHeader::Field build_field(uint8_t field, uint64_t entries_at);
   uint32_t build_checks(const ChunkLayout& layout);
 
   const ChunkOptions options_;
   const uint64_t number_;
-  ChunkMemory memory_;
+  std::unique_ptr<ChunkMemory> memory_;
   std::vector<RunIndex> runs_;
 };
 
