@@ -3,7 +3,7 @@ import { useEffect, useState } from "react";
 import { Link, address } from "../../app/router";
 import { Empty } from "../../parts/Empty";
 import { count, plural } from "../../parts/format";
-import { ErrorNote, Waiting } from "../../parts/Note";
+import { ErrorNote, Note, Waiting } from "../../parts/Note";
 import { Time } from "../../parts/Time";
 import { AccountName } from "./AccountName";
 import {
@@ -58,12 +58,13 @@ function whatOf(transfer: Transfer): string {
 
 interface LineProps {
   line: Line;
+  known: boolean;
   names: Record<string, string>;
   asset: Asset;
   finish: (transfer: Transfer, how: "post" | "void") => void;
 }
 
-function LineRow({ line: { transfer, debit, balance }, names, asset, finish }: LineProps) {
+function LineRow({ line: { transfer, debit, balance }, known, names, asset, finish }: LineProps) {
   const other = debit ? transfer.credit_account_id : transfer.debit_account_id;
   const what = whatOf(transfer);
   const kind = transfer.flags & PENDING ? (transfer.state === "pending" ? "pending" : "over") : transfer.flags & VOID_PENDING ? "over" : "";
@@ -96,7 +97,7 @@ function LineRow({ line: { transfer, debit, balance }, names, asset, finish }: L
     <tr data-testid="t-line" data-side={debit ? "debit" : "credit"} title={flagNames(transfer.flags, TRANSFER_FLAGS).join(", ") || undefined}>
       <td className="t-debit">{debit && entry}</td>
       <td className="t-credit">{!debit && entry}</td>
-      <td className="t-balance number">{sideText(balance, asset)}</td>
+      <td className="t-balance number">{known ? sideText(balance, asset) : "?"}</td>
     </tr>
   );
 }
@@ -231,6 +232,13 @@ export function AccountPage({ id }: { id: string }) {
         <TimeSlider last={last} op={op} set={setOp} timestamp={timestamp} />
       </div>
       <ErrorNote error={state.error} />
+      {!account.known && (
+        <div className="card-body">
+          <Note kind="warn">
+            This account has too long a history to be summed up while you wait. Ask the command line: <code>polis ledger balance {account.id} --at TIME</code>
+          </Note>
+        </div>
+      )}
       <table className="t-account" data-op={view.op}>
         <caption className="hidden-text">Entries of the account, newest first, at op {count(view.op)}</caption>
         <thead>
@@ -243,11 +251,12 @@ export function AccountPage({ id }: { id: string }) {
           </tr>
         </thead>
         <tbody>
-          <Totals account={account} asset={asset} />
+          {account.known && <Totals account={account} asset={asset} />}
           {lines.map((line) => (
             <LineRow
               key={line.transfer.id}
               line={line}
+              known={account.known}
               names={view.names}
               asset={asset}
               finish={(transfer, how) => setFinishing({ transfer, how })}

@@ -79,10 +79,11 @@ function Row({ account, most, asset }: { account: Account; most: bigint; asset: 
           {account.flags & 32 ? ", closed" : ""}
         </span>
       </span>
-      <BalanceBar account={account} most={most} />
+      {account.known ? <BalanceBar account={account} most={most} /> : <div className="balance-bar" aria-hidden="true" />}
       <span className="account-balance number">
-        <b data-testid="balance">{sideText(balance.posted, asset)}</b>
-        {pending > 0n && <span className="soft">pending {money(pending, asset)}</span>}
+        <b data-testid="balance">{account.known ? sideText(balance.posted, asset) : "?"}</b>
+        {!account.known && <span className="soft">too long a history to sum up here</span>}
+        {account.known && pending > 0n && <span className="soft">pending {money(pending, asset)}</span>}
       </span>
     </li>
   );
@@ -91,7 +92,7 @@ function Row({ account, most, asset }: { account: Account; most: bigint; asset: 
 // Bars of one ledger share a scale; different assets cannot be compared.
 function scales(accounts: Account[]): Map<number, bigint> {
   const most = new Map<number, bigint>();
-  for (const account of accounts) {
+  for (const account of accounts.filter((one) => one.known)) {
     const { posted, debitsPending, creditsPending } = balanceOf(account);
     const size = (posted < 0n ? -posted : posted) + debitsPending + creditsPending;
     if (size > (most.get(account.ledger) ?? 0n)) most.set(account.ledger, size);

@@ -113,6 +113,8 @@ export interface Account {
   debits_posted: string;
   credits_pending: string;
   credits_posted: string;
+  // False where the balances of a past moment could not be summed up while somebody waits; then they mean nothing.
+  known: boolean;
 }
 export interface AccountsPage {
   op: number;

@@ -1,6 +1,7 @@
 // The console's API over HTTP, on real books.
 #include "systems/ledger/faces/console_test_support.h"
 #include "systems/ledger/faces/flow_sums.h"
+#include "systems/ledger/faces/past_account.h"
 
 namespace polis::ledger {
 namespace {
@@ -165,6 +166,58 @@ TEST_F(ConsoleApiTest, balances_at_every_op_are_those_that_stood_then) {
   EXPECT_EQ(text(then["account"], "credits_posted"), "15");
   EXPECT_EQ(then["transfers"].as_array().size(), 2u);
   EXPECT_EQ(world.get("accounts/2?at_op=1").status, 404);
+}
+
+TEST_F(ConsoleApiTest, sums_in_slices_are_what_the_engine_says_at_every_moment) {
+  make_books({});
+  base::SeededRandom random(7);
+  std::vector<Id> pending;
+  const auto book = [&](Transfer transfer) {
+    return world.call([this, transfer]() -> Task<bool> {
+      co_return (co_await world.ledger().create_transfers(std::span(&transfer, 1))).value().at(0).created();
+    });
+  };
+  for (uint64_t id = 100; id < 160; ++id) {
+    Transfer transfer;
+    transfer.id = id;
+    const uint64_t kind = random.below(5);
+    if (kind < 2 && !pending.empty()) {
+      transfer.pending_id = pending.back();
+      pending.pop_back();
+      transfer.flags = kind == 0 ? transfer_flags::kPostPending : transfer_flags::kVoidPending;
+      if (kind == 0) transfer.amount = kU128Max;
+    } else {
+      const bool back = random.below(2) == 1;
+      transfer.debit_account_id = back ? 2 : 1;
+      transfer.credit_account_id = back ? 1 : 2;
+      transfer.amount = 1 + random.below(1000);
+      transfer.ledger = 840;
+      transfer.code = 1;
+      if (kind == 2) {
+        transfer.flags = transfer_flags::kPending;
+        pending.push_back(id);
+      }
+    }
+    ASSERT_TRUE(book(transfer));
+  }
+  world.call([this]() -> Task<bool> {
+    Ledger& ledger = world.ledger();
+    auto now = (co_await ledger.query([](const Engine& engine) { return engine.account(1); })).value();
+    for (uint64_t op = 2; op <= 62; ++op)
+      for (uint32_t slice : {1u, 3u, 1000u}) {
+        auto at =
+            (co_await ledger.query([op](const Engine& engine) { return engine.link(op).value().timestamp; })).value();
+        auto expected =
+            (co_await ledger.query([at](const Engine& engine) { return engine.account_at(1, at); })).value();
+        PastAccount then = (co_await past_account(ledger, *now, at, {.slice = slice})).value();
+        EXPECT_TRUE(then.known);
+        EXPECT_EQ(then.account, *expected) << "op " << op << ", slice " << slice;
+      }
+    PastAccount unknown =
+        (co_await past_account(ledger, *now, kTimestampMax, {.slice = 4, .transfers_max = 20})).value();
+    EXPECT_FALSE(unknown.known);
+    co_return true;
+  });
 }
 
 TEST_F(ConsoleApiTest, an_accounts_entries_go_back_page_by_page) {

@@ -9,7 +9,7 @@ namespace polis::ledger {
 
 namespace json = boost::json;
 
-json::object account_json(const Account& account, std::string_view name) {
+json::object account_json(const Account& account, std::string_view name, bool known) {
   return {{"id", to_decimal(account.id)},
           {"ledger", account.ledger},
           {"code", account.code},
@@ -22,7 +22,8 @@ json::object account_json(const Account& account, std::string_view name) {
           {"debits_posted", to_decimal(account.debits_posted)},
           {"credits_pending", to_decimal(account.credits_pending)},
           {"credits_posted", to_decimal(account.credits_posted)},
-          {"name", name}};
+          {"name", name},
+          {"known", known}};
 }
 
 std::string_view pending_state_name(PendingState state) {

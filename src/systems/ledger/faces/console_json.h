@@ -16,8 +16,9 @@ class object;
 namespace polis::ledger {
 
 // {"id","ledger","code","flags","user_data_128","user_data_64","user_data_32","timestamp","debits_pending",
-//  "debits_posted","credits_pending","credits_posted","name"}; "name" is "" where there is none.
-boost::json::object account_json(const Account& account, std::string_view name);
+//  "debits_posted","credits_pending","credits_posted","name","known"}; "name" is "" where there is none; "known" is
+//  false where the balances of that moment could not be summed up (past_account.h), and then they mean nothing.
+boost::json::object account_json(const Account& account, std::string_view name, bool known = true);
 
 // "", "pending", "posted", "voided", "expired": what has become of a pending transfer; "" for any other.
 std::string_view pending_state_name(PendingState state);

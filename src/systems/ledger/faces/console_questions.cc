@@ -8,6 +8,7 @@
 #include "systems/ledger/faces/console_json.h"
 #include "systems/ledger/faces/console_request.h"
 #include "systems/ledger/faces/flow_sums.h"
+#include "systems/ledger/faces/past_account.h"
 
 namespace polis::ledger {
 namespace {
@@ -87,8 +88,8 @@ Task<Result<std::string>> ConsoleApi::accounts(http::Request& request) {
     }
   }
   std::erase_if(found, [&](const Account& account) { return account.timestamp > at.timestamp; });
+  std::vector<bool> known(found.size(), true);
   if (at.past) {
-    // One account a query: commands go on between them.
     const SteadyTime begin = parts_.clock.steady();
     for (size_t i = 0; i < found.size(); ++i) {
       if (i > 0 && text.empty() && parts_.clock.steady() - begin > kPastBalancesTimeMax) {
@@ -96,16 +97,16 @@ Task<Result<std::string>> ConsoleApi::accounts(http::Request& request) {
         next = std::to_string(found.back().timestamp);
         break;
       }
-      auto then = CO_TRY(
-          co_await ledger_.query([&](const Engine& engine) { return engine.account_at(found[i].id, at.timestamp); }));
-      if (then) found[i] = *then;
+      const PastAccount then = CO_TRY(co_await past_account(ledger_, found[i], at.timestamp));
+      found[i] = then.account;
+      known[i] = then.known;
     }
   }
   std::vector<Id> ids;
   for (const Account& account : found) ids.push_back(account.id);
   const std::vector<std::string> names = CO_TRY(co_await names_of(std::move(ids)));
   json::array list;
-  for (size_t i = 0; i < found.size(); ++i) list.push_back(account_json(found[i], names[i]));
+  for (size_t i = 0; i < found.size(); ++i) list.push_back(account_json(found[i], names[i], known[i]));
   co_return json::serialize(json::object{{"op", at.op},
                                          {"timestamp", std::to_string(at.past ? at.timestamp : 0)},
                                          {"accounts", std::move(list)},
@@ -120,28 +121,30 @@ Task<Result<std::string>> ConsoleApi::account(http::Request& request) {
   CO_TRY(systems::authorize(request, "ledger:Read", known ? ledger_resource(known->ledger) : "*"));
   const Moment at = CO_TRY(co_await moment(request, "at_op"));
 
+  if (!known) co_return fail(Code::kNotFound, "there is no account " + to_decimal(id));
+  if (known->timestamp > at.timestamp)
+    co_return fail(Code::kNotFound, "the account " + to_decimal(id) + " did not exist at op " + std::to_string(at.op));
+  PastAccount then{.account = *known};
+  if (at.past) then = CO_TRY(co_await past_account(ledger_, *known, at.timestamp));
+
   struct Found {
     std::optional<Account> account;
     std::vector<Transfer> transfers = {};
     std::vector<PendingState> states = {};
     uint64_t op = 0;
   };
-  // Account and transfers at the same moment, so that the running balance fits.
+  // The present account and its transfers at the same moment, so that the running balance fits; the past stands still.
   Found found = CO_TRY(co_await ledger_.query([&](const Engine& engine) {
-    Found seen{.account = at.past ? engine.account_at(id, at.timestamp) : engine.account(id),
-               .op = at.past ? at.op : engine.counts().ops};
+    Found seen{.account = engine.account(id), .op = at.past ? at.op : engine.counts().ops};
     TransferQuery query{.account = id, .limit = static_cast<uint32_t>(limit) + 1, .reversed = true};
     query.timestamp_max = std::min(at.timestamp, before > 0 ? before - 1 : kTimestampMax);
-    if (seen.account && query.timestamp_max > 0) seen.transfers = engine.transfers(query);
+    if (query.timestamp_max > 0) seen.transfers = engine.transfers(query);
     for (const Transfer& transfer : seen.transfers)
       seen.states.push_back(transfer.flags & transfer_flags::kPending ? engine.pending_state(transfer.id)
                                                                       : PendingState::kNone);
     return seen;
   }));
-  if (!found.account)
-    co_return fail(Code::kNotFound,
-                   known ? "the account " + to_decimal(id) + " did not exist at op " + std::to_string(at.op)
-                         : "there is no account " + to_decimal(id));
+  if (!at.past) then.account = *found.account;
   const bool more = found.transfers.size() > limit;
   if (more) found.transfers.resize(limit);
 
@@ -158,7 +161,7 @@ Task<Result<std::string>> ConsoleApi::account(http::Request& request) {
   for (size_t i = 0; i < found.transfers.size(); ++i)
     transfers.push_back(transfer_json(found.transfers[i], found.states[i]));
   co_return json::serialize(json::object{{"op", found.op},
-                                         {"account", account_json(*found.account, names[0])},
+                                         {"account", account_json(then.account, names[0], then.known)},
                                          {"transfers", std::move(transfers)},
                                          {"names", std::move(named)},
                                          {"more", more}});
