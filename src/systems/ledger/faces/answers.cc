@@ -72,8 +72,11 @@ void write(JsonWriter& out, const NamedAccount& named) {
   out.end_object();
 }
 
-void write(JsonWriter& out, const Transfer& transfer, const LedgerRecord* ledger) {
+void write(JsonWriter& out, const Transfer& transfer, const TransferNames& names) {
+  const LedgerRecord* ledger = names.ledger;
   out.begin_object().digits("id", transfer.id);
+  if (!names.from.empty()) out.member("from", names.from);
+  if (!names.to.empty()) out.member("to", names.to);
   out.digits("debit_account_id", transfer.debit_account_id).digits("credit_account_id", transfer.credit_account_id);
   out.digits("amount", transfer.amount);
   if (ledger)

@@ -10,8 +10,12 @@ namespace polis::ledger {
 
 void write(JsonWriter& out, const LedgerRecord& record);
 void write(JsonWriter& out, const NamedAccount& named);
-// `ledger` may be null: then without amount_decimal.
-void write(JsonWriter& out, const Transfer& transfer, const LedgerRecord* ledger);
+// What a transfer's numbers are called. `ledger` null: then without amount_decimal; names empty: without them.
+struct TransferNames {
+  const LedgerRecord* ledger = nullptr;
+  std::string_view from, to;
+};
+void write(JsonWriter& out, const Transfer& transfer, const TransferNames& names);
 // The members of a record, without braces, so that more may follow.
 void write_members(JsonWriter& out, const TransactionRecord& record);
 void write(JsonWriter& out, const BatchLink& link);

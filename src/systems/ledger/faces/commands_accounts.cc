@@ -212,9 +212,10 @@ Done history(Invocation& call) {
     for (const json::value& name : list_of(transfer, "flags"))
       (flags += flags.empty() ? "" : " ") += std::string_view(name.as_string());
     const std::string amount = shown_amount(transfer, "amount", "amount_decimal");
-    rows.push_back({text_of(transfer, "at"), debit ? amount : "", debit ? "" : amount,
-                    text_of(transfer, debit ? "credit_account_id" : "debit_account_id"), flags,
-                    text_of(transfer, "id")});
+    std::string other = text_of(transfer, debit ? "to" : "from");
+    if (other.empty()) other = text_of(transfer, debit ? "credit_account_id" : "debit_account_id");
+    rows.push_back(
+        {text_of(transfer, "at"), debit ? amount : "", debit ? "" : amount, other, flags, text_of(transfer, "id")});
   }
   call.output.table({"at", "debit", "credit", "other account", "", "transfer"}, rows);
   if (std::string next = text_of(object, "next"); !next.empty()) call.output.remark("more: --before " + next);

@@ -11,6 +11,7 @@
 namespace polis::ledger {
 namespace {
 
+namespace json = boost::json;
 using systems::Invocation;
 using Done = Task<Result<void>>;
 
@@ -21,14 +22,46 @@ std::string random_reference() {
   return "cli-" + base::hex_encode(bytes);
 }
 
+std::string text_of(const json::object& object, std::string_view name) {
+  const json::value* member = object.if_contains(name);
+  if (!member || member->is_null()) return {};
+  return member->is_string() ? std::string(member->get_string()) : json::serialize(*member);
+}
+
+// A transaction for people: what it is, then its transfers.
+Result<void> show(Invocation& call, const std::string& body) {
+  boost::system::error_code error;
+  json::value value = json::parse(body, error);
+  if (error || !value.is_object()) return fail(Code::kCorrupt, "polis answered something that is no JSON object");
+  if (call.output.json()) {
+    call.output.document(body);
+    return {};
+  }
+  json::object& record = value.get_object();
+  const json::value transfers = record.contains("transfers") ? record["transfers"] : json::array();
+  record.erase("transfers");
+  call.output.document(json::serialize(record));
+  std::vector<std::vector<std::string>> rows;
+  for (const json::value& one : transfers.as_array()) {
+    const json::object& transfer = one.as_object();
+    auto either = [&](std::string_view first, std::string_view second) {
+      std::string text = text_of(transfer, first);
+      return text.empty() ? text_of(transfer, second) : text;
+    };
+    rows.push_back({either("from", "debit_account_id"), either("to", "credit_account_id"),
+                    either("amount_decimal", "amount"), text_of(transfer, "asset"), text_of(transfer, "id")});
+  }
+  if (!rows.empty()) call.output.table({"debited", "credited", "amount", "", "transfer"}, rows);
+  return {};
+}
+
 // A retry with the same reference books nothing twice, so it is shown even when nobody chose it.
 Done send(Invocation& call, std::string path, std::string body) {
   auto answer = CO_TRY(co_await call.api.request("POST", path, std::move(body)));
   if (answer.headers.contains("idempotent-replayed"))
     call.output.remark("this was booked before; nothing new happened");
-  if (answer.status == 202) call.output.remark("no outcome yet: ask `polis ledger transaction` in a moment");
-  call.output.document(answer.body);
-  co_return Result<void>();
+  if (answer.status == 202) call.output.remark("no outcome yet: ask `polis ledger transaction show` in a moment");
+  co_return show(call, answer.body);
 }
 
 Done transfer(Invocation& call) {
@@ -81,8 +114,7 @@ Done reverse(Invocation& call) {
 
 Done show_transaction(Invocation& call) {
   auto answer = CO_TRY(co_await call.api.request("GET", api_path({"transactions", call.arguments[0]})));
-  call.output.document(answer.body);
-  co_return Result<void>();
+  co_return show(call, answer.body);
 }
 
 Done list_transactions(Invocation& call) {
@@ -94,21 +126,17 @@ Done list_transactions(Invocation& call) {
     co_return Result<void>();
   }
   boost::system::error_code error;
-  const boost::json::value value = boost::json::parse(answer.body, error);
+  const json::value value = json::parse(answer.body, error);
   if (error || !value.is_object()) co_return fail(Code::kCorrupt, "polis answered something that is no JSON object");
   std::vector<std::vector<std::string>> rows;
-  auto text = [](const boost::json::object& object, std::string_view name) -> std::string {
-    const boost::json::value* member = object.if_contains(name);
-    if (!member) return {};
-    return member->is_string() ? std::string(member->get_string()) : boost::json::serialize(*member);
-  };
-  for (const boost::json::value& one : value.at("transactions").as_array()) {
-    const boost::json::object& record = one.as_object();
-    rows.push_back({text(record, "created_at"), text(record, "kind"), text(record, "state"), text(record, "reference"),
-                    text(record, "count"), text(record, "id")});
+  for (const json::value& one : value.at("transactions").as_array()) {
+    const json::object& record = one.as_object();
+    rows.push_back({text_of(record, "created_at"), text_of(record, "kind"), text_of(record, "state"),
+                    text_of(record, "reference"), text_of(record, "count"), text_of(record, "id")});
   }
   call.output.table({"at", "kind", "state", "reference", "transfers", "transaction"}, rows);
-  if (std::string next = text(value.get_object(), "next"); !next.empty()) call.output.remark("more: --after " + next);
+  if (std::string next = text_of(value.get_object(), "next"); !next.empty())
+    call.output.remark("more: --after " + next);
   co_return Result<void>();
 }
 

@@ -15,6 +15,7 @@
 #include "kernel/http/response.h"
 #include "kernel/http/router.h"
 #include "systems/ledger/faces/books.h"
+#include "systems/ledger/faces/json_writer.h"
 #include "systems/ledger/faces/name_book.h"
 #include "systems/ledger/formats/proof_bundle.h"
 #include "systems/ledger/ledger.h"
@@ -99,6 +100,7 @@ class Face {
   Answering book(http::Request& request, Prepared prepared);
   Answering list_transfers(http::Request& request);
   Answering show_transfer(http::Request& request);
+  Task<Result<void>> write_transfers(JsonWriter& out, const std::vector<Transfer>& transfers);
   Task<Result<std::string>> transaction_json(TransactionRecord record, size_t transfers_max);
   Task<Result<std::string>> transfers_json(std::vector<Transfer> transfers, std::string next);
 

@@ -54,7 +54,7 @@ void write_side(JsonWriter& out, std::string_view side, const Account& account) 
 std::string event_text(const ChangeEvent& change) {
   JsonWriter out;
   out.begin_object().member("type", kind_of(change.kind)).digits("timestamp", change.timestamp).key("transfer");
-  write(out, change.transfer, nullptr);
+  write(out, change.transfer, TransferNames{});
   write_side(out, "debit_account", change.debit_account);
   write_side(out, "credit_account", change.credit_account);
   return fmt::format("id: {}\nevent: transfer\ndata: {}\n\n", change.timestamp, out.end_object().take());

@@ -56,22 +56,41 @@ std::string refusal_json(std::string_view detail, std::string_view code, uint32_
 
 }  // namespace
 
+// The transfers as a list, with the names of their accounts and the scales of their ledgers.
+Task<Result<void>> Face::write_transfers(JsonWriter& out, const std::vector<Transfer>& transfers) {
+  std::map<uint32_t, std::optional<LedgerRecord>> ledgers;
+  std::map<Id, std::string> names;
+  for (const Transfer& transfer : transfers) {
+    if (!ledgers.contains(transfer.ledger)) ledgers[transfer.ledger] = CO_TRY(co_await books_.ledger(transfer.ledger));
+    names.try_emplace(transfer.debit_account_id);
+    names.try_emplace(transfer.credit_account_id);
+  }
+  std::vector<Id> ids;
+  for (const auto& [id, name] : names) ids.push_back(id);
+  std::vector<std::string> found = CO_TRY(co_await names_->names(std::move(ids)));
+  size_t next = 0;
+  for (auto& [id, name] : names) name = std::move(found[next++]);
+  out.begin_array();
+  for (const Transfer& transfer : transfers) {
+    const auto& ledger = ledgers[transfer.ledger];
+    write(out, transfer,
+          {.ledger = ledger ? &*ledger : nullptr,
+           .from = names[transfer.debit_account_id],
+           .to = names[transfer.credit_account_id]});
+  }
+  out.end_array();
+  co_return Result<void>();
+}
+
 Task<Result<std::string>> Face::transaction_json(TransactionRecord record, size_t transfers_max) {
   TransactionView view = CO_TRY(co_await books_.view(std::move(record)));
-  std::map<uint32_t, LedgerRecord> ledgers;
-  for (uint32_t id : view.record.ledgers)
-    if (auto ledger = CO_TRY(co_await books_.ledger(id))) ledgers[id] = std::move(*ledger);
   JsonWriter out;
   out.begin_object();
   write_members(out, view.record);
   if (view.record.pending) out.member("pending_state", pending_state_name(view.pending));
   if (view.transfers.size() <= transfers_max) {
-    out.key("transfers").begin_array();
-    for (const Transfer& transfer : view.transfers) {
-      auto ledger = ledgers.find(transfer.ledger);
-      write(out, transfer, ledger == ledgers.end() ? nullptr : &ledger->second);
-    }
-    out.end_array();
+    out.key("transfers");
+    CO_TRY(co_await write_transfers(out, view.transfers));
   }
   co_return out.end_object().take();
 }
@@ -190,15 +209,9 @@ Face::Answering Face::list_transactions(http::Request& request) {
 // --- transfers: the engine's own records, whoever made them
 
 Task<Result<std::string>> Face::transfers_json(std::vector<Transfer> transfers, std::string next) {
-  std::map<uint32_t, LedgerRecord> ledgers;
-  for (LedgerRecord& record : CO_TRY(co_await books_.ledgers())) ledgers[record.id] = std::move(record);
   JsonWriter out;
-  out.begin_object().key("transfers").begin_array();
-  for (const Transfer& transfer : transfers) {
-    auto ledger = ledgers.find(transfer.ledger);
-    write(out, transfer, ledger == ledgers.end() ? nullptr : &ledger->second);
-  }
-  out.end_array();
+  out.begin_object().key("transfers");
+  CO_TRY(co_await write_transfers(out, transfers));
   if (!next.empty()) out.member("next", next);
   co_return out.end_object().take();
 }
@@ -243,10 +256,10 @@ Face::Answering Face::show_transfer(http::Request& request) {
       [id](const Engine& engine) { return Found{engine.transfer(*id), engine.pending_state(*id)}; }));
   if (!found.transfer) co_return fail(Code::kNotFound, "there is no transfer " + to_decimal(*id));
   CO_TRY(may(request, "ledger:Read", found.transfer->ledger));
-  const auto ledger = CO_TRY(co_await books_.ledger(found.transfer->ledger));
   JsonWriter out;
-  write(out, *found.transfer, ledger ? &*ledger : nullptr);
+  CO_TRY(co_await write_transfers(out, {*found.transfer}));
   std::string json = out.take();
+  json = json.substr(1, json.size() - 2);  // the one in the list
   if (found.state != PendingState::kNone)
     json.insert(json.size() - 1, fmt::format(",\"pending_state\":\"{}\"", pending_state_name(found.state)));
   co_return Answer{.body = std::move(json), .fields = {}};
