@@ -5,6 +5,7 @@
 
 #include "kernel/base/text_encoding.h"
 #include "kernel/store/transact.h"
+#include "systems/ledger/faces/past_account.h"
 
 namespace polis::ledger {
 namespace {
@@ -205,12 +206,17 @@ Task<Result<NamedAccount>> Books::account(std::string name_or_id) {
   co_return co_await join(*account);
 }
 
-Task<Result<NamedAccount>> Books::account_at(std::string name_or_id, uint64_t timestamp) {
-  const Id id = CO_TRY(co_await find_account(name_or_id));
-  auto account = CO_TRY(
-      co_await ledger_.query([id, timestamp](const Engine& engine) { return engine.account_at(id, timestamp); }));
-  if (!account) co_return fail(Code::kNotFound, "there was no account '" + name_or_id + "' at that time");
-  co_return co_await join(*account);
+Task<Result<Account>> Books::account_then(const Account& now, uint64_t timestamp) {
+  if (timestamp < now.timestamp)
+    co_return fail(Code::kNotFound, "there was no account " + to_decimal(now.id) + " at that time");
+  // However long it takes: in slices, between which commands go on.
+  PastAccount past = CO_TRY(co_await past_account(ledger_, now, timestamp, {.transfers_max = UINT64_MAX}));
+  co_return past.account;
+}
+
+Task<Result<NamedAccount>> Books::account_at(NamedAccount now, uint64_t timestamp) {
+  now.account = CO_TRY(co_await account_then(now.account, timestamp));
+  co_return now;
 }
 
 Task<Result<Page<NamedAccount>>> Books::accounts_by_name(AccountFilters filters, std::string after, size_t limit) {

@@ -94,7 +94,9 @@ class Books {
   Task<Result<Made<NamedAccount>>> create_account(NewAccount wanted);
   Task<Result<NamedAccount>> account(std::string name_or_id);
   // The account as it was after everything up to `timestamp`, summed up from its history.
-  Task<Result<NamedAccount>> account_at(std::string name_or_id, uint64_t timestamp);
+  // kNotFound if it did not exist then.
+  Task<Result<NamedAccount>> account_at(NamedAccount now, uint64_t timestamp);
+  Task<Result<Account>> account_then(const Account& now, uint64_t timestamp);
   Task<Result<Page<NamedAccount>>> accounts(AccountFilters filters, std::string cursor, size_t limit);
   // kVersionMismatch unless its metadata has this version (0: has none yet).
   Task<Result<AccountRecord>> change_metadata(Id id, uint64_t version, MetadataPatch patch);

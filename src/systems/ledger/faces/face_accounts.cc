@@ -122,7 +122,7 @@ Task<Result<NamedAccount>> Face::recomputed(const http::Request& request, const 
     co_return now;
   }
   from = "history";
-  co_return co_await books_.account_at(to_decimal(id), timestamp.value_or(kTimestampMax));
+  co_return co_await books_.account_at(now, timestamp.value_or(kTimestampMax));
 }
 
 Face::Answering Face::show_account(http::Request& request) {

@@ -190,18 +190,16 @@ Task<Result<void>> Face::statement(http::Request& request, http::Response& respo
     head.from = CO_TRY(co_await moment(std::move(from)));
   if (std::string to = CO_TRY(text_parameter(request, "to", 64)); !to.empty())
     head.to = CO_TRY(co_await moment(std::move(to)));
-  // Commands run ahead of the clock when there are more events than nanoseconds between two of its readings.
+  // What is booked while the statement is written is not in it.
+  const uint64_t horizon = std::min(
+      head.to,
+      CO_TRY(co_await parts_.ledger.query([](const Engine& engine) { return engine.counts().timestamp_last; })));
   const Id id = account.account.id;
-  auto sums = CO_TRY(co_await parts_.ledger.query([id, &head](const Engine& engine) {
-    std::pair<formats::PostedSums, formats::PostedSums> both;
-    if (auto before = head.from == 0 ? std::nullopt : engine.account_at(id, head.from - 1))
-      both.first = {.debits = before->debits_posted, .credits = before->credits_posted};
-    if (auto after = engine.account_at(id, head.to))
-      both.second = {.debits = after->debits_posted, .credits = after->credits_posted};
-    return both;
-  }));
-  head.opening = sums.first;
-  head.closing = sums.second;
+  for (auto [sums, at] : {std::pair{&head.opening, head.from}, std::pair{&head.closing, horizon + 1}}) {
+    if (at <= account.account.timestamp) continue;  // there was nothing yet
+    const Account then = CO_TRY(co_await books_.account_then(account.account, at - 1));
+    *sums = {.debits = then.debits_posted, .credits = then.credits_posted};
+  }
   auto writer = formats::make_statement_writer(format);
   CO_TRY(writer->check(head));
 
@@ -211,7 +209,7 @@ Task<Result<void>> Face::statement(http::Request& request, http::Response& respo
   response.status(200).set(http::Field::kContentType, formats::media_type(format));
   response.set("Content-Disposition",
                fmt::format("attachment; filename=\"statement.{}\"", formats::file_extension(format)));
-  TransferQuery query{.account = id, .timestamp_min = head.from, .timestamp_max = head.to, .limit = kSliceMax};
+  TransferQuery query{.account = id, .timestamp_min = head.from, .timestamp_max = horizon, .limit = kSliceMax};
   while (query.timestamp_min <= query.timestamp_max) {
     const auto slice = CO_TRY(co_await next_slice(parts_.ledger, query));
     for (const BookedTransfer& booked : slice) {
