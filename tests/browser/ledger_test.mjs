@@ -177,6 +177,30 @@ run(
       await page.locator(`.accounts[data-op="${ops}"]`).waitFor();
     },
 
+    async a_named_account_of_a_new_asset_is_made(state) {
+      const { page, polis } = state;
+      await open(state, "/ledger/accounts");
+      await page.getByRole("button", { name: "Make an account" }).click();
+      const dialog = page.getByRole("dialog");
+      await dialog.getByLabel("Name").fill("treasury");
+      await dialog.getByLabel("Ledger").fill("392");
+      await dialog.getByLabel("Asset").fill("JPY");
+      await dialog.getByLabel("Digits behind the point").fill("0");
+      await screenshot(page, "ledger-make-named", false);
+      await dialog.getByRole("button", { name: "Make account" }).click();
+      await page.getByRole("heading", { name: "treasury" }).waitFor();
+      await page.getByRole("link", { name: "JPY (ledger 392)" }).waitFor();
+      const trial = await waitFor("the ledger is summed", 5_000, async () => (await polis.json(`${base}/trial-balance`)).ledgers["392"]);
+      check(trial.asset === "JPY" && trial.scale === 0, JSON.stringify(trial));
+      await page.getByRole("link", { name: "Accounts", exact: true }).first().click();
+      await page.getByRole("button", { name: "Make an account" }).click();
+      await dialog.getByLabel("Name").fill("treasury");
+      await dialog.getByLabel("Ledger").fill("840");
+      await dialog.getByRole("button", { name: "Make account" }).click();
+      await dialog.getByRole("alert").waitFor();
+      await dialog.getByRole("button", { name: "Cancel" }).click();
+    },
+
     async accounts_are_found_by_name(state) {
       const { page } = state;
       await page.getByRole("searchbox", { name: /Search accounts/ }).fill("ali");
@@ -196,6 +220,12 @@ run(
       await page.locator(".flow-band").first().waitFor();
       const flows = await polis.json(`${base}/flows?ledger=840&transfers=1000`);
       check((await page.locator(".flow-band").count()) === flows.flows.length, "a band a flow");
+      const { ops } = await polis.json(`${base}/chain?limit=1`);
+      await page.getByRole("slider", { name: "Op" }).fill(String(ops - 40));
+      const then = await polis.json(`${base}/flows?ledger=840&transfers=1000&to_op=${ops - 40}`);
+      check(then.flows.length < flows.flows.length, "fewer flows then");
+      await waitFor("the picture of then", 5_000, async () => (await page.locator(".flow-band").count()) === then.flows.length);
+      await page.getByRole("button", { name: "Now" }).click();
       await page.getByLabel("Ends").selectOption("code");
       await page.locator("tbody td", { hasText: "code 2 liability" }).first().waitFor();
     },

@@ -7,7 +7,7 @@ import time
 
 from polis import ROOT, Failed, wait_for
 
-PROGRAM = os.environ.get("POLIS_LEDGER_LOAD", os.path.join(ROOT, "build/release/tests/ledger_load"))
+PROGRAM = os.environ.get("POLIS_TEST_LEDGER_LOAD", os.path.join(ROOT, "build/release/tests/ledger_load"))
 
 
 class LedgerLoad:
