@@ -60,10 +60,11 @@ class IdIndex {
   // Loads the cache lines that find() and insert() of this hash touch.
   void prefetch(uint64_t hash) const {
     const Table& table = tables_[hash >> kTableShift];
-    const uint64_t* slot = table.slots + home(tag(hash), table.capacity);
-    __builtin_prefetch(slot, 1);
+    // A number, not a pointer: an empty table has no slots to point to.
+    const auto slot = reinterpret_cast<uintptr_t>(table.slots) + home(tag(hash), table.capacity) * sizeof(uint64_t);
+    __builtin_prefetch(reinterpret_cast<const void*>(slot), 1);
     // A search that finds nothing looks at 3 to 8 slots: often the next line's, too.
-    __builtin_prefetch(slot + 5, 1);
+    __builtin_prefetch(reinterpret_cast<const void*>(slot + 5 * sizeof(uint64_t)), 1);
   }
   // Calls same(reference) for each entry whose bits agree, until it answers true; that reference, or kNone.
   static constexpr uint64_t kNone = ~uint64_t{0};

@@ -111,6 +111,7 @@ Task<Result<BytesView>> Client::send(WireOperation operation, size_t payload_byt
 }
 
 Task<Result<BytesView>> Client::resend() {
+  if (state_->request.part.client == 0) co_return fail(Code::kInvalid, "there was no request yet");
   const auto shape = shape_of(state_->request.part.operation);
   const BytesView answer = CO_TRY(co_await exchange());
   if (!shape) co_return answer;

@@ -15,6 +15,9 @@ constexpr Duration kPauseMax = std::chrono::milliseconds(50);
 // Replies that may be larger than this wait for a permit.
 constexpr size_t kLargeReplyBytes = 64 * 1024;
 
+// A connection keeps the room for so many counts of batches.
+constexpr size_t kBatchesKept = 1'024;
+
 // A browser, or a probe that tries HTTP. Headers have 16 zero bytes after their first 16, and text has none.
 bool looks_like_http(BytesView bytes) {
   static constexpr std::string_view kMethods[] = {"GET ",     "POST ",    "PUT ",   "HEAD ",  "DELETE ",
@@ -144,12 +147,12 @@ Task<Result<Connection::Received>> Connection::receive() {
 
 // --- handling
 
-Task<Result<void>> Connection::handle(Received& received) {
+Task<Result<void>> Connection::handle(const Received& received) {
   switch (received.header.frame().command) {
     case WireCommand::kPingClient:
       co_return co_await handle_ping(received.header.as<PingClientPart>());
     case WireCommand::kRequest:
-      co_return co_await handle_request(received.header.as<RequestPart>(), received);
+      co_return co_await handle_request(received.header.as<RequestPart>(), received.body);
     case WireCommand::kPongClient:
     case WireCommand::kReply:
     case WireCommand::kEviction:
@@ -177,7 +180,7 @@ Task<Result<void>> Connection::handle_ping(const PingClient& ping) {
   co_return co_await send(std::span(&bytes, 1));
 }
 
-Task<Result<void>> Connection::handle_request(const Request& request, Received& received) {
+Task<Result<void>> Connection::handle_request(const Request& request, BytesView body) {
   const Judgement judgement = session_.judge(request);
   switch (judgement.verdict) {
     case Judgement::Verdict::kIgnore:
@@ -195,14 +198,14 @@ Task<Result<void>> Connection::handle_request(const Request& request, Received& 
   session_.began(request);
   const auto shape = shape_of(request.part.operation);
   if (!shape) co_return co_await enroll(request);
-  auto wire = decode_request(*shape, received.body);
+  auto wire = decode_request(*shape, body);
   if (!wire) {
     obs::log_info("a request of a ledger client is malformed",
                   {{"peer", stream_->peer().text()}, {"operation", name(shape->action)}, {"error", wire.error()}});
     co_return co_await send_eviction(request.frame, request.part.client, EvictionReason::kInvalidBody);
   }
   CO_TRY(co_await refresh_rights());
-  CO_TRY(shape->creates() ? co_await book(request, *wire, received) : co_await answer(request, *wire));
+  CO_TRY(shape->creates() ? co_await book(request, *wire) : co_await answer(request, *wire));
   if (shared_.metrics) {
     shared_.metrics->requests[static_cast<size_t>(shape->action)]->add();
     shared_.metrics->seconds->observe(now() - since);
@@ -246,7 +249,7 @@ Task<Result<void>> Connection::enroll(const Request& request) {
   co_return co_await send_reply(reply, {reinterpret_cast<const std::byte*>(&result), sizeof result});
 }
 
-Task<Result<void>> Connection::book(const Request& request, const WireRequest& wire, Received& received) {
+Task<Result<void>> Connection::book(const Request& request, const WireRequest& wire) {
   if (auto ledger = rights_.refused(wire)) {
     obs::log_info("a ledger client may not book here",
                   {{"client", common_name_}, {"resource", ledger_resource(*ledger)}});
@@ -256,12 +259,12 @@ Task<Result<void>> Connection::book(const Request& request, const WireRequest& w
       .client = request.part.client, .session = request.part.session, .request = request.part.request};
   const Command command = to_command(wire, from, batches_);
   auto booked = co_await submit(command);
+  if (batches_.capacity() > kBatchesKept) batches_ = {};
   if (!booked) co_return co_await refuse(request, booked.error());
   // Somebody's command under the same number would be a client that breaks the protocol.
   if (booked->results.size() != wire.event_count()) co_return {};
   Reply reply = reply_to(request, booked->op, booked->timestamp);
   const Bytes body = create_answer(wire, booked->results);
-  received.lease.release();  // the reply may take its time
   co_return co_await send_reply(reply, body);
 }
 

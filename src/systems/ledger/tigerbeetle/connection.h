@@ -78,17 +78,17 @@ class Connection {
   struct Received {
     AnyHeader header;
     BytesView body;
-    Buffers::Lease lease;  // holds the body of a large message
+    Buffers::Lease lease;  // holds the body of a large message until it is answered
   };
   // Errors end the connection: kClosed for a regular end, kCorrupt and kInvalid for bad bytes.
   Task<Result<Received>> receive();
   Task<Result<void>> fill(MutableBytes into, size_t& filled, bool idle);
   Task<Result<void>> fill_to(size_t bytes);
-  Task<Result<void>> handle(Received& received);
+  Task<Result<void>> handle(const Received& received);
   Task<Result<void>> handle_ping(const PingClient& ping);
-  Task<Result<void>> handle_request(const Request& request, Received& received);
+  Task<Result<void>> handle_request(const Request& request, BytesView body);
   Task<Result<void>> enroll(const Request& request);
-  Task<Result<void>> book(const Request& request, const WireRequest& wire, Received& received);
+  Task<Result<void>> book(const Request& request, const WireRequest& wire);
   Task<Result<void>> answer(const Request& request, const WireRequest& wire);
   Task<Result<void>> send_reply(Reply& reply, BytesView body);
   Task<Result<void>> send_eviction(const Frame& asked, u128 client, EvictionReason reason);

@@ -20,7 +20,7 @@ inline constexpr size_t kBodyBytesMax = kMessageBytesMax - kHeaderBytes;
 
 // major << 16 | minor << 8 | patch.
 inline constexpr uint32_t kReleaseOurs = 0 << 16 | 17 << 8 | 9;
-inline constexpr uint32_t kReleaseMin = 0 << 16 | 16 << 8 | 4;    // the first with sessions as they are now
+inline constexpr uint32_t kReleaseMin = 0 << 16 | 16 << 8;        // clients of 0.15 registered in another way
 inline constexpr uint32_t kReleaseMax = 0 << 16 | 17 << 8 | 255;  // later patches keep the wire of their minor release
 
 enum class WireCommand : uint8_t {

@@ -201,11 +201,11 @@ TEST(Session, older_requests_and_collisions_are_ignored_and_a_new_release_ends_t
   EXPECT_EQ(other.reason, EvictionReason::kSessionReleaseMismatch);
 }
 
-TEST(Session, releases_from_0_16_4_to_the_last_of_0_17_are_spoken_with) {
-  EXPECT_FALSE(refused_release(0x00001004));
+TEST(Session, releases_0_16_and_0_17_are_spoken_with) {
+  EXPECT_FALSE(refused_release(0x00001000));
   EXPECT_FALSE(refused_release(0x00001109));
   EXPECT_FALSE(refused_release(0x000011ff));
-  EXPECT_EQ(refused_release(0x00001003), EvictionReason::kReleaseTooLow);
+  EXPECT_EQ(refused_release(0x00000fff), EvictionReason::kReleaseTooLow);
   EXPECT_EQ(refused_release(0x00001200), EvictionReason::kReleaseTooHigh);
   EXPECT_EQ(refused_release(0x00010000), EvictionReason::kReleaseTooHigh);
 }
