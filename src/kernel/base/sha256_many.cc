@@ -1,5 +1,7 @@
 #include "kernel/base/sha256_many.h"
 
+#include <algorithm>
+
 #include "kernel/base/endian.h"
 #include "kernel/base/result.h"
 
@@ -15,6 +17,26 @@ constexpr size_t kBlockBytes = 64;
 void hash_one_by_one(const std::byte* messages, size_t size_bytes, size_t count, Sha256Digest* digests) {
   const size_t stride_bytes = sha256_padded_bytes(size_bytes);
   for (size_t i = 0; i < count; ++i) digests[i] = sha256(BytesView(messages + i * stride_bytes, size_bytes));
+}
+
+// Prefix, body and suffix one behind the other, with their padding if there is room for it.
+size_t write_framed(std::byte* message, std::byte prefix, const std::byte* body, size_t body_bytes,
+                    const uint32_t* suffix) {
+  message[0] = prefix;
+  std::memcpy(message + 1, body, body_bytes);
+  if (suffix == nullptr) return 1 + body_bytes;
+  store_little(message + 1 + body_bytes, *suffix);
+  return 1 + body_bytes + sizeof(uint32_t);
+}
+
+void hash_framed_one_by_one(std::byte prefix, const std::byte* bodies, size_t body_bytes, const uint32_t* suffixes,
+                            size_t count, Sha256Digest* digests) {
+  Bytes message(1 + body_bytes + sizeof(uint32_t));
+  for (size_t i = 0; i < count; ++i) {
+    const size_t size_bytes = write_framed(message.data(), prefix, bodies + i * body_bytes, body_bytes,
+                                           suffixes == nullptr ? nullptr : suffixes + i);
+    digests[i] = sha256(BytesView(message).first(size_bytes));
+  }
 }
 
 #if defined(__x86_64__)
@@ -93,6 +115,30 @@ void hash_by_sha_instructions(const std::byte* messages, size_t size_bytes, size
   if (count == 1) hash_streams<1>(messages, blocks, digests);
 }
 
+// Messages of a tree: the largest are laid out on the stack, two at a time.
+constexpr size_t kFramedBytesMax = 256;
+
+void hash_framed_by_sha_instructions(std::byte prefix, const std::byte* bodies, size_t body_bytes,
+                                     const uint32_t* suffixes, size_t count, Sha256Digest* digests) {
+  const size_t size_bytes = 1 + body_bytes + (suffixes == nullptr ? 0 : sizeof(uint32_t));
+  const size_t stride_bytes = sha256_padded_bytes(size_bytes), blocks = stride_bytes / kBlockBytes;
+  if (stride_bytes > kFramedBytesMax)
+    return hash_framed_one_by_one(prefix, bodies, body_bytes, suffixes, count, digests);
+  alignas(16) std::byte messages[2 * kFramedBytesMax];
+  for (size_t slot = 0; slot < std::min<size_t>(count, 2); ++slot)
+    sha256_pad(messages + slot * stride_bytes, size_bytes);
+  for (size_t i = 0; i < count; i += 2) {
+    const size_t streams = std::min<size_t>(count - i, 2);
+    for (size_t slot = 0; slot < streams; ++slot)
+      write_framed(messages + slot * stride_bytes, prefix, bodies + (i + slot) * body_bytes, body_bytes,
+                   suffixes == nullptr ? nullptr : suffixes + i + slot);
+    if (streams == 2)
+      hash_streams<2>(messages, blocks, digests + i);
+    else
+      hash_streams<1>(messages, blocks, digests + i);
+  }
+}
+
 // --- AVX-512: word i of sixteen messages in one register, so a round is a round of all sixteen.
 
 #define POLIS_WIDE_TARGET __attribute__((target("avx512f,avx512bw")))
@@ -144,18 +190,20 @@ POLIS_WIDE_INLINE __m512i add(__m512i a, __m512i b) {
   return _mm512_add_epi32(a, b);
 }
 
-POLIS_WIDE_INLINE void compress_wide(__m512i state[8], __m512i w[16]) {
+POLIS_WIDE_INLINE __m512i same_in_all(uint32_t word) {
+  return _mm512_set1_epi32(static_cast<int>(word));
+}
+
+// Sixty-four rounds; added(t) is word t of the schedule plus its constant.
+template <class Added>
+POLIS_WIDE_INLINE void compress_wide(__m512i state[8], const Added& added) {
   __m512i a = state[0], b = state[1], c = state[2], d = state[3];
   __m512i e = state[4], f = state[5], g = state[6], h = state[7];
 #pragma clang loop unroll(full)
   for (size_t t = 0; t < 64; ++t) {
-    if (t >= 16)
-      w[t % 16] = add(add(w[t % 16], xor_of_rotations_and_shift<7, 18, 3>(w[(t + 1) % 16])),
-                      add(w[(t + 9) % 16], xor_of_rotations_and_shift<17, 19, 10>(w[(t + 14) % 16])));
-    const __m512i constant = _mm512_set1_epi32(static_cast<int>(kRoundConstants[t]));
     const __m512i choice = _mm512_ternarylogic_epi32(e, f, g, 0xca);
     const __m512i majority = _mm512_ternarylogic_epi32(a, b, c, 0xe8);
-    const __m512i first = add(add(add(h, add(w[t % 16], constant)), choice), xor_of_rotations<6, 11, 25>(e));
+    const __m512i first = add(add(add(h, added(t)), choice), xor_of_rotations<6, 11, 25>(e));
     h = g;
     g = f;
     f = e;
@@ -175,16 +223,22 @@ POLIS_WIDE_INLINE void compress_wide(__m512i state[8], __m512i w[16]) {
   state[7] = add(state[7], h);
 }
 
-POLIS_WIDE_TARGET void hash_sixteen(const std::byte* messages, size_t blocks, Sha256Digest* digests) {
-  const size_t stride_bytes = blocks * kBlockBytes;
-  __m512i state[8];
-  for (size_t i = 0; i < 8; ++i) state[i] = _mm512_set1_epi32(static_cast<int>(kInitialState[i]));
-  for (size_t block = 0; block < blocks; ++block) {
-    __m512i w[16];
-    for (size_t group = 0; group < 4; ++group)
-      load_words(messages + block * kBlockBytes + 16 * group, stride_bytes, w + 4 * group);
-    compress_wide(state, w);
+// The schedule of sixteen blocks; its words become the later ones as rounds go on.
+struct WideSchedule {
+  __m512i* w;
+  POLIS_WIDE_INLINE __m512i operator()(size_t t) const {
+    if (t >= 16)
+      w[t % 16] = add(add(w[t % 16], xor_of_rotations_and_shift<7, 18, 3>(w[(t + 1) % 16])),
+                      add(w[(t + 9) % 16], xor_of_rotations_and_shift<17, 19, 10>(w[(t + 14) % 16])));
+    return add(w[t % 16], same_in_all(kRoundConstants[t]));
   }
+};
+
+POLIS_WIDE_INLINE void begin_wide(__m512i state[8]) {
+  for (size_t i = 0; i < 8; ++i) state[i] = same_in_all(kInitialState[i]);
+}
+
+POLIS_WIDE_INLINE void finish_wide(__m512i state[8], Sha256Digest* digests) {
   for (size_t half = 0; half < 2; ++half) {
     __m512i* rows = state + 4 * half;
     transpose_parts(rows);
@@ -194,6 +248,67 @@ POLIS_WIDE_TARGET void hash_sixteen(const std::byte* messages, size_t blocks, Sh
       for (size_t p = 0; p < 4; ++p) std::memcpy(digests[4 * p + r].data() + 16 * half, parts + 16 * p, 16);
     }
   }
+}
+
+POLIS_WIDE_TARGET void hash_sixteen(const std::byte* messages, size_t blocks, Sha256Digest* digests) {
+  const size_t stride_bytes = blocks * kBlockBytes;
+  __m512i state[8];
+  begin_wide(state);
+  for (size_t block = 0; block < blocks; ++block) {
+    __m512i w[16];
+    for (size_t group = 0; group < 4; ++group)
+      load_words(messages + block * kBlockBytes + 16 * group, stride_bytes, w + 4 * group);
+    compress_wide(state, WideSchedule{w});
+  }
+  finish_wide(state, digests);
+}
+
+// The last block of a framed message: the body's last byte, the suffix, the padding. At most two of its words differ
+// between lanes; the compiler computes with the others.
+template <bool kSuffix>
+POLIS_WIDE_INLINE void compress_end(__m512i state[8], const std::byte* bodies, size_t body_bytes,
+                                    const uint32_t* suffixes) {
+  alignas(64) uint32_t first[kLanes], second[kLanes];
+  for (size_t lane = 0; lane < kLanes; ++lane) {
+    const auto last = static_cast<uint32_t>(bodies[lane * body_bytes + body_bytes - 1]);
+    const uint32_t suffix = kSuffix ? __builtin_bswap32(suffixes[lane]) : 0x80000000;
+    first[lane] = last << 24 | suffix >> 8;
+    second[lane] = kSuffix ? suffix << 24 | 0x800000 : 0;
+  }
+  const auto size_bits = static_cast<uint32_t>((1 + body_bytes + (kSuffix ? sizeof(uint32_t) : 0)) * 8);
+  __m512i w[16];
+  w[0] = _mm512_load_si512(first);
+  w[1] = kSuffix ? _mm512_load_si512(second) : _mm512_setzero_si512();
+  for (size_t i = 2; i < 15; ++i) w[i] = _mm512_setzero_si512();
+  w[15] = same_in_all(size_bits);
+  compress_wide(state, WideSchedule{w});
+}
+
+template <size_t kBodyBytes, bool kSuffix>
+POLIS_WIDE_TARGET void hash_sixteen_framed(std::byte prefix, const std::byte* bodies, const uint32_t* suffixes,
+                                           Sha256Digest* digests) {
+  __m512i state[8];
+  begin_wide(state);
+#pragma clang loop unroll(disable)
+  for (size_t block = 0; block < kBodyBytes / kBlockBytes; ++block) {
+    // Everything lies one byte behind where it is in the body.
+    const std::byte* at = bodies + block * kBlockBytes;
+    __m512i w[16];
+    for (size_t group = 1; group < 4; ++group) load_words(at + 16 * group - 1, kBodyBytes, w + 4 * group);
+    if (block == 0) {
+      load_words(at, kBodyBytes, w);
+      const __m512i w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3];
+      w[0] = _mm512_or_si512(_mm512_srli_epi32(w0, 8), same_in_all(static_cast<uint32_t>(prefix) << 24));
+      w[1] = _mm512_or_si512(_mm512_srli_epi32(w1, 8), _mm512_slli_epi32(w0, 24));
+      w[2] = _mm512_or_si512(_mm512_srli_epi32(w2, 8), _mm512_slli_epi32(w1, 24));
+      w[3] = _mm512_or_si512(_mm512_srli_epi32(w3, 8), _mm512_slli_epi32(w2, 24));
+    } else {
+      load_words(at - 1, kBodyBytes, w);
+    }
+    compress_wide(state, WideSchedule{w});
+  }
+  compress_end<kSuffix>(state, bodies, kBodyBytes, suffixes);
+  finish_wide(state, digests);
 }
 
 const bool has_sha_instructions = __builtin_cpu_supports("sha") && __builtin_cpu_supports("sse4.1");
@@ -208,10 +323,36 @@ void hash_by_avx512(const std::byte* messages, size_t size_bytes, size_t count, 
   hash_one_by_one(messages, size_bytes, count, digests);
 }
 
+// Leaves and nodes; other lengths go the shorter way.
+void hash_framed_by_avx512(std::byte prefix, const std::byte* bodies, size_t body_bytes, const uint32_t* suffixes,
+                           size_t count, Sha256Digest* digests) {
+  const bool leaf = body_bytes == 128 && suffixes != nullptr, node = body_bytes == 64 && suffixes == nullptr;
+  size_t done = 0;
+  if (leaf)
+    for (; count - done >= kLanes; done += kLanes)
+      hash_sixteen_framed<128, true>(prefix, bodies + done * 128, suffixes + done, digests + done);
+  if (node)
+    for (; count - done >= kLanes; done += kLanes)
+      hash_sixteen_framed<64, false>(prefix, bodies + done * 64, nullptr, digests + done);
+  const uint32_t* rest = suffixes == nullptr ? nullptr : suffixes + done;
+  if (has_sha_instructions)
+    hash_framed_by_sha_instructions(prefix, bodies + done * body_bytes, body_bytes, rest, count - done, digests + done);
+  else
+    hash_framed_one_by_one(prefix, bodies + done * body_bytes, body_bytes, rest, count - done, digests + done);
+}
+
 #undef POLIS_SHA_TARGET
 #undef POLIS_WIDE_TARGET
 #undef POLIS_WIDE_INLINE
 #endif
+
+Sha256Form best_form() {
+#if defined(__x86_64__)
+  if (has_avx512) return Sha256Form::kAvx512;
+  if (has_sha_instructions) return Sha256Form::kShaInstructions;
+#endif
+  return Sha256Form::kOneByOne;
+}
 
 }  // namespace
 
@@ -242,11 +383,23 @@ void sha256_many_by(Sha256Form form, const std::byte* padded_messages, size_t si
 }
 
 void sha256_many(const std::byte* padded_messages, size_t size_bytes, size_t count, Sha256Digest* digests) {
+  sha256_many_by(best_form(), padded_messages, size_bytes, count, digests);
+}
+
+void sha256_framed_by(Sha256Form form, std::byte prefix, const std::byte* bodies, size_t body_bytes,
+                      const uint32_t* suffixes, size_t count, Sha256Digest* digests) {
+  POLIS_ASSERT(sha256_form_available(form) && body_bytes % kBlockBytes == 0);
 #if defined(__x86_64__)
-  if (has_avx512) return hash_by_avx512(padded_messages, size_bytes, count, digests);
-  if (has_sha_instructions) return hash_by_sha_instructions(padded_messages, size_bytes, count, digests);
+  if (form == Sha256Form::kAvx512) return hash_framed_by_avx512(prefix, bodies, body_bytes, suffixes, count, digests);
+  if (form == Sha256Form::kShaInstructions)
+    return hash_framed_by_sha_instructions(prefix, bodies, body_bytes, suffixes, count, digests);
 #endif
-  hash_one_by_one(padded_messages, size_bytes, count, digests);
+  hash_framed_one_by_one(prefix, bodies, body_bytes, suffixes, count, digests);
+}
+
+void sha256_framed(std::byte prefix, const std::byte* bodies, size_t body_bytes, const uint32_t* suffixes, size_t count,
+                   Sha256Digest* digests) {
+  sha256_framed_by(best_form(), prefix, bodies, body_bytes, suffixes, count, digests);
 }
 
 }  // namespace polis::base

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernel/base/endian.h"
 #include "kernel/base/random.h"
 #include "kernel/base/text_encoding.h"
 
@@ -85,6 +86,57 @@ TEST(Sha256Many, random_messages_of_every_length_and_count_hash_as_openssl_hashe
     std::vector<Sha256Digest> digests(count);
     sha256_many(all.data() + offset, size_bytes, count, digests.data());
     for (size_t i = 0; i < count; ++i) ASSERT_EQ(digests[i], sha256(messages[i]));
+  }
+}
+
+TEST(Sha256Many, a_framed_message_is_its_prefix_body_and_suffix_in_one) {
+  SeededRandom random(9);
+  for (size_t body_bytes : {0, 64, 128, 192, 256}) {
+    for (size_t count : {0, 1, 2, 3, 15, 16, 17, 33, 50}) {
+      for (bool suffixed : {false, true}) {
+        Bytes bodies(count * body_bytes + 1);  // at an odd address
+        random.fill(bodies);
+        std::vector<uint32_t> suffixes(count);
+        for (uint32_t& suffix : suffixes)
+          suffix = random.chance(1, 2) ? 0xffff'ffff : static_cast<uint32_t>(random.next());
+        const auto prefix = static_cast<std::byte>(random.below(256));
+        std::vector<Sha256Digest> expected;
+        for (size_t i = 0; i < count; ++i) {
+          Sha256 hasher;
+          hasher.update(BytesView(&prefix, 1));
+          hasher.update(BytesView(bodies).subspan(1 + i * body_bytes, body_bytes));
+          std::byte suffix[4];
+          store_little(suffix, suffixes[i]);
+          if (suffixed) hasher.update(BytesView(suffix));
+          expected.push_back(hasher.finish());
+        }
+        for (Sha256Form form : available_forms()) {
+          std::vector<Sha256Digest> digests(count);
+          sha256_framed_by(form, prefix, bodies.data() + 1, body_bytes, suffixed ? suffixes.data() : nullptr, count,
+                           digests.data());
+          ASSERT_EQ(digests, expected) << static_cast<int>(form) << " " << body_bytes << " " << count << suffixed;
+        }
+        std::vector<Sha256Digest> digests(count);
+        sha256_framed(prefix, bodies.data() + 1, body_bytes, suffixed ? suffixes.data() : nullptr, count,
+                      digests.data());
+        ASSERT_EQ(digests, expected);
+      }
+    }
+  }
+}
+
+TEST(Sha256Many, nodes_may_take_the_place_of_their_children) {
+  SeededRandom random(10);
+  for (Sha256Form form : available_forms()) {
+    for (size_t pairs : {1, 2, 15, 16, 17, 40, 100}) {
+      std::vector<Sha256Digest> level(2 * pairs);
+      for (Sha256Digest& child : level) random.fill(child);
+      std::vector<Sha256Digest> parents(pairs);
+      sha256_framed_by(form, std::byte{1}, level[0].data(), 64, nullptr, pairs, parents.data());
+      sha256_framed_by(form, std::byte{1}, level[0].data(), 64, nullptr, pairs, level.data());
+      level.resize(pairs);
+      ASSERT_EQ(level, parents) << static_cast<int>(form) << " " << pairs;
+    }
   }
 }
 
