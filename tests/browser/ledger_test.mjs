@@ -182,10 +182,10 @@ run(
       await open(state, "/ledger/accounts");
       await page.getByRole("button", { name: "Make an account" }).click();
       const dialog = page.getByRole("dialog");
-      await dialog.getByLabel("Name").fill("treasury");
+      await dialog.getByRole("textbox", { name: /^Name/ }).fill("treasury");
       await dialog.getByLabel("Ledger").fill("392");
-      await dialog.getByLabel("Asset").fill("JPY");
-      await dialog.getByLabel("Digits behind the point").fill("0");
+      await dialog.getByRole("textbox", { name: "Asset", exact: true }).fill("JPY");
+      await dialog.getByRole("textbox", { name: "Digits behind the point" }).fill("0");
       await screenshot(page, "ledger-make-named", false);
       await dialog.getByRole("button", { name: "Make account" }).click();
       await page.getByRole("heading", { name: "treasury" }).waitFor();
@@ -194,7 +194,7 @@ run(
       check(trial.asset === "JPY" && trial.scale === 0, JSON.stringify(trial));
       await page.getByRole("link", { name: "Accounts", exact: true }).first().click();
       await page.getByRole("button", { name: "Make an account" }).click();
-      await dialog.getByLabel("Name").fill("treasury");
+      await dialog.getByRole("textbox", { name: /^Name/ }).fill("treasury");
       await dialog.getByLabel("Ledger").fill("840");
       await dialog.getByRole("button", { name: "Make account" }).click();
       await dialog.getByRole("alert").waitFor();

@@ -1,4 +1,5 @@
 // Commands that connect a client to this polis, ready to paste on the machine that it runs on.
+import { curlSnippet, nodeSnippet } from "../../systems/ledger/snippets";
 import type { Status } from "../api";
 
 export interface Way {
@@ -42,6 +43,13 @@ export function connections(info: Status, host: string): Way[] {
           { what: "A repository for backups", command: `restic -r s3:${endpoint}/backup init` },
         ],
       },
+    );
+  }
+  const books = info.systems.find((system) => system.name === "ledger")?.ports["tigerbeetle"];
+  if (books) {
+    ways.push(
+      { name: "ledger", steps: [{ what: "Two accounts and a sale over JSON, on the machine of polis", command: curlSnippet(info.data_directory) }] },
+      { name: "tigerbeetle-node", steps: [{ what: "The same books over the binary protocol", command: nodeSnippet(host, books) }] },
     );
   }
   ways.push({

@@ -11,6 +11,7 @@ import { assetOf, codeText, money, share, shortId, timeOf, type Asset } from "./
 import * as api from "./api";
 import type { Flow, Flows } from "./api";
 import { layout, type End } from "./sankey";
+import { TimeSlider } from "./TimeSlider";
 import { ledgerTitle, listOf, useLedgers, useLive } from "./useLedgers";
 
 const WINDOWS = [100, 1_000, 10_000, 100_000];
@@ -112,13 +113,17 @@ export function FlowsPage() {
   const known = listOf(ledgers);
   const ledger = Number(query.get("ledger")) || known.find((one) => one.transfers > 0 && !one.lab)?.ledger || known[0]?.ledger || 0;
   const by = query.get("by") === "code" ? "code" : "account";
+  const op = query.get("op") === null ? undefined : Number(query.get("op"));
   const transfers = WINDOWS.includes(Number(query.get("transfers"))) ? Number(query.get("transfers")) : 1_000;
-  const go = (change: Record<string, string>): void =>
-    navigate(address("/ledger/flows", { ledger: String(ledger), by, transfers: String(transfers), ...change }), true);
-  const loaded = useLoad<Flows | undefined>(() => (ledger ? api.flows({ ledger, by, transfers }) : Promise.resolve(undefined)), [ledger, by, transfers]);
+  const go = (change: Record<string, string | undefined>): void =>
+    navigate(address("/ledger/flows", { ledger: String(ledger), by, transfers: String(transfers), op: op?.toString(), ...change }), true);
+  const loaded = useLoad<Flows | undefined>(
+    () => (ledger ? api.flows({ ledger, by, transfers, to_op: op }) : Promise.resolve(undefined)),
+    [ledger, by, transfers, op],
+  );
   const asset = assetOf(ledgers, ledger);
   const flows = loaded.value?.ledger === ledger && loaded.value.by === by ? loaded.value : undefined;
-  const stale = flows && live && live.op > flows.op;
+  const stale = flows && live && op === undefined && live.op > flows.op;
   const columns: Column<Flow>[] = [
     { title: "Debited", cell: (flow) => (flows ? <EndLink id={flow.debit} flows={flows} /> : null) },
     { title: "Credited", className: "grow", cell: (flow) => (flows ? <EndLink id={flow.credit} flows={flows} /> : null) },
@@ -163,10 +168,15 @@ export function FlowsPage() {
           </button>
         </div>
       </div>
+      {live && live.op > 0 && (
+        <div className="card-body slider-place">
+          <TimeSlider last={live.op} op={op} set={(value) => go({ op: value?.toString() })} timestamp={flows?.op === op ? flows?.to_timestamp : undefined} />
+        </div>
+      )}
       <ErrorNote error={loaded.error} retry={loaded.reload} />
       {!flows && loaded.loading && <Waiting what="Adding up" />}
       {((ledgers && !ledger) || flows?.flows.length === 0) && (
-        <Empty title="Nothing has moved in this ledger">
+        <Empty title={op === undefined ? "Nothing has moved in this ledger" : "Nothing had moved in this ledger then"}>
           <p>Post a transfer, and it appears here as a band from the account that is debited to the one that is credited.</p>
         </Empty>
       )}

@@ -99,6 +99,9 @@ function LedgerField({ value, set }: { value: string; set: (value: string) => vo
   );
 }
 
+// As the JSON face calls them, by flag.
+const LIMITS: Record<number, string> = { 0: "none", 2: "debits_must_not_exceed_credits", 4: "credits_must_not_exceed_debits" };
+
 export function MakeAccount({ close, made }: { close: () => void; made: (id: string) => void }) {
   const known = listOf(useLedgers(), false);
   const [id] = useState(newId);
@@ -107,20 +110,45 @@ export function MakeAccount({ close, made }: { close: () => void; made: (id: str
   const [code, setCode] = useState("2");
   const [limit, setLimit] = useState(0);
   const [history, setHistory] = useState(false);
+  const [name, setName] = useState("");
+  const [asset, setAsset] = useState("");
+  const [scale, setScale] = useState("2");
+  const nameless = known.every((one) => String(one.ledger) !== ledger.trim() || !one.asset);
   const act = async (): Promise<void> => {
     if (own && !/^\d+$/.test(own)) throw new Error("The id must be decimal digits.");
-    const booked = await api.makeAccount({
-      id: own || id,
-      ledger: whole(ledger, 4294967295, "The ledger"),
-      code: whole(code, 65535, "The code"),
-      flags: limit | (history ? 8 : 0),
-    });
+    const number = whole(ledger, 4294967295, "The ledger");
+    const kind = whole(code, 65535, "The code");
+    if (nameless && asset.trim()) {
+      if (!/^\d+$/.test(scale) || Number(scale) > 30) throw new Error("The digits behind the point are a number from 0 to 30.");
+      await api.nameLedger(number, asset.trim(), Number(scale));
+    }
+    const booked = name.trim()
+      ? await api.makeNamedAccount({ name: name.trim(), ...(own && { id: own }), ledger: number, code: kind, limit: LIMITS[limit] ?? "none", history })
+      : await api.makeAccount({ id: own || id, ledger: number, code: kind, flags: limit | (history ? 8 : 0) });
     close();
     made(booked.id);
   };
   return (
     <FormDialog title="Make an account" verb="Make account" close={close} act={act}>
+      <label className="field">
+        Name
+        <input className="input" name="name" maxLength={128} autoComplete="off" value={name} onChange={(event) => setName(event.target.value)} />
+        <span className="hint">Left empty, the account is known by its id alone.</span>
+      </label>
       <LedgerField value={ledger} set={setLedger} />
+      {nameless && (
+        <div className="ledger-pair">
+          <label className="field">
+            Asset
+            <input className="input" name="asset" maxLength={24} placeholder="USD" autoComplete="off" value={asset} onChange={(event) => setAsset(event.target.value)} />
+          </label>
+          <label className="field">
+            Digits behind the point
+            <input className="input" name="scale" inputMode="numeric" value={scale} onChange={(event) => setScale(event.target.value.trim())} />
+          </label>
+          <p className="hint soft">This ledger has no name yet. With one, amounts are read as 12.50 instead of 1250; it cannot be changed later.</p>
+        </div>
+      )}
       <label className="field">
         Code
         <input className="input" name="code" inputMode="numeric" required value={code} onChange={(event) => setCode(event.target.value)} />

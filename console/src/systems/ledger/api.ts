@@ -244,6 +244,18 @@ export interface NewAccount {
   code: number;
   flags: number;
 }
+// Names and assets are kept by the JSON face, beside the books.
+export interface NamedAccount {
+  name: string;
+  id?: string;
+  ledger: number;
+  code: number;
+  limit: string;
+  history: boolean;
+}
+export const nameLedger = (id: number, asset: string, scale: number): Promise<unknown> => post("/api/ledger/v1/ledgers", { id, asset, scale });
+export const makeNamedAccount = (body: NamedAccount): Promise<{ id: string }> => post("/api/ledger/v1/accounts", body);
+
 export interface NewTransfer {
   id: string;
   debit_account_id: string;
