@@ -109,6 +109,9 @@ class Replica {
   };
   Task<Result<Verified>> verify(Make make, Progress progress, Admit admit = {});
 
+  // Reads every snapshot on disk, in slices. kCorrupt names the first file that is not as it was written.
+  Task<Result<void>> check_snapshots();
+
   void observe(Observer observer) { observer_ = std::move(observer); }
 
   // The running state, which may be ahead of what is durable: for metrics and tests, never for answers.

@@ -111,6 +111,11 @@ Task<Result<void>> Replica<M>::recover(Progress progress) {
   commands_ = state.commands;
   bytes_ = state.bytes;
   quiet_.set();
+  // After a long replay at once, so that the next start is not as long.
+  if (snapshot_due()) {
+    begin_long_work();
+    tasks_.spawn(snapshot_in_background());
+  }
   co_return {};
 }
 
@@ -473,6 +478,23 @@ Task<Result<void>> Replica<M>::compare(typename M::Saver& running, typename M::S
     if (slice.over(here.size())) co_await io::yield();
     if (closing_) co_return detail::closing();
   }
+}
+
+template <Machine M>
+Task<Result<void>> Replica<M>::check_snapshots() {
+  if (snapshotting_) co_return fail(Code::kBusy, std::string(M::kName) + ": a snapshot is being made; try again soon");
+  begin_long_work();
+  LongWork work(*this);
+  Slice slice(options_.slice);
+  for (const Position position : CO_TRY(co_await list_snapshots(disk_, options_.snapshot_directory))) {
+    auto reader = CO_TRY(co_await SnapshotReader::open(disk_, snapshot_path(options_.snapshot_directory, position),
+                                                       machine_number(M::kName)));
+    while (const auto piece = CO_TRY(co_await reader.next())) {
+      if (slice.over(piece->size())) co_await io::yield();
+      if (closing_) co_return detail::closing();
+    }
+  }
+  co_return {};
 }
 
 template <Machine M>

@@ -496,6 +496,19 @@ TEST_F(TapeTest, bytes_of_the_journal_bring_a_snapshot_too) {
   close(replica);
 }
 
+TEST_F(TapeTest, a_start_with_a_long_replay_makes_a_snapshot_at_once) {
+  auto replica = open();
+  write(*replica, 100);
+  close(replica);
+  replica = open({.snapshot_every_commands = 0, .snapshot_every_bytes = 500, .keep_journal = true});
+  world.run_for(1s);
+  EXPECT_EQ(replica->statistics().snapshots, 1u);
+  close(replica);
+  replica = open();
+  EXPECT_EQ(replica->statistics().replayed, 0u);
+  close(replica);
+}
+
 TEST_F(TapeTest, what_the_hook_does_not_admit_is_refused_and_changes_nothing) {
   bool full = true;
   auto replica = open({.admit = [&]() -> Result<void> {
@@ -544,6 +557,20 @@ TEST_F(TapeTest, every_flipped_byte_of_an_old_segment_is_found_and_named_by_veri
     EXPECT_THAT(opened.error().text(), testing::HasSubstr(file.substr(file.rfind('/') + 1))) << offset;
     world.disk().flip_bit(file, offset, offset % 8);
   }
+}
+
+TEST_F(TapeTest, a_damaged_snapshot_is_found_before_it_is_needed) {
+  auto replica = open();
+  write(*replica, 30);
+  EXPECT_TRUE(world.run(replica->snapshot()));
+  EXPECT_TRUE(world.run(replica->check_snapshots()));
+  const std::string file = world.disk().files("snapshot").at(0);
+  world.disk().flip_bit(file, 100, 1);
+  const auto checked = world.run(replica->check_snapshots());
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().code(), Code::kCorrupt);
+  EXPECT_THAT(checked.error().text(), testing::HasSubstr(file));
+  close(replica);
 }
 
 TEST_F(TapeTest, closing_ends_a_verification) {

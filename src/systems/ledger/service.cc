@@ -470,12 +470,23 @@ Task<Result<Ledger::Verified>> LedgerService::replay_here(std::function<void(con
   co_return verified;
 }
 
+// Again while a snapshot is being made: it ends soon, and nothing has begun.
+template <class F>
+auto LedgerService::when_quiet(F work) -> std::invoke_result_t<F&> {
+  while (true) {
+    auto done = co_await work();
+    if (done || done.error().code() != Code::kBusy || closing_) co_return done;
+    CO_TRY(co_await io::sleep_for(kRoomLook));
+  }
+}
+
 Task<Result<Ledger::Verified>> LedgerService::replay_journal(std::function<void(const Engine&)>& look,
                                                              std::function<void(uint64_t, uint64_t)>& progress) {
   const SteadyTime begin = clock_.steady();
   // Every page of every file first, so that damage is named by its file; then full chunks are compared with what the
   // journal gives.
   CO_TRY(co_await chunks_->verify());
+  CO_TRY(co_await when_quiet([&] { return books_->check_snapshots(); }));
   VerificationChunks chunks(*chunks_);
   const auto make = [&] {
     EngineOptions engine = options_.engine;
@@ -486,12 +497,7 @@ Task<Result<Ledger::Verified>> LedgerService::replay_journal(std::function<void(
     if (chunks.behind()) return fail(Code::kBusy, "chunks are still being compared");
     return {};
   };
-  auto verified = co_await books_->verify(make, progress, admit);
-  // A snapshot in the making ends soon; nothing has begun.
-  while (!verified && verified.error().code() == Code::kBusy && !closing_) {
-    CO_TRY(co_await io::sleep_for(kRoomLook));
-    verified = co_await books_->verify(make, progress, admit);
-  }
+  auto verified = co_await when_quiet([&] { return books_->verify(make, progress, admit); });
   auto same = co_await chunks.settle();
   if (!same) co_return fail(same.error());
   if (!verified) co_return fail(verified.error());

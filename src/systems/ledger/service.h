@@ -114,6 +114,8 @@ class LedgerService final : public Ledger {
   // All of these run on the ledger's shard.
   template <class F>
   auto here(F work) -> std::invoke_result_t<F&>;
+  template <class F>
+  auto when_quiet(F work) -> std::invoke_result_t<F&>;
   Task<Result<void>> run_query(std::function<void(const Engine&)> ask) override;
   Task<Result<void>> ask_here(std::function<void(const Engine&)>& ask);
   Task<Result<Reply>> book(Command& command);
