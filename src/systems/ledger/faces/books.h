@@ -140,6 +140,7 @@ class Books {
   Task<Result<std::optional<Prepared>>> known(Id id, const base::Sha256Digest& digest);
   Task<Result<void>> write_intent(const Prepared& prepared);
   Task<Result<Booked>> book_at_home(Prepared prepared, Duration wait);
+  Task<Result<bool>> make_ready(Prepared& prepared);
   Task<void> run_booking(std::shared_ptr<Booking> booking, Prepared prepared);
   Task<Result<TransactionRecord>> settle(Prepared& prepared);
   Task<Result<void>> write_outcome(const TransactionRecord& record, bool forget);

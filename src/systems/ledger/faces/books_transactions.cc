@@ -15,6 +15,8 @@ namespace {
 constexpr size_t kLookupsMax = 1000;
 // Between tries of a booking that nobody waits for any more, while the ledger is full.
 constexpr Duration kBusyPause = std::chrono::milliseconds(50);
+// Two that claim one reference or one reversal meet in the Store; each try costs a read.
+constexpr int kIntentTriesMax = 8;
 
 std::string raw_bytes(std::span<const Transfer> transfers) {
   return std::string(reinterpret_cast<const char*>(transfers.data()), transfers.size_bytes());
@@ -42,7 +44,8 @@ bool claims_reversal(const TransactionRecord& record) {
 // The outcome of a booking under way, for everybody who waits for it.
 struct Books::Booking {
   base::Sha256Digest digest{};
-  io::Event done;
+  io::Event accepted, done;  // written down; settled
+  bool replayed = false;     // an earlier request had written it down
   Result<TransactionRecord> outcome;
 };
 
@@ -312,10 +315,44 @@ Task<Result<TransactionRecord>> Books::settle(Prepared& prepared) {
   co_return record;
 }
 
+// Writes down what is to be booked, or finds what an earlier request wrote. False: that has its outcome already.
+Task<Result<bool>> Books::make_ready(Prepared& prepared) {
+  const Id id = prepared.record.id;
+  for (int tries = 0;; ++tries) {
+    if (prepared.known) {
+      auto record = CO_TRY(co_await transaction_if_any(id));
+      if (!record) co_return fail(Code::kBusy, "the ledger was full and has forgotten this transaction: come again");
+      prepared.record = std::move(*record);
+      if (prepared.record.state != TransactionState::kAccepted) co_return false;
+      prepared.transfers = CO_TRY(co_await working_transfers(id));
+      co_return true;
+    }
+    prepared.record.created_at = clock_.wall();
+    auto written = co_await write_intent(prepared);
+    if (written) co_return true;
+    const Code code = written.error().code();
+    if (code != Code::kConflict && code != Code::kExists) co_return fail(std::move(written).error());
+    if (auto left = CO_TRY(co_await known(id, prepared.record.digest))) {
+      prepared = std::move(*left);
+    } else if (code == Code::kExists || tries == kIntentTriesMax) {
+      co_return fail(std::move(written).error());
+    }
+  }
+}
+
+// Runs to its end whoever waits for it, or nobody.
 Task<void> Books::run_booking(std::shared_ptr<Booking> booking, Prepared prepared) {
   const Id id = prepared.record.id;
-  booking->outcome = co_await settle(prepared);
-  if (!booking->outcome && booking->outcome.error().code() != Code::kBusy)
+  auto ready = co_await make_ready(prepared);
+  booking->replayed = prepared.known;
+  booking->accepted.set();
+  if (!ready)
+    booking->outcome = fail(std::move(ready).error());
+  else if (!*ready)
+    booking->outcome = std::move(prepared.record);
+  else
+    booking->outcome = co_await settle(prepared);
+  if (!booking->outcome && booking->outcome.error().code() == Code::kUnavailable)
     obs::log_warning("a transaction has no outcome yet; it is sent again at the next start",
                      {{"transaction", to_decimal(id)}, {"error", booking->outcome.error()}});
   bookings_.erase(id);
@@ -342,71 +379,29 @@ Task<Result<Booked>> Books::book(Prepared prepared, Duration wait) {
 
 Task<Result<Booked>> Books::book_at_home(Prepared prepared, Duration wait) {
   const Id id = prepared.record.id;
-  bool replayed = prepared.known;
   std::shared_ptr<Booking> booking;
-  for (int tries = 0; !booking; ++tries) {
+  bool joined = false;
+  if (auto under_way = bookings_.find(id); under_way != bookings_.end()) {
+    booking = under_way->second;
+    joined = true;
+    if (booking->digest != prepared.record.digest)
+      co_return fail(Code::kConflict, "this key stands for another transaction: " + to_decimal(id));
+  } else {
     if (stopping_) co_return fail(Code::kUnavailable, "the ledger is closing");
-    if (auto under_way = bookings_.find(id); under_way != bookings_.end()) {
-      booking = under_way->second;
-      if (booking->digest != prepared.record.digest)
-        co_return fail(Code::kConflict, "this key stands for another transaction: " + to_decimal(id));
-      replayed = true;
-      break;
-    }
-    auto mine = std::make_shared<Booking>();
-    mine->digest = prepared.record.digest;
-    bookings_[id] = mine;
-    Result<void> ready;
-    if (prepared.known) {
-      // Its outcome may have arrived since it was read.
-      auto record = co_await transaction(id);
-      if (!record) {
-        ready = fail(record.error());
-      } else if (record->state != TransactionState::kAccepted) {
-        bookings_.erase(id);
-        mine->outcome = *record;
-        mine->done.set();
-        co_return Booked{.record = std::move(*record), .replayed = true};
-      } else {
-        auto transfers = co_await working_transfers(id);
-        if (transfers)
-          prepared.transfers = std::move(*transfers);
-        else
-          ready = fail(transfers.error());
-      }
-    } else {
-      prepared.record.created_at = clock_.wall();
-      ready = co_await write_intent(prepared);
-    }
-    if (!ready) {
-      bookings_.erase(id);
-      mine->outcome = fail(ready.error());
-      mine->done.set();
-      // A twin of this request, or another reference holder, was faster: look again what it left.
-      const bool again = ready.error().code() == Code::kConflict || ready.error().code() == Code::kExists ||
-                         ready.error().code() == Code::kNotFound;
-      if (!again || tries >= 3) co_return fail(ready.error());
-      auto left = CO_TRY(co_await known(id, prepared.record.digest));
-      if (left) {
-        prepared = std::move(*left);
-        if (prepared.record.state != TransactionState::kAccepted)
-          co_return Booked{.record = std::move(prepared.record), .replayed = true};
-        replayed = true;
-      } else if (ready.error().code() != Code::kConflict || claims_reversal(prepared.record)) {
-        co_return fail(ready.error());
-      }
-      continue;
-    }
-    booking = mine;
-    running_.spawn(run_booking(mine, std::move(prepared)));
+    booking = std::make_shared<Booking>();
+    booking->digest = prepared.record.digest;
+    bookings_[id] = booking;
+    running_.spawn(run_booking(booking, std::move(prepared)));
   }
-  auto arrived = co_await io::with_timeout(wait, booking->done.wait());
-  if (!arrived) {
-    if (arrived.error().code() != Code::kTimeout) co_return fail(arrived.error());
-    co_return Booked{.record = CO_TRY(co_await transaction(id)), .replayed = false};
+  // Nobody is told "accepted" before it is written down.
+  if (!booking->accepted.is_set()) CO_TRY(co_await booking->accepted.wait());
+  if (!booking->done.is_set()) {
+    auto arrived = co_await io::with_timeout(wait, booking->done.wait());
+    if (!arrived && arrived.error().code() != Code::kTimeout) co_return fail(std::move(arrived).error());
   }
+  if (!booking->done.is_set()) co_return Booked{.record = CO_TRY(co_await transaction(id)), .replayed = false};
   if (!booking->outcome) co_return fail(booking->outcome.error());
-  co_return Booked{.record = *booking->outcome, .replayed = replayed};
+  co_return Booked{.record = *booking->outcome, .replayed = joined || booking->replayed};
 }
 
 Task<Result<void>> Books::start() {
@@ -415,14 +410,12 @@ Task<Result<void>> Books::start() {
   for (;;) {
     store::Scan scan = CO_TRY(co_await txn->scan(rows_, range, {.keys_only = true}));
     for (const store::Row& row : scan.rows) {
-      const Id id = CO_TRY(id_at_end(row.key));
       Prepared prepared;
       prepared.known = true;
-      prepared.record = CO_TRY(co_await transaction(id));
-      prepared.transfers = CO_TRY(co_await working_transfers(id));
+      prepared.record = CO_TRY(co_await transaction(CO_TRY(id_at_end(row.key))));
       auto booking = std::make_shared<Booking>();
       booking->digest = prepared.record.digest;
-      bookings_[id] = booking;
+      bookings_[prepared.record.id] = booking;
       running_.spawn(run_booking(booking, std::move(prepared)));
     }
     if (!scan.more) co_return Result<void>();

@@ -119,7 +119,8 @@ class Face {
 
   // --- face_events.cc
   Task<Result<void>> events(http::Request& request, http::Response& response);
-  Task<Result<void>> send_events(http::Response& response, uint32_t ledger, uint64_t after, io::Event& committed);
+  Task<Result<void>> send_events(http::Response& response, uint32_t ledger, uint64_t after, io::Event& committed,
+                                 bool head_only);
 
   // --- face_exports.cc
   class Lookups;

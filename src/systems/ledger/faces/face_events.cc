@@ -79,14 +79,17 @@ Task<Result<void>> Face::events(http::Request& request, http::Response& response
   }
   auto wake = std::make_shared<Wake>(io::Shard::current());
   const uint64_t watch = co_await parts_.ledger.watch([wake](const Ledger::Committed&) { ring(wake); });
-  Result<void> done = co_await send_events(response, ledger, after, wake->event);
+  const bool head_only = request.method() == http::Method::kHead;
+  Result<void> done = co_await send_events(response, ledger, after, wake->event, head_only);
   co_await parts_.ledger.unwatch(watch);
   event_streams_.fetch_sub(1);
   co_return done;
 }
 
-Task<Result<void>> Face::send_events(http::Response& response, uint32_t ledger, uint64_t after, io::Event& committed) {
+Task<Result<void>> Face::send_events(http::Response& response, uint32_t ledger, uint64_t after, io::Event& committed,
+                                     bool head_only) {
   response.status(200).set(http::Field::kContentType, "text/event-stream").set(http::Field::kCacheControl, "no-store");
+  if (head_only) co_return co_await response.send();
   CO_TRY(co_await response.write(": the books from here on\nretry: 1000\n\n"));
   for (;;) {
     committed.reset();
