@@ -132,6 +132,14 @@ run(
       await page.getByRole("button", { name: "Post it" }).click();
       await page.locator('.entry.over[data-state="posted"]').waitFor();
       check(plain(await page.getByTestId("t-balance").innerText()) === "155.50 USD Cr", `the balance: ${await page.getByTestId("t-balance").innerText()}`);
+      // Before the last op it was still only reserved.
+      const { ops } = await polis.json(`${base}/chain?limit=1`);
+      await page.locator(`input[type="range"][max="${ops}"]`).waitFor();
+      await page.getByRole("slider", { name: "Op" }).fill(String(ops - 1));
+      await page.locator('.entry.pending[data-state="pending"]').waitFor();
+      check(plain(await page.getByTestId("t-balance").innerText()) === "125.50 USD Cr", "the balance of then");
+      await page.getByRole("button", { name: "Now" }).click();
+      await page.locator('.entry.over[data-state="posted"]').waitFor();
       const sides = await page.locator('[data-testid="t-line"]').evaluateAll((lines) => lines.map((line) => line.dataset.side));
       check(sides.every((side) => side === "credit"), "all on the credit side");
       await polis.json(`${base}/transfers`, send({ id: "901", debit_account_id: "11", credit_account_id: "12", amount: "100", ledger: 840, code: 1, flags: 2 }));

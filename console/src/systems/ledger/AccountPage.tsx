@@ -34,23 +34,37 @@ interface Line {
   debit: boolean;
   // Credits less debits that are posted, after this transfer.
   balance: bigint;
+  // At the moment that is shown.
+  state: Transfer["state"];
 }
 
 // What the transfer changed of the posted balance: nothing while it is only reserved, or when it gave back.
 const moved = (transfer: Transfer): bigint => (transfer.flags & (PENDING | VOID_PENDING) ? 0n : BigInt(transfer.amount));
 
-function linesOf(account: Account, transfers: Transfer[]): Line[] {
+// The server says what has become of a pending transfer by now. At a past moment it is what had become of it then: what ended it is
+// among the newer lines, or it had expired.
+function stateThen(transfer: Transfer, ends: Map<string, Transfer>, then: string): Transfer["state"] {
+  const end = ends.get(transfer.id);
+  if (end) return end.flags & POST_PENDING ? "posted" : "voided";
+  const due = BigInt(transfer.timestamp) + BigInt(transfer.timeout) * 1_000_000_000n;
+  return transfer.state === "expired" && due <= BigInt(then) ? "expired" : "pending";
+}
+
+// `then`: the timestamp of the past moment that is shown; undefined: now.
+function linesOf(account: Account, transfers: Transfer[], then: string | undefined): Line[] {
   let balance = balanceOf(account).posted;
+  const ends = new Map(transfers.filter((one) => one.flags & (POST_PENDING | VOID_PENDING)).map((one) => [one.pending_id, one]));
   return transfers.map((transfer) => {
     const debit = transfer.debit_account_id === account.id;
-    const line = { transfer, debit, balance };
+    const state = then !== undefined && transfer.flags & PENDING ? stateThen(transfer, ends, then) : transfer.state;
+    const line = { transfer, debit, balance, state };
     balance += debit ? moved(transfer) : -moved(transfer);
     return line;
   });
 }
 
-function whatOf(transfer: Transfer): string {
-  if (transfer.flags & PENDING) return transfer.state === "pending" ? "pending" : `pending, ${transfer.state}`;
+function whatOf({ transfer, state }: Line): string {
+  if (transfer.flags & PENDING) return state === "pending" ? "pending" : `pending, ${state}`;
   if (transfer.flags & POST_PENDING) return "posts a pending one";
   if (transfer.flags & VOID_PENDING) return "voids a pending one";
   return "";
@@ -64,12 +78,13 @@ interface LineProps {
   finish: (transfer: Transfer, how: "post" | "void") => void;
 }
 
-function LineRow({ line: { transfer, debit, balance }, known, names, asset, finish }: LineProps) {
+function LineRow({ line, known, names, asset, finish }: LineProps) {
+  const { transfer, debit, balance, state } = line;
   const other = debit ? transfer.credit_account_id : transfer.debit_account_id;
-  const what = whatOf(transfer);
-  const kind = transfer.flags & PENDING ? (transfer.state === "pending" ? "pending" : "over") : transfer.flags & VOID_PENDING ? "over" : "";
+  const what = whatOf(line);
+  const kind = transfer.flags & PENDING ? (state === "pending" ? "pending" : "over") : transfer.flags & VOID_PENDING ? "over" : "";
   const entry = (
-    <div className={`entry ${kind}`} data-state={transfer.state}>
+    <div className={`entry ${kind}`} data-state={state}>
       <span className="entry-other">
         <AccountName id={other} name={names[other]} />
         <span className="soft entry-more">
@@ -192,7 +207,7 @@ export function AccountPage({ id }: { id: string }) {
   }
   const { account } = view;
   const asset = assetOf(ledgers, account.ledger);
-  const lines = linesOf(account, view.transfers);
+  const lines = linesOf(account, view.transfers, op === undefined ? undefined : (timestamp ?? "0"));
   const flags = flagNames(account.flags, ACCOUNT_FLAGS);
   const reload = (): void => setReloads(reloads + 1);
   return (
