@@ -89,9 +89,6 @@ Result<ChunkHeader> decode_header(BytesView first, uint64_t size_bytes) {
   const uint32_t crc = base::crc32c(first.first(in.position()));
   if (in.u32() != crc) return damaged_header("its checksum does not match");
   TRY(in.status());
-  const BytesView behind = in.rest();
-  if (std::any_of(behind.begin(), behind.end(), [](std::byte b) { return b != std::byte{0}; }))
-    return damaged_header("what must be zeros is not");
   // From here on the bytes are what somebody wrote: another version, or not ours.
   if (version > kChunkVersion)
     return fail(Code::kUnsupported, fmt::format("the chunk has version {}; this polis knows up to {}. Start the polis "
@@ -111,6 +108,9 @@ Result<ChunkHeader> decode_header(BytesView first, uint64_t size_bytes) {
   if (stored_size != ChunkLayout(header).size_bytes) return damaged_header("its size is not that of its sections");
   if (size_bytes != stored_size)
     return damaged_header(fmt::format("the file has {} bytes of {}", size_bytes, stored_size));
+  // Nothing may hide in what is not used.
+  const Bytes page = encode_header(header);
+  if (!std::equal(page.begin(), page.end(), first.begin())) return damaged_header("what must be zeros is not");
   return header;
 }
 
