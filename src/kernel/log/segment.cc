@@ -39,6 +39,7 @@ void SegmentHeader::encode(std::byte* out) const {
   store_little<uint64_t>(out + 24, first);
   store_little<uint64_t>(out + 32, previous_first);
   store_little<uint64_t>(out + 40, previous_size_bytes);
+  store_little<uint64_t>(out + 48, rewritten_size_bytes);
   store_little<uint32_t>(out + 60, base::crc32c({out, 60}));
 }
 
@@ -56,7 +57,8 @@ Result<SegmentHeader> SegmentHeader::decode(BytesView bytes) {
                        .salt = load_little<uint32_t>(in + 20),
                        .first = load_little<uint64_t>(in + 24),
                        .previous_first = load_little<uint64_t>(in + 32),
-                       .previous_size_bytes = load_little<uint64_t>(in + 40)};
+                       .previous_size_bytes = load_little<uint64_t>(in + 40),
+                       .rewritten_size_bytes = load_little<uint64_t>(in + 48)};
 }
 
 std::string segment_name(Position first) {

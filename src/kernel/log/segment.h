@@ -2,11 +2,13 @@
 //
 //     segment  := header frame* zeros?          zeros: space that was reserved and not used; in the newest segment only
 //     header   := "POLISSEG" version:u32=1 frame_magic:u32 frame_version:u32 salt:u32
-//                 first:u64 previous_first:u64 previous_size_bytes:u64 zeros:12 crc32c:u32      64 bytes
+//                 first:u64 previous_first:u64 previous_size_bytes:u64 rewritten_size_bytes:u64 zeros:4 crc32c:u32
+//                 64 bytes
 //     name     := first as 20 decimal digits ".segment"
 //
 // `first` is the smallest position that the segment may hold. previous_* describe the segment before (first all ones:
-// there is none), so that a lost or shortened file is noticed when the log is opened, without reading it.
+// there is none), so that a lost or shortened file is noticed when the log is opened, without reading it. A segment
+// that compaction has rewritten says its new size itself; else rewritten_size_bytes is 0.
 #pragma once
 
 #include <memory>
@@ -30,6 +32,7 @@ struct SegmentHeader {
   Position first = 0;
   Position previous_first = kNoPosition;
   uint64_t previous_size_bytes = 0;
+  uint64_t rewritten_size_bytes = 0;
 
   void encode(std::byte* out) const;  // kSegmentHeaderBytes
   // kCorrupt for damage and foreign files, kUnsupported for a version of the future.

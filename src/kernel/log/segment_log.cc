@@ -130,9 +130,11 @@ Task<Result<void>> FrameLog::recover() {
       if (header->previous_first != previous.header.first)
         co_return fail(Code::kCorrupt, fmt::format("{}: the segment before it, {}, is missing", segment->path,
                                                    segment_name(header->previous_first)));
-      if (header->previous_size_bytes != previous.size_bytes)
+      const uint64_t closed_bytes = previous.header.rewritten_size_bytes != 0 ? previous.header.rewritten_size_bytes
+                                                                              : header->previous_size_bytes;
+      if (previous.size_bytes != closed_bytes)
         co_return fail(Code::kCorrupt, fmt::format("{}: has {} bytes, but had {} when it was closed", previous.path,
-                                                   previous.size_bytes, header->previous_size_bytes));
+                                                   previous.size_bytes, closed_bytes));
     }
     segment->header = *header;
     segment->size_bytes = size_bytes;
@@ -334,8 +336,11 @@ Result<FrameLog::Slot> FrameLog::append(size_t size_bytes, Position first, Posit
   TRY(admit(size_bytes));
   POLIS_ASSERT(size_bytes >= format_.header_bytes && size_bytes % format_.alignment == 0 && next > first);
   POLIS_ASSERT(format_.contiguous ? first == end_ : first >= end_);
-  if (tail_->planned_bytes + size_bytes > options_.segment_size_bytes && tail_->planned_bytes > kSegmentHeaderBytes)
+  const bool full = close_wanted_ || tail_->planned_bytes + size_bytes > options_.segment_size_bytes;
+  if (full && tail_->planned_bytes > kSegmentHeaderBytes) {
     tail_ = plan_segment();
+  }
+  close_wanted_ = false;
   if (queue_.empty() || queue_.back().segment != tail_ ||
       queue_.back().capacity_bytes - queue_.back().size_bytes < size_bytes) {
     queue_.push_back(take_chunk(size_bytes));
@@ -583,6 +588,81 @@ Task<Result<void>> FrameLog::trim(Position before) {
   if (result && removed) result = co_await disk_.sync_directory(options_.directory);
   trimming_.release();
   co_return result;
+}
+
+std::vector<FrameLog::SegmentSummary> FrameLog::segments() const {
+  std::vector<SegmentSummary> summaries;
+  for (const auto& segment : segments_) summaries.push_back({segment->header.first, segment->planned_bytes});
+  if (tail_ != segments_.back()) summaries.push_back({tail_->header.first, tail_->planned_bytes});
+  return summaries;
+}
+
+Task<Result<uint64_t>> FrameLog::rewrite(Position segment_first, Keep keep) {
+  POLIS_ASSERT(!format_.contiguous);
+  // Not while a trim takes segments away.
+  CO_TRY(co_await trimming_.acquire());
+  auto result = co_await rewrite_segment(segment_first, std::move(keep));
+  trimming_.release();
+  co_return result;
+}
+
+Task<Result<uint64_t>> FrameLog::rewrite_segment(Position segment_first, Keep keep) {
+  auto found = std::find_if(segments_.begin(), segments_.end(),
+                            [&](const auto& segment) { return segment->header.first == segment_first; });
+  if (found == segments_.end() || *found == segments_.back())
+    co_return fail(Code::kOutOfRange,
+                   fmt::format("{}: no closed segment begins at {}", options_.directory, segment_first));
+  const std::shared_ptr<Segment> old = *found;
+  auto source = CO_TRY(co_await file_of(old));
+  auto made = std::make_shared<Segment>();
+  made->header = old->header;
+  made->path = old->path;
+  const std::string unfinished = old->path + std::string(kUnfinished);
+  if (auto removed = co_await disk_.remove(unfinished); !removed && removed.error().code() != Code::kNotFound)
+    co_return fail(removed.error());
+  std::shared_ptr<io::File> target = CO_TRY(co_await disk_.open(unfinished, io::OpenMode::kCreateNew));
+
+  Bytes buffer(kSegmentHeaderBytes);  // the header is written last, when the size is known
+  made->size_bytes = 0;
+  const auto flush = [&]() -> Task<Result<void>> {
+    CO_TRY(co_await target->write_at(made->size_bytes, BytesView(buffer)));
+    made->size_bytes += buffer.size();
+    buffer.clear();
+    co_return {};
+  };
+  FileWindow window(kReadBufferBytes);
+  Position expected = old->header.first;
+  for (uint64_t offset = kSegmentHeaderBytes; offset < old->size_bytes;) {
+    const auto frame =
+        CO_TRY(co_await frame_at(*source, window, format_, old->header.salt, offset, expected, old->size_bytes));
+    if (!frame)
+      co_return fail(Code::kCorrupt,
+                     fmt::format("{}: the record at position {}, byte {}, is damaged. Restore this file from a backup",
+                                 old->path, expected, offset));
+    offset += frame->bytes.size();
+    expected = frame->next;
+    if (const auto kept = CO_TRY(keep(*frame))) {
+      note_frame(*made, frame->first, made->size_bytes + buffer.size());
+      buffer.insert(buffer.end(), kept->begin(), kept->end());
+    }
+    if (buffer.size() >= kRewriteBytes) CO_TRY(co_await flush());
+  }
+  CO_TRY(co_await flush());
+  made->header.rewritten_size_bytes = made->size_bytes;
+  buffer.resize(kSegmentHeaderBytes);
+  made->header.encode(buffer.data());
+  CO_TRY(co_await target->write_at(0, BytesView(buffer)));
+  CO_TRY(co_await scheduler_.sync(target));
+  CO_TRY(co_await disk_.rename(unfinished, old->path));
+  CO_TRY(co_await disk_.sync_directory(options_.directory));
+  made->file = std::move(target);
+  made->planned_bytes = made->size_bytes;
+  made->index_whole = true;
+  made->used_at = ++uses_;
+  // Only trims take segments away, and they wait; appends add at the end.
+  found = std::find(segments_.begin(), segments_.end(), old);
+  *found = made;
+  co_return old->size_bytes - made->size_bytes;
 }
 
 Task<Result<void>> FrameLog::close() {

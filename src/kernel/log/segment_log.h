@@ -13,6 +13,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -112,6 +113,24 @@ class FrameLog {
 
   // Removes the segments that hold only positions below `before`; the newest stays.
   Task<Result<void>> trim(Position before);
+
+  // The segments, oldest first; the last is the one that takes the next append.
+  struct SegmentSummary {
+    Position first = 0;
+    uint64_t size_bytes = 0;  // with what is still in memory
+  };
+  std::vector<SegmentSummary> segments() const;
+  // Where the segment begins that took the last append.
+  Position newest_segment() const { return tail_->header.first; }
+  // The next append begins a new segment, unless the newest is empty.
+  void close_segment() { close_wanted_ = true; }
+
+  // Writes a segment that is not the newest anew: `keep` gets each frame and answers what stands in its place, which
+  // holds the same positions or fewer; nothing for a frame that goes. Readers that are inside go on in the old file.
+  // Only for formats with gaps. Answers the bytes saved.
+  using Keep = std::function<Result<std::optional<Bytes>>(const FrameView& frame)>;
+  Task<Result<uint64_t>> rewrite(Position segment_first, Keep keep);
+
   // Makes everything durable and ends. Answers the failure if the log had stopped.
   Task<Result<void>> close();
 
@@ -155,6 +174,7 @@ class FrameLog {
   Task<Result<void>> roll(std::shared_ptr<Segment> segment);
   Task<Result<std::shared_ptr<io::File>>> file_of(std::shared_ptr<Segment> segment);
   Task<Result<void>> complete_index(std::shared_ptr<Segment> segment);
+  Task<Result<uint64_t>> rewrite_segment(Position segment_first, Keep keep);
   std::shared_ptr<Segment> plan_segment();
   static IndexEntry place_in(const Segment& segment, Position position);
   std::shared_ptr<Segment> segment_of(Position position) const;
@@ -197,6 +217,7 @@ class FrameLog {
   bool writing_ = false;
   bool syncing_ = false;
   bool closed_ = false;
+  bool close_wanted_ = false;
   std::optional<Error> failure_;
   io::Semaphore trimming_{1};
   io::TaskGroup tasks_;

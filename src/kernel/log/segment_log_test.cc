@@ -242,6 +242,52 @@ TEST_F(SegmentLogTest, missing_shortened_foreign_and_future_files_are_refused) {
   close(log);
 }
 
+TEST_F(SegmentLogTest, a_segment_that_was_rewritten_keeps_the_positions_of_what_stayed) {
+  auto log = std::move(*open());
+  fill(*log);
+  const auto before = log->segments();
+  ASSERT_GT(before.size(), 3u);
+  auto inside = *log->read(before[1].first);
+  const Position first_inside = (*world.run(inside.next()))->first;
+  const auto saved =
+      world.run(log->rewrite(before[1].first, [](const FrameView& frame) -> Result<std::optional<Bytes>> {
+        if (frame.first % 8 == 0) return std::nullopt;
+        return Bytes(frame.bytes.begin(), frame.bytes.end());
+      }));
+  ASSERT_TRUE(saved) << saved.error().text();
+  EXPECT_GT(*saved, 1000u);
+  // A reader that was inside sees the old segment to its end.
+  EXPECT_EQ((*world.run(inside.next()))->first, first_inside + 4);
+  for (int round = 0; round < 2; ++round) {
+    auto reader = *log->read(0);
+    std::vector<Position> firsts;
+    while (const auto frame = *world.run(reader.next())) firsts.push_back(frame->first);
+    for (Position first = 0; first < 399; first += 4) {
+      const bool gone = first % 8 == 0 && first >= before[1].first && first < before[2].first;
+      EXPECT_EQ(std::ranges::count(firsts, first), gone ? 0 : 1) << first;
+    }
+    const auto slice = world.run(log->slice(before[1].first, 1, Durability::kDisk));
+    ASSERT_TRUE(slice);
+    EXPECT_EQ(slice->first % 8, 4u);
+    close(log);
+    log = std::move(*open());
+  }
+  close(log);
+}
+
+TEST_F(SegmentLogTest, a_closed_segment_takes_no_more) {
+  auto log = std::move(*open());
+  append(*log, 0, 1);
+  log->close_segment();
+  EXPECT_EQ(log->newest_segment(), 0u);
+  append(*log, 1, 1);
+  EXPECT_EQ(log->newest_segment(), 1u);
+  append(*log, 2, 1);
+  EXPECT_EQ(log->newest_segment(), 1u);
+  EXPECT_EQ(log->segments().size(), 2u);
+  close(log);
+}
+
 TEST_F(SegmentLogTest, damage_in_an_old_segment_is_reported_by_readers) {
   {
     auto log = std::move(*open());
