@@ -19,7 +19,7 @@ void hash_one_by_one(const std::byte* messages, size_t size_bytes, size_t count,
   for (size_t i = 0; i < count; ++i) digests[i] = sha256(BytesView(messages + i * stride_bytes, size_bytes));
 }
 
-// Prefix, body and suffix one behind the other, with their padding if there is room for it.
+// Prefix, body and suffix one behind the other; returns how many bytes they are.
 size_t write_framed(std::byte* message, std::byte prefix, const std::byte* body, size_t body_bytes,
                     const uint32_t* suffix) {
   message[0] = prefix;
@@ -54,8 +54,8 @@ alignas(64) constexpr uint32_t kRoundConstants[64] = {
 constexpr uint32_t kInitialState[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                        0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
 
-// --- the SHA instructions: the rounds of one message wait for each other, two fill their unit (Sapphire Rapids: 3 %
-// more than one, Zen 4: twice as much, by its latency of 4 and throughput of 2 cycles).
+// --- the SHA instructions: the rounds of one message wait for each other, so two go side by side. It is 5 % on
+// Sapphire Rapids, and more where the instruction's latency is a larger multiple of its throughput.
 
 #define POLIS_SHA_TARGET __attribute__((target("sha,sse4.1")))
 
