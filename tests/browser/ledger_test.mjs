@@ -21,6 +21,7 @@ const balance = async (page, id) => plain(await row(page, id).getByTestId("balan
 async function everyPage(state, suffix, width) {
   const { page } = state;
   const places = {
+    home: ["/", "text=How to connect"],
     overview: ["/ledger", '[data-testid="trial"]'],
     accounts: ["/ledger/accounts", '[data-testid="account"]'],
     account: ["/ledger/accounts?id=12", '[data-testid="t-line"]'],

@@ -423,6 +423,30 @@ TEST_F(ConsoleApiTest, the_lab_measures_every_way_and_leaves_the_books_balanced)
   EXPECT_EQ(account->credits_posted, account->debits_posted);
 }
 
+TEST_F(ConsoleApiTest, a_lab_that_is_cut_off_brings_its_balances_back_all_the_same) {
+  JsonReply state = world.post("lab", R"({"workers":[1,1,1,1,1,1,1,1],"point_ms":100})");
+  ASSERT_EQ(state.status, 200);
+  for (int i = 0; i < 20'000 && !state["points"].as_object().contains("single_writer.1"); ++i) state = world.get("lab");
+  world.stop_console();
+  state = world.get("lab");
+  EXPECT_FALSE(state["running"].as_bool());
+  EXPECT_NE(state.text("error"), "");
+  world.call([this]() -> Task<bool> {
+    auto totals =
+        (co_await world.ledger().query([](const Engine& engine) { return engine.account(kLabHotAccount); })).value();
+    EXPECT_GT(totals->credits_posted, 0u);
+    EXPECT_EQ(totals->credits_posted, totals->debits_posted);
+    co_return true;
+  });
+}
+
+TEST_F(ConsoleApiTest, a_verification_ends_when_polis_stops) {
+  make_books({1, 2, 3});
+  ASSERT_EQ(world.post("verify").status, 200);
+  world.stop_console();
+  EXPECT_FALSE(world.get("verify")["running"].as_bool());
+}
+
 TEST_F(ConsoleApiTest, the_lab_refuses_what_it_cannot_measure) {
   for (const char* body :
        {R"({"workers":[]})", R"({"workers":[0]})", R"({"workers":[65]})", R"({"workers":"many"})", R"({"point_ms":9})",

@@ -88,6 +88,13 @@ class ConsoleWorld {
     return boost::json::parse(text.value()).as_object();
   }
   Ledger& ledger() { return *ledger_; }
+  // As when polis stops.
+  void stop_console() {
+    runtime_.call(0, [this]() -> Task<bool> {
+      co_await console_->stop();
+      co_return true;
+    });
+  }
   template <class F>
   auto call(F work) {
     return runtime_.call(0, std::move(work));
