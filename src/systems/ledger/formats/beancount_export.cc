@@ -66,11 +66,10 @@ void append_quoted(std::string_view text, std::string& out) {
 class BeancountExporter : public BooksExporter {
  public:
   void begin(std::string& out) override {
-    out += "; The books of polis: one transaction a posted transfer, debits positive, credits negative.\n\n";
+    out += kJournalBegin;
+    out += '\n';
   }
-  void finish(std::string& out) override {
-    out += fmt::format("; {} transactions of {} transfers\n", counts().posted, counts().transfers);
-  }
+  void finish(std::string& out) override { out += journal_end(counts()); }
 
  protected:
   std::string commodity_label(std::string_view asset, std::string_view suffix) const override {
@@ -120,11 +119,7 @@ class BeancountExporter : public BooksExporter {
     out += calendar_.date(record.timestamp);
     out += " * ";
     append_quoted(transfer.reference, out);
-    append_metadata("transfer", record.id, out);
-    append_metadata("timestamp", record.timestamp, out);
-    append_metadata("code", record.code, out);
-    if (record.user_data_128 != 0) append_metadata("transaction", record.user_data_128, out);
-    if (record.pending_id != 0) append_metadata("pending", record.pending_id, out);
+    for_each_note(record, [&](std::string_view name, u128 value) { append_metadata(name, value, out); });
     append_posting(debit, record.amount, "  ", out);
     append_posting(credit, record.amount, "  -", out);
     out += "\n\n";

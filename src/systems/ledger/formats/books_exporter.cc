@@ -18,6 +18,10 @@ bool is_posted(const Transfer& transfer) {
   return (transfer.flags & (transfer_flags::kPending | transfer_flags::kVoidPending)) == 0;
 }
 
+std::string journal_end(const Exporter::Counts& counts) {
+  return fmt::format("; {} transactions of {} transfers\n", counts.posted, counts.transfers);
+}
+
 Result<void> BooksExporter::ledger(const NamedLedger& ledger, std::string& out) {
   if (ledger.scale > kScaleMax)
     return fail(Code::kInvalid,

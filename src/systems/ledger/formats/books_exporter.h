@@ -56,6 +56,21 @@ class BooksExporter : public Exporter {
 // Single-phase transfers and posts: what changes posted balances.
 bool is_posted(const Transfer& transfer);
 
+// The first line of a journal, and its last.
+inline constexpr std::string_view kJournalBegin =
+    "; The books of polis: one transaction a posted transfer, debits positive, credits negative.\n";
+std::string journal_end(const Exporter::Counts& counts);
+
+// Calls visit(name, number) for what a journal notes beside a transaction.
+template <class Visit>
+void for_each_note(const Transfer& transfer, Visit visit) {
+  visit("transfer", transfer.id);
+  visit("timestamp", u128{transfer.timestamp});
+  visit("code", u128{transfer.code});
+  if (transfer.user_data_128 != 0) visit("transaction", transfer.user_data_128);
+  if (transfer.pending_id != 0) visit("pending", transfer.pending_id);
+}
+
 std::unique_ptr<Exporter> make_ledger_exporter();
 std::unique_ptr<Exporter> make_hledger_exporter();
 std::unique_ptr<Exporter> make_beancount_exporter();

@@ -45,7 +45,7 @@ class JournalExporter : public BooksExporter {
   explicit JournalExporter(bool hledger) : hledger_(hledger) {}
 
   void begin(std::string& out) override {
-    out += "; The books of polis: one transaction a posted transfer, debits positive, credits negative.\n";
+    out += kJournalBegin;
     // A point, whatever the reader's locale; ledger-cli has no other default.
     if (hledger_) out += "decimal-mark .\n";
     // ledger-cli --pedantic wants every tag declared.
@@ -54,9 +54,7 @@ class JournalExporter : public BooksExporter {
         out.append("tag ").append(tag) += '\n';
     out += '\n';
   }
-  void finish(std::string& out) override {
-    out += fmt::format("; {} transactions of {} transfers\n", counts().posted, counts().transfers);
-  }
+  void finish(std::string& out) override { out += journal_end(counts()); }
 
  protected:
   // Letters as they are, everything else between quotes; a quote itself cannot be in there. ledger-cli takes the names
@@ -112,11 +110,7 @@ class JournalExporter : public BooksExporter {
     append_number(out, record.id);
     out += ") ";
     append_payee(transfer.reference, out);
-    append_tag("transfer", record.id, out);
-    append_tag("timestamp", record.timestamp, out);
-    append_tag("code", record.code, out);
-    if (record.user_data_128 != 0) append_tag("transaction", record.user_data_128, out);
-    if (record.pending_id != 0) append_tag("pending", record.pending_id, out);
+    for_each_note(record, [&](std::string_view name, u128 value) { append_tag(name, value, out); });
     append_posting(debit, record.amount, "  ", out);
     append_posting(credit, record.amount, record.amount == 0 ? "  " : "  -", out);
     out += '\n';
