@@ -115,7 +115,9 @@ def main():
             for offset in offsets_of(path, chance, each):
                 try:
                     how = try_one(polis.data, relative, offset, expected)
-                    check(how != "unused" or offset >= used_bytes(path), "nothing was found")
+                    # The journal's checkpoint holds nothing of the books: half of it is spare, and a damaged half is as good as an old one.
+                    aid = os.path.basename(relative) == "checkpoint"
+                    check(how != "unused" or aid or offset >= used_bytes(path), "nothing was found")
                     counts[how] = counts.get(how, 0) + 1
                 except Failed as failure:
                     failures.append(f"{relative}, byte {offset} of {os.path.getsize(path)}: {failure}")
