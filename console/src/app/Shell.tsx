@@ -27,7 +27,9 @@ function nextTheme(): void {
 function Rail({ open, close, path }: { open: boolean; close: () => void; path: string }) {
   const home = useTopic<HomeSample>("polis.home").value;
   const here = (to: string): "page" | undefined => (path === to || (to !== "/" && path.startsWith(`${to}/`)) ? "page" : undefined);
-  const groups = GROUPS.map((group) => ({ group, pages: PAGES.filter((page) => page.group === group) })).filter(
+  // Only systems that run here, as soon as that is known.
+  const runs = (id: string): boolean => !home || id in home.systems;
+  const groups = GROUPS.map((group) => ({ group, pages: PAGES.filter((page) => page.group === group && runs(page.id)) })).filter(
     ({ pages }) => pages.length > 0,
   );
   return (
