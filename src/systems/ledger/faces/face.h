@@ -98,6 +98,7 @@ class Face {
   Answering reverse_transaction(http::Request& request);
   Answering end_transaction(http::Request& request, TransactionKind kind);
   Answering book(http::Request& request, Prepared prepared);
+  Task<Result<Page<Transfer>>> find_transfers(TransferQuery query, size_t limit);
   Answering list_transfers(http::Request& request);
   Answering show_transfer(http::Request& request);
   Task<Result<void>> write_transfers(JsonWriter& out, const std::vector<Transfer>& transfers);

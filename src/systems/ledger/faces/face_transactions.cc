@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <fmt/format.h>
+#include <utility>
 
 #include "systems/api.h"
 #include "systems/ledger/faces/answers.h"
@@ -16,6 +17,9 @@ constexpr uint64_t kWaitMsDefault = 10'000;
 constexpr uint64_t kWaitMsMax = 60'000;
 // Transfers that the answer to a booking repeats; GET shows all.
 constexpr size_t kTransfersShownMax = 100;
+// Transfers of one visit to the ledger's shard, and of one page that looks for amounts.
+constexpr uint32_t kSliceMax = 2'000;
+constexpr size_t kExaminedMax = 200'000;
 
 Task<Result<std::string>> body_of(http::Request& request) {
   Bytes bytes = CO_TRY(co_await request.read_all(kTransactionBytesMax));
@@ -216,6 +220,33 @@ Task<Result<std::string>> Face::transfers_json(std::vector<Transfer> transfers, 
   co_return out.end_object().take();
 }
 
+// Amounts have no index: they are compared here, in slices between which commands go on, and a page ends early when
+// so many were looked at.
+Task<Result<Page<Transfer>>> Face::find_transfers(TransferQuery query, size_t limit) {
+  const u128 least = std::exchange(query.amount_min, 0), most = std::exchange(query.amount_max, kU128Max);
+  const bool any_amount = least == 0 && most == kU128Max;
+  Page<Transfer> page;
+  query.limit = static_cast<uint32_t>(any_amount ? limit + 1 : kSliceMax);
+  for (size_t examined = 0; query.timestamp_min <= query.timestamp_max;) {
+    const auto slice =
+        CO_TRY(co_await parts_.ledger.query([&query](const Engine& engine) { return engine.transfers(query); }));
+    for (const Transfer& transfer : slice) {
+      const bool full = page.items.size() == limit;
+      if (full || examined++ == kExaminedMax) {
+        page.next = std::to_string(transfer.timestamp);
+        co_return page;
+      }
+      if (transfer.amount >= least && transfer.amount <= most) page.items.push_back(transfer);
+    }
+    if (slice.size() < query.limit) break;
+    if (query.reversed)
+      query.timestamp_max = slice.back().timestamp - 1;
+    else
+      query.timestamp_min = slice.back().timestamp + 1;
+  }
+  co_return page;
+}
+
 // Any mix of predicates.
 Face::Answering Face::list_transfers(http::Request& request) {
   TransferQuery query;
@@ -234,15 +265,8 @@ Face::Answering Face::list_transfers(http::Request& request) {
       *number = CO_TRY(parse_decimal(text));
   query.reversed = CO_TRY(text_parameter(request, "order", 8)) != "oldest";
   const size_t limit = CO_TRY(number_parameter(request, "limit", 100, 1, kPageMax));
-  query.limit = static_cast<uint32_t>(limit + 1);
-  auto transfers =
-      CO_TRY(co_await parts_.ledger.query([&query](const Engine& engine) { return engine.transfers(query); }));
-  std::string next;
-  if (transfers.size() > limit) {
-    next = std::to_string(transfers.back().timestamp);
-    transfers.pop_back();
-  }
-  co_return Answer{.body = CO_TRY(co_await transfers_json(std::move(transfers), std::move(next))), .fields = {}};
+  Page<Transfer> page = CO_TRY(co_await find_transfers(query, limit));
+  co_return Answer{.body = CO_TRY(co_await transfers_json(std::move(page.items), std::move(page.next))), .fields = {}};
 }
 
 Face::Answering Face::show_transfer(http::Request& request) {
