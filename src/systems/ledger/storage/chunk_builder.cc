@@ -67,8 +67,8 @@ ChunkMemory::~ChunkMemory() {
   }
 }
 
-ChunkBuilder::ChunkBuilder(ChunkOptions options, uint64_t number, bool to_be_built, std::unique_ptr<ChunkMemory> memory)
-    : options_(std::move(options)), number_(number), memory_(std::move(memory)) {
+ChunkBuilder::ChunkBuilder(ChunkOptions options, uint64_t number, bool to_be_built, Used used)
+    : options_(std::move(options)), number_(number), memory_(std::move(used.memory)), used_runs_(std::move(used.runs)) {
   const uint64_t size_bytes =
       to_be_built ? size_bytes_max(options_) : kChunkPageBytes + uint64_t{options_.rows} * options_.row_bytes;
   if (!memory_) memory_ = std::make_unique<ChunkMemory>(size_bytes);
@@ -78,12 +78,20 @@ ChunkBuilder::ChunkBuilder(ChunkOptions options, uint64_t number, bool to_be_bui
 void ChunkBuilder::add_run(RunIndex::Scratch& scratch) {
   const uint64_t first = runs_.size() * uint64_t{options_.rows_per_run};
   POLIS_ASSERT(first < options_.rows);
-  runs_.push_back(RunIndex::build(rows() + first * options_.row_bytes, options_.rows_per_run, options_.row_bytes,
-                                  options_.fields, options_.index, scratch));
+  RunIndex run;
+  if (!used_runs_.empty()) {
+    run = std::move(used_runs_.back());
+    used_runs_.pop_back();
+  }
+  run.build(rows() + first * options_.row_bytes, options_.rows_per_run, options_.row_bytes, options_.fields,
+            options_.index, scratch);
+  runs_.push_back(std::move(run));
 }
 
+// The rows, the keys, the runs, and the index, which is about as large as they are.
 uint64_t ChunkBuilder::room_bytes() const {
-  return memory_->size_bytes();
+  const uint64_t row_bytes = options_.row_bytes + (options_.key ? sizeof(uint64_t) : 0);
+  return options_.rows * row_bytes + 2 * runs_memory_bytes();
 }
 
 uint64_t ChunkBuilder::runs_memory_bytes() const {

@@ -38,10 +38,15 @@ struct ChunkOptions {
 // while build() works on another thread.
 class ChunkBuilder final : public ChunkImage {
  public:
-  // `memory` of an earlier one with the same options is used again if it is given.
-  ChunkBuilder(ChunkOptions options, uint64_t number, bool to_be_built, std::unique_ptr<ChunkMemory> memory = nullptr);
-  // Its memory, for the next; nothing may be read from here afterwards.
-  std::unique_ptr<ChunkMemory> give_memory() { return std::move(memory_); }
+  // What a chunk took from the machine, to be used again by the next with the same options: fresh memory costs more
+  // than filling it.
+  struct Used {
+    std::unique_ptr<ChunkMemory> memory;
+    std::vector<RunIndex> runs;
+  };
+  ChunkBuilder(ChunkOptions options, uint64_t number, bool to_be_built, Used used = {});
+  // Nothing may be read from here afterwards.
+  Used give_used() { return {std::move(memory_), std::move(runs_)}; }
   std::byte* rows() const { return memory_->data() + kChunkPageBytes; }
   // Of the next rows_per_run rows.
   void add_run(RunIndex::Scratch& scratch);
@@ -60,6 +65,7 @@ class ChunkBuilder final : public ChunkImage {
   const uint64_t number_;
   std::unique_ptr<ChunkMemory> memory_;
   std::vector<RunIndex> runs_;
+  std::vector<RunIndex> used_runs_;
 };
 
 }  // namespace polis::ledger

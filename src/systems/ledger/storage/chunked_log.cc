@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 namespace polis::ledger {
 namespace {
@@ -37,15 +38,16 @@ ChunkedLog::~ChunkedLog() = default;
 void ChunkedLog::open_tail() {
   const uint64_t number = size_ >> chunk_bits_;
   if (number == rows_.size()) {
-    parts_.push_back({.builder = std::make_shared<ChunkBuilder>(ChunkOptions{.name = options_.name,
-                                                                             .row_bytes = row_bytes_,
-                                                                             .rows = options_.rows_per_chunk,
-                                                                             .rows_per_run = options_.rows_per_run,
-                                                                             .fields = options_.fields,
-                                                                             .index = options_.index,
-                                                                             .key = options_.key,
-                                                                             .key_seed = options_.key_seed},
-                                                                number, chunks_ != nullptr, std::move(spare_))});
+    parts_.push_back(
+        {.builder = std::make_shared<ChunkBuilder>(ChunkOptions{.name = options_.name,
+                                                                .row_bytes = row_bytes_,
+                                                                .rows = options_.rows_per_chunk,
+                                                                .rows_per_run = options_.rows_per_run,
+                                                                .fields = options_.fields,
+                                                                .index = options_.index,
+                                                                .key = options_.key,
+                                                                .key_seed = options_.key_seed},
+                                                   number, chunks_ != nullptr, std::exchange(spare_, {}))});
     rows_.push_back({.begin = parts_.back().builder->rows()});
   }
   aim_append();
@@ -99,7 +101,7 @@ void ChunkedLog::adopt(uint64_t number, const Chunk& chunk) {
   POLIS_ASSERT(number == adopted_);
   auto& builder = parts_[number].builder;
   const bool fast = size_ > ((number + 1) << chunk_bits_) + options_.rows_per_chunk / 16;
-  if (fast && !spare_ && builder && builder.use_count() == 1) spare_ = builder->give_memory();
+  if (fast && !spare_.memory && builder && builder.use_count() == 1) spare_ = builder->give_used();
   parts_[number].builder.reset();
   parts_[number].chunk = &chunk;
   rows_[number] = {.begin = chunk.rows(), .check = chunk.row_check()};
@@ -155,10 +157,8 @@ void ChunkedLog::index_fresh_rows() const {
     // Rows of one chunk lie together; a command may reach over its end before it is sealed.
     const uint64_t chunk_end = ((begin >> chunk_bits_) + 1) << chunk_bits_;
     const uint64_t count = std::min<uint64_t>({size_ - begin, chunk_end - begin, kRowsPerRunMax});
-    fresh_.push_back({.first = begin,
-                      .count = static_cast<uint32_t>(count),
-                      .run = RunIndex::build(row(begin), static_cast<uint32_t>(count), row_bytes_, options_.fields,
-                                             options_.index, scratch_)});
+    Fresh& fresh = fresh_.emplace_back(Fresh{.first = begin, .count = static_cast<uint32_t>(count)});
+    fresh.run.build(row(begin), fresh.count, row_bytes_, options_.fields, options_.index, scratch_);
     begin += count;
   }
 }
@@ -382,7 +382,7 @@ uint64_t ChunkedLog::memory_bytes() const {
     size_bytes += sizeof(ChunkBuilder) + rows * row_bytes_ + parts_[number].builder->runs_memory_bytes();
   }
   for (const Fresh& fresh : fresh_) size_bytes += fresh.run.memory_bytes();
-  if (spare_) size_bytes += uint64_t{options_.rows_per_chunk} * row_bytes_;
+  if (spare_.memory) size_bytes += uint64_t{options_.rows_per_chunk} * row_bytes_;
   return size_bytes;
 }
 

@@ -163,12 +163,12 @@ class ChunkedLog {
   uint64_t size_ = 0;
   std::byte* append_at_ = nullptr;
   std::byte* append_end_ = nullptr;
-  std::vector<Rows> rows_;              // by chunk
-  std::vector<Part> parts_;             // the same
-  uint64_t sealed_ = 0;                 // rows that are in runs; a multiple of rows_per_run
-  uint64_t put_ = 0;                    // chunks that were handed over
-  uint64_t adopted_ = 0;                // of these, those that are read from the store
-  std::unique_ptr<ChunkMemory> spare_;  // for the next tail
+  std::vector<Rows> rows_;    // by chunk
+  std::vector<Part> parts_;   // the same
+  uint64_t sealed_ = 0;       // rows that are in runs; a multiple of rows_per_run
+  uint64_t put_ = 0;          // chunks that were handed over
+  uint64_t adopted_ = 0;      // of these, those that are read from the store
+  ChunkBuilder::Used spare_;  // for the next tail
   // Mutable: a cache of what the rows say.
   mutable std::vector<Fresh> fresh_;
   mutable RunIndex::Scratch scratch_;

@@ -19,8 +19,8 @@ uint64_t whole_lines(uint64_t slots) {
 
 IdIndex::IdIndex(uint64_t key) : hash_(key), tables_(kTables) {}
 
-// The sizes of table t are 8 * 1.5^(i + t / 4096): at any moment the tables are evenly spread over the sizes between one
-// and one and a half, and so is the work of growing them.
+// The sizes of table t are 8 * 1.5^(i + t / 4096): at any moment the tables are evenly spread over the sizes between
+// one and one and a half, and so is the work of growing them.
 uint64_t IdIndex::capacity_for(uint64_t table, uint64_t size) {
   // Times 2 * kTables, to keep what rounding would take; 1.5^x for 0 <= x < 1 is 1 + x / 2 within 2 %.
   uint64_t exact = kSlotsPerLine * (2 * kTables + table);

@@ -2,12 +2,11 @@
 // hash and a 40-bit reference; the caller compares the id in the record itself (one more cache line, only when the
 // bits agree).
 //
-// Open addressing with linear probing, in 2^12 tables by the top bits of the hash that each grow alone, by half, and not
-// all at the same size: so there is always one that grows, and never many, and no command waits for a big one. Inside a
-// table the 24 bits choose the place, so an entry is placed again without its id, and a search meets a stranger's
-// reference once in 2^36 / size times. 14 to 16 bytes an id.
-// The hash is keyed with a number that the journal does not need: no result depends on the order in here.
-// Lives on the engine's shard.
+// Open addressing with linear probing, in 2^12 tables by the top bits of the hash that each grow alone, by half, and
+// not all at the same size: so there is always one that grows, and never many, and no command waits for a big one.
+// Inside a table the 24 bits choose the place, so an entry is placed again without its id, and a search meets a
+// stranger's reference once in 2^36 / size times. 14 to 16 bytes an id. The hash is keyed with a number that the
+// journal does not need: no result depends on the order in here. Lives on the engine's shard.
 #pragma once
 
 #include <cstdint>

@@ -2,19 +2,17 @@
 
 namespace polis::ledger {
 
-RunIndex RunIndex::build(const std::byte* rows, uint32_t count, uint32_t row_bytes, uint8_t fields, IndexRow index,
-                         Scratch& scratch) {
+void RunIndex::build(const std::byte* rows, uint32_t count, uint32_t row_bytes, uint8_t fields, IndexRow index,
+                     Scratch& scratch) {
   POLIS_ASSERT(count <= kRowsPerRunMax && fields <= kFieldsMax);
-  RunIndex run;
-  if (fields == 0) return run;
-  run.ends_.assign(size_t{fields} << kBucketBits, 0);
+  ends_.assign(size_t{fields} << kBucketBits, 0);
   // Each field has room for every row's values, as a row may carry one field several times.
   uint64_t* next[kFieldsMax];
   for (uint8_t field = 0; field < fields; ++field) {
     scratch.pairs[field].resize(size_t{count} * fields);
     next[field] = scratch.pairs[field].data();
   }
-  uint32_t* const counts = run.ends_.data();
+  uint32_t* const counts = ends_.data();
   FieldValue values[kFieldsMax];
   for (uint32_t rank = 0; rank < count; ++rank) {
     const size_t carried = index(rows + size_t{rank} * row_bytes, values);
@@ -29,18 +27,17 @@ RunIndex RunIndex::build(const std::byte* rows, uint32_t count, uint32_t row_byt
   }
   // Counts become where each bucket begins; as the buckets fill, these move on to where they end.
   uint32_t total = 0;
-  for (uint32_t& end : run.ends_) {
+  for (uint32_t& end : ends_) {
     const uint32_t size = end;
     end = total;
     total += size;
   }
-  run.entries_.resize(total);
+  entries_.resize(total);
   for (uint8_t field = 0; field < fields; ++field) {
-    uint32_t* const ends = run.ends_.data() + (size_t{field} << kBucketBits);
+    uint32_t* const ends = ends_.data() + (size_t{field} << kBucketBits);
     for (const uint64_t* pair = scratch.pairs[field].data(); pair < next[field]; ++pair)
-      run.entries_[ends[*pair >> (kTagBits + kRankBits)]++] = static_cast<uint32_t>(*pair);
+      entries_[ends[*pair >> (kTagBits + kRankBits)]++] = static_cast<uint32_t>(*pair);
   }
-  return run;
 }
 
 Posting RunIndex::find(uint8_t field, uint32_t value) const {

@@ -1,8 +1,8 @@
 // The field index of a run: for each field the (value, rank) pairs of its rows. A value counts by 28 bits, spread by a
 // multiplication; the top 12 choose one of 2^12 buckets, and a bucket holds its pairs in the order of rank, 4 bytes
 // each: the other 16 bits of the value over 16 bits of rank. So building one is a single counting pass, without
-// comparisons, and a look-up reads one bucket. Values that agree in 28 bits collide, which searches allow. Immutable
-// once built; any thread.
+// comparisons, and a look-up reads one bucket. Values that agree in 28 bits collide, which searches allow. Once built
+// it may be read by any thread.
 #pragma once
 
 #include <cstddef>
@@ -43,9 +43,9 @@ class RunIndex {
   struct Scratch {
     std::vector<uint64_t> pairs[kFieldsMax];  // value << 16 | rank
   };
-  // Of `count` rows that lie `row_bytes` apart.
-  static RunIndex build(const std::byte* rows, uint32_t count, uint32_t row_bytes, uint8_t fields, IndexRow index,
-                        Scratch& scratch);
+  // Indexes `count` rows that lie `row_bytes` apart, in place of what was here.
+  void build(const std::byte* rows, uint32_t count, uint32_t row_bytes, uint8_t fields, IndexRow index,
+             Scratch& scratch);
 
   // The rows that carry the value; the run outlives it.
   Posting find(uint8_t field, uint32_t index_value) const;

@@ -13,8 +13,8 @@ namespace {
 
 constexpr uint64_t kSlotBytes = sizeof(uint64_t);
 constexpr uint64_t kHugePageBytes = uint64_t{2} << 20;
-// A region is a sixteenth of what there is, so that at most so much lies unused behind the last block: from 256 KiB, for
-// an index that stays small, to 64 MiB.
+// A region is a sixteenth of what there is, so that at most so much lies unused behind the last block: from 256 KiB,
+// for an index that stays small, to 64 MiB.
 constexpr uint64_t kRegionBytesMin = uint64_t{256} << 10;
 constexpr uint64_t kRegionBytesMax = uint64_t{64} << 20;
 
