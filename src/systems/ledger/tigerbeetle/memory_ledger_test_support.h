@@ -18,6 +18,8 @@ class MemoryLedger final : public Ledger {
     failures_ = submits;
     code_ = code;
   }
+  // The next so many submits are done, and answered with kUnavailable all the same.
+  void lose_next(size_t submits) { losses_ = submits; }
   // Submits wait so long, as for a disk.
   void set_delay(Duration delay) { delay_ = delay; }
   size_t submitted() const { return submitted_; }
@@ -69,7 +71,12 @@ class MemoryLedger final : public Ledger {
     }
     const size_t events = command.events.size() / sizeof(Transfer);
     command.timestamp = engine_.next_timestamp(static_cast<uint64_t>(clock_.wall().time_since_epoch().count()), events);
-    co_return engine_.apply(command);
+    ledger::Reply reply = engine_.apply(command);
+    if (losses_ > 0) {
+      --losses_;
+      co_return fail(Code::kUnavailable, "done, but the test wishes nobody to know");
+    }
+    co_return reply;
   }
 
   Task<Result<std::vector<CreateResult>>> create(Operation operation, BytesView events) {
@@ -95,7 +102,7 @@ class MemoryLedger final : public Ledger {
   io::Shard& home_ = io::Shard::current();
   Engine engine_;
   std::string key_;
-  size_t failures_ = 0, submitted_ = 0;
+  size_t failures_ = 0, losses_ = 0, submitted_ = 0;
   Code code_ = Code::kBusy;
   Duration delay_{};
 };

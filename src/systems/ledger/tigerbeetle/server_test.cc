@@ -447,6 +447,87 @@ TEST_F(ServerTest, draining_answers_what_is_under_way_and_closes_the_idle) {
   });
 }
 
+// --- a bad network
+
+// Sends its transfers one batch after the other, and each again over new connections until it is answered.
+Task<void> book_stubbornly(sim::World& world, Client& client, Id first, size_t batches, size_t& wrong) {
+  for (size_t batch = 0; batch < batches; ++batch) {
+    const size_t events = 1 + batch % 40;
+    std::vector<Transfer> transfers;
+    for (size_t i = 0; i < events; ++i) transfers.push_back(transfer(first + batch * 100 + i, 1, 2, 1));
+    auto results = co_await client.create_transfers(transfers);
+    if (results) {
+      wrong += results->size() != events || !std::ranges::all_of(*results, &CreateResult::created);
+      continue;
+    }
+    while (true) {
+      (void)co_await io::sleep_for(milliseconds(20));
+      auto stream = co_await world.network().connect(kEndpoint, "10.0.0.2");
+      if (!stream) continue;
+      auto payload = co_await client.resend_over(std::move(*stream));
+      if (!payload) continue;
+      // Done once: whoever had booked twice would read "exists" here.
+      for (size_t i = 0; i < events; ++i) wrong += !record_at<CreateResult>(*payload, i).created();
+      wrong += payload->size() != events * sizeof(CreateResult);
+      break;
+    }
+  }
+}
+
+TEST(ServerFaults, over_connections_that_break_every_request_is_done_exactly_once) {
+  auto round = [](uint64_t seed) {
+    sim::World world(seed);
+    MemoryLedger ledger(world.clock());
+    const ServerOptions options;
+    std::atomic<size_t> open{0};
+    Acceptor acceptor(ledger, options, 1, nullptr, open);
+    constexpr size_t kClients = 5, kBatches = 60;
+    size_t wrong = 0;
+    auto test = [&]() -> Task<Result<void>> {
+      acceptor.listen(CO_TRY(world.network().listen(kEndpoint)), {});
+      const Account accounts[] = {account(1), account(2)};
+      CO_TRY(co_await ledger.create_accounts(accounts));
+      ledger.set_delay(milliseconds(3));
+      std::vector<Client> clients;
+      for (u128 id = 1; id <= kClients; ++id) {
+        clients.emplace_back(CO_TRY(co_await world.network().connect(kEndpoint, "10.0.0.2")),
+                             ClientOptions{.client = id});
+        CO_TRY(co_await clients.back().enroll());
+      }
+      io::TaskGroup group;
+      for (size_t i = 0; i < kClients; ++i)
+        group.spawn(book_stubbornly(world, clients[i], 1'000'000 * (i + 1), kBatches, wrong));
+      while (group.running() > 0) {
+        CO_TRY(co_await io::sleep_for(milliseconds(1 + world.random().below(30))));
+        switch (world.random().below(4)) {
+          case 0:
+            (void)world.network().reset("10.0.0.2");
+            break;
+          case 1:
+            ledger.lose_next(1);
+            break;
+          case 2:
+            ledger.fail_next(1, world.random().below(2) ? Code::kBusy : Code::kUnavailable);
+            break;
+          default:
+            break;
+        }
+      }
+      co_await group.join();
+      co_await acceptor.drain(seconds(1));
+      co_return {};
+    };
+    const auto done = world.run(test());
+    ASSERT_TRUE(done) << done.error().text();
+    size_t booked = 0;
+    for (size_t batch = 0; batch < kBatches; ++batch) booked += kClients * (1 + batch % 40);
+    EXPECT_EQ(wrong, 0u) << "seed " << seed;
+    EXPECT_EQ(ledger.engine().counts().transfers, booked) << "seed " << seed;
+    EXPECT_TRUE(ledger.engine().account(1)->debits_posted == booked) << "seed " << seed;
+  };
+  EXPECT_EQ(sim::for_each_seed(sim::seeds(20), round, HasFailure), 0u);
+}
+
 // --- 0.16, and several batches
 
 TEST_F(ServerTest, clients_of_016_get_only_what_failed) {
