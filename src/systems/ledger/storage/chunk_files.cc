@@ -149,6 +149,7 @@ Task<Result<ChunkFiles::Shared>> ChunkFiles::read_whole(std::unique_ptr<io::File
 
 Task<void> ChunkFiles::close() {
   closing_ = true;
+  tasks_.stop();
   co_await tasks_.join();
   changed_.set();
 }
@@ -195,6 +196,7 @@ Task<Result<void>> ChunkFiles::sync() {
 // --- writing
 
 void ChunkFiles::write_in_background() {
+  try_again_.set();
   if (writing_ || closing_ || queue_.empty()) return;
   writing_ = true;
   tasks_.spawn(write_queue());
@@ -206,7 +208,10 @@ Task<void> ChunkFiles::write_queue() {
     if (!chunk) {
       failure_ = chunk.error();
       ++write_failures_;
-      break;
+      changed_.set();
+      try_again_.reset();
+      (void)co_await io::with_timeout(options_.retry_after, try_again_.wait());  // either way it is tried again
+      continue;
     }
     Waiting& done = queue_.front();
     // Put again meanwhile, the newer one comes behind it.

@@ -5,8 +5,8 @@
 //     name := log "-" number as 12 decimal digits ".chunk"; what it holds: chunk.h
 //
 // One chunk is written at a time, in slices, each synced, so that the journal's syncs wait for little. A write that
-// fails is tried again, whole and under a fresh file, at the next put() or sync(); until then the chunk stays in memory
-// and counts as backlog.
+// fails is tried again, whole and under a fresh file: every second, and at once at the next put() or sync(); until then
+// the chunk stays in memory and counts as backlog.
 //
 // A page that is not as it was written ends the process at its first touch, after the file was renamed to
 // NAME.damaged: the next start does not find the chunk, and the ledger is rebuilt from its journal. On a disk whose
@@ -14,6 +14,7 @@
 // Lives on the engine's shard.
 #pragma once
 
+#include <chrono>
 #include <deque>
 #include <map>
 #include <string>
@@ -29,6 +30,7 @@ namespace polis::ledger {
 struct ChunkFilesOptions {
   // Written between two syncs: what a sync of the journal may find in its way.
   uint64_t slice_bytes = uint64_t{8} << 20;
+  Duration retry_after = std::chrono::seconds(1);  // a write that failed
   // Told what was found when a page is damaged; must not return. Empty: the message goes to stderr and the process
   // aborts.
   std::function<void(const std::string& message)> damaged;
@@ -62,6 +64,8 @@ class ChunkFiles final : public ChunkStore {
     uint64_t waiting = 0;  // chunks
   };
   Statistics statistics() const;
+  // Why the oldest waiting chunk could not be written; empty once it could.
+  const std::optional<Error>& failure() const { return failure_; }
   // What open() found damaged, a sentence each, with the file's name.
   const std::vector<std::string>& set_aside() const { return set_aside_; }
 
@@ -97,7 +101,8 @@ class ChunkFiles final : public ChunkStore {
   uint64_t written_ = 0, write_failures_ = 0;
   std::optional<Error> failure_;  // of the last write
   bool writing_ = false, closing_ = false;
-  io::Event changed_;  // a write has ended, well or not
+  io::Event changed_;    // a write has ended, well or not
+  io::Event try_again_;  // do not wait for the second to pass
   io::TaskGroup tasks_;
   std::vector<std::string> set_aside_;
 };

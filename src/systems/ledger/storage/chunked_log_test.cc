@@ -25,7 +25,7 @@ class Places : public testing::TestWithParam<Place> {};
 INSTANTIATE_TEST_SUITE_P(ChunkedLog, Places, testing::Values(Place::kNowhere, Place::kAtOnce, Place::kLater), name_of);
 
 TEST_P(Places, search_finds_what_a_full_scan_finds) {
-  for (uint64_t seed = 0; seed < 30; ++seed) {
+  for (uint64_t seed = 0; seed < 16; ++seed) {
     SCOPED_TRACE(seed);
     base::SeededRandom random(seed);
     const auto chunks = make_chunks(GetParam());
@@ -160,7 +160,7 @@ TEST(ChunkedLog, a_log_without_fields_is_an_array) {
 }
 
 TEST_P(Places, a_saved_log_is_the_state_at_construction_though_appends_go_on) {
-  for (uint64_t seed = 0; seed < 20; ++seed) {
+  for (uint64_t seed = 0; seed < 10; ++seed) {
     SCOPED_TRACE(seed);
     base::SeededRandom random(seed);
     const auto chunks = make_chunks(GetParam());
