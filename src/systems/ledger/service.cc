@@ -1,6 +1,7 @@
 #include "systems/ledger/service.h"
 
 #include <algorithm>
+#include <cstring>
 #include <fmt/format.h>
 
 #include "kernel/base/text_encoding.h"
@@ -138,11 +139,8 @@ Task<Result<void>> LedgerService::recover() {
     return fail(Code::kBusy, "ledger: files of history are behind on the disk; try later");
   };
   replica.before_publish = [this] { return chunks_->sync(); };
-  books_ = CO_TRY(co_await Books::open(disk_, std::move(journal), std::move(replica), [this] {
-    EngineOptions engine = options_.engine;
-    engine.chunks = chunks_.get();
-    return std::make_unique<Engine>(engine);
-  }));
+  books_ = CO_TRY(
+      co_await Books::open(disk_, std::move(journal), std::move(replica), [this] { return make_engine(*chunks_); }));
   for (const Error& error : books_->passed_over()) {
     obs::log_warning("ledger: a snapshot was passed over", {{"error", error}});
     derived_damage_ += (derived_damage_.empty() ? "" : "; ") + error.text();
@@ -163,6 +161,15 @@ Task<Result<void>> LedgerService::recover() {
   background_.spawn(sign_heads());
   look_at_condition();
   co_return {};
+}
+
+std::unique_ptr<Engine> LedgerService::make_engine(ChunkStore& chunks) const {
+  EngineOptions engine = options_.engine;
+  engine.chunks = &chunks;
+  // A secret that is the same at every start: a signature of what is never signed otherwise (no head is from 1970).
+  const SignedHead never = key_->sign(0, 0, {}, 0);
+  std::memcpy(&engine.id_hash_key, never.signature.data(), sizeof engine.id_hash_key);
+  return std::make_unique<Engine>(engine);
 }
 
 Task<Result<void>> LedgerService::open_witness() {
@@ -488,11 +495,7 @@ Task<Result<Ledger::Verified>> LedgerService::replay_journal(std::function<void(
   CO_TRY(co_await chunks_->verify());
   CO_TRY(co_await when_quiet([&] { return books_->check_snapshots(); }));
   VerificationChunks chunks(*chunks_);
-  const auto make = [&] {
-    EngineOptions engine = options_.engine;
-    engine.chunks = &chunks;
-    return std::make_unique<Engine>(engine);
-  };
+  const auto make = [&] { return make_engine(chunks); };
   const auto admit = [&]() -> Result<void> {
     if (chunks.behind()) return fail(Code::kBusy, "chunks are still being compared");
     return {};

@@ -110,6 +110,7 @@ class LedgerService final : public Ledger {
   LedgerService(io::Disk& disk, const Clock& clock, Random& random, ServiceOptions options);
   Task<Result<void>> recover();
   Task<Result<void>> open_witness();
+  std::unique_ptr<Engine> make_engine(ChunkStore& chunks) const;
 
   // All of these run on the ledger's shard.
   template <class F>

@@ -1,6 +1,9 @@
 #include "systems/ledger/simulation/simulation.h"
 
 #include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstring>
 #include <fmt/format.h>
 #include <memory>
 #include <vector>
@@ -8,13 +11,18 @@
 #include "kernel/sim/world.h"
 #include "systems/ledger/service.h"
 #include "systems/ledger/simulation/book_check.h"
+#include "systems/ledger/tigerbeetle/client.h"
+#include "systems/ledger/tigerbeetle/server.h"
 
 namespace polis::ledger {
 namespace {
 
 constexpr int kLives = 4;
-constexpr int kClients = 4;
-constexpr int kStepsPerClient = 16;
+constexpr int kClients = 3;      // in process
+constexpr int kWireClients = 2;  // over the network, with a session each that outlives restarts
+constexpr int kStepsPerClient = 14;
+// A client that hears nothing for so long tries another connection.
+constexpr Duration kWirePatience = std::chrono::seconds(5);
 constexpr uint64_t kAccounts = 10;
 constexpr uint32_t kLedgers = 2;
 constexpr size_t kEventsMax = 12;
@@ -35,6 +43,8 @@ Bytes key_file() {
   POLIS_ASSERT(made);
   return beside.disk().content("key");
 }
+
+const io::Endpoint kEndpoint{.address = "10.0.0.1", .port = 3000};
 
 class Simulation {
  public:
@@ -202,9 +212,17 @@ class Simulation {
   // --- clients
 
   Task<void> live(LedgerService& service) {
+    std::atomic<size_t> open{0};
+    const tigerbeetle::ServerOptions options;
+    tigerbeetle::Acceptor acceptor(service, options, 1, nullptr, open);
+    auto listener = world_.network().listen(kEndpoint);
+    POLIS_ASSERT(listener);
+    acceptor.listen(std::move(*listener), {});
     io::TaskGroup group;
     for (int i = 0; i < kClients; ++i) group.spawn(client(service, base::SeededRandom(random_.next())));
+    for (Wire& wire : wires_) group.spawn(wire_client(wire, base::SeededRandom(random_.next())));
     co_await group.join();
+    co_await acceptor.drain(std::chrono::seconds(1));
   }
 
   Task<void> client(LedgerService& service, base::SeededRandom random) {
@@ -326,6 +344,87 @@ class Simulation {
     co_return true;
   }
 
+  // --- clients of the wire: one request at a time, and the same one again until it is answered
+
+  struct Wire {
+    u128 id = 0;
+    std::unique_ptr<tigerbeetle::Client> client;
+    std::vector<Transfer> outstanding;
+  };
+
+  Task<void> wire_client(Wire& wire, base::SeededRandom random) {
+    bool connected = false;
+    for (int i = 0; i < kStepsPerClient && !failed(); ++i) {
+      if (connected) {
+        if (random.chance(1, 8)) step("{} connections break", world_.network().reset());
+        connected = co_await send(wire, random);
+      } else if (auto stream = co_await world_.network().connect(kEndpoint)) {
+        connected = co_await reconnect(wire, std::move(*stream));
+      } else if (!co_await io::sleep_for(std::chrono::milliseconds(20))) {
+        co_return;
+      }
+    }
+  }
+
+  Task<bool> reconnect(Wire& wire, std::unique_ptr<io::Stream> stream) {
+    if (wire.client && !wire.outstanding.empty()) {
+      step("the request from {} is sent again", to_decimal(wire.outstanding.front().id));
+      auto again = co_await io::with_timeout(kWirePatience, wire.client->resend_over(std::move(stream)));
+      co_return take_answer(wire, std::move(again));
+    }
+    if (wire.client) {
+      const tigerbeetle::ClientOptions session{.client = wire.id,
+                                               .session = wire.client->session(),
+                                               .request = wire.client->request(),
+                                               .parent = wire.client->parent()};
+      wire.client = std::make_unique<tigerbeetle::Client>(std::move(stream), session);
+      co_return true;
+    }
+    wire.id = next_wire_id_++;
+    const tigerbeetle::ClientOptions fresh{.client = wire.id};
+    wire.client = std::make_unique<tigerbeetle::Client>(std::move(stream), fresh);
+    const auto enrolled = co_await io::with_timeout(kWirePatience, wire.client->enroll());
+    if (!enrolled) wire.client.reset();
+    co_return enrolled.has_value();
+  }
+
+  Task<bool> send(Wire& wire, base::SeededRandom& random) {
+    wire.outstanding = events_to_send(random);
+    for (const Transfer& event : wire.outstanding) witnesses_.sent(event);
+    ++report_.commands;
+    const BytesView bytes = std::as_bytes(std::span(wire.outstanding));
+    std::memcpy(wire.client->body().data(), bytes.data(), bytes.size());
+    auto payload = co_await io::with_timeout(
+        kWirePatience, wire.client->send(tigerbeetle::WireOperation::kCreateTransfers, bytes.size()));
+    co_return take_answer(wire, std::move(payload));
+  }
+
+  // Whether the connection is still of use.
+  bool take_answer(Wire& wire, Result<BytesView> payload) {
+    const std::vector<Transfer>& events = wire.outstanding;
+    if (!payload) {
+      step("the request from {} has no answer: {}", to_decimal(events.front().id), payload.error().text());
+      // The session has ended: the outcome stays unknown, and a new session may ask again.
+      if (payload.error().code() != Code::kDenied) return false;
+      ++report_.unknown;
+      for (const Transfer& event : events) witnesses_.lost(event.id);
+      unanswered_.push_back(std::move(wire.outstanding));
+      wire.outstanding.clear();
+      wire.client.reset();
+      return false;
+    }
+    if (payload->size() != events.size() * sizeof(CreateResult)) {
+      broken(fmt::format("{} bytes of results for {} events", payload->size(), events.size()));
+      return false;
+    }
+    ++report_.acknowledged;
+    for (size_t i = 0; i < events.size(); ++i)
+      broken(witnesses_.answered(events[i].id, record_at<CreateResult>(*payload, i)));
+    step("{} transfers from {} are answered over the network", events.size(), to_decimal(events.front().id));
+    wire.outstanding.clear();
+    return true;
+  }
+
   Task<bool> ask(LedgerService& service) {
     const auto balanced = co_await service.query([](const Engine& engine) {
       for (const Engine::Totals& totals : engine.trial_balance())
@@ -368,6 +467,8 @@ class Simulation {
   std::vector<SignedHead> heads_;
   std::vector<Id> pending_;
   std::vector<std::vector<Transfer>> unanswered_, sent_;
+  std::array<Wire, kWireClients> wires_;
+  u128 next_wire_id_ = 500;
   Id next_id_ = 1;
 };
 

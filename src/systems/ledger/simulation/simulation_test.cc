@@ -1,6 +1,7 @@
 #include "systems/ledger/simulation/simulation.h"
 
 #include <gtest/gtest.h>
+#include <iostream>
 
 #include "kernel/sim/seeds.h"
 
@@ -12,7 +13,13 @@ TEST(Simulation, nothing_acknowledged_is_lost_or_doubled_and_the_books_balance_i
   const uint64_t broken = sim::for_each_seed(
       sim::seeds(),
       [&](uint64_t seed) {
-        const SimulationReport report = simulate(seed);
+        SimulationOptions options;
+        // One seed is looked at step by step.
+        if (sim::seeds().count == 1)
+          options.step = [](uint64_t time_us, std::string_view step) {
+            std::cout << time_us << " us  " << step << "\n";
+          };
+        const SimulationReport report = simulate(seed, options);
         EXPECT_EQ(report.failure, "");
         all.power_cuts += report.power_cuts;
         all.failed_syncs += report.failed_syncs;
