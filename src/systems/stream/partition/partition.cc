@@ -8,7 +8,9 @@
 #include "kernel/io/shard.h"
 #include "kernel/log/segment_log.h"
 #include "systems/stream/partition/batch_frame.h"
+#include "systems/stream/partition/compaction.h"
 #include "systems/stream/partition/producer_table.h"
+#include "systems/stream/partition/segment_notes.h"
 #include "systems/stream/protocol/batch_compression.h"
 
 namespace polis::stream {
@@ -24,6 +26,8 @@ constexpr size_t kChunkBytes = 64 << 10;
 constexpr size_t kRecentAppends = 1024;
 constexpr uint8_t kStateVersion = 1;
 constexpr size_t kStateBytesMax = 4096;
+// 24 h of producers at one a second, with their last five batches.
+constexpr size_t kNotesBytesMax = 64 << 20;
 
 Durability durability_of(const TopicConfig& config) {
   return config.durability == AckDurability::kOs ? Durability::kOs : Durability::kDisk;
@@ -56,8 +60,12 @@ struct Partition::State {
     return isolation == Isolation::kReadCommitted ? last_stable_offset() : high_watermark();
   }
   std::string state_path() const { return options.directory + "/state"; }
+  std::string notes_path() const { return options.directory + "/segments"; }
 
   Task<Result<void>> replay();
+  Task<Result<Offset>> read_notes();
+  void note(const RecordBatch& batch, Offset segment);
+  Task<void> write_notes();
   Task<Result<void>> read_state();
   Task<Result<void>> write_state();
   Refusal check_client_batch(const RecordBatch& batch) const;
@@ -65,6 +73,10 @@ struct Partition::State {
   bool has_data(const DataWaiter& waiter);
   void notify();
   Task<void> pump();
+  void drop_notes();
+  Task<Result<void>> retain(int64_t now_ms);
+  Task<Result<void>> delete_before(Offset offset);
+  Task<Result<void>> compact(int64_t now_ms);
 
   io::Disk& disk;
   const Clock& clock;
@@ -73,7 +85,14 @@ struct Partition::State {
   std::unique_ptr<log::FrameLog> log;
   ProducerTable producers;
   Offset log_start = 0;
-  OffsetAndTimestamp newest;  // the record with the largest timestamp
+  std::vector<SegmentNote> closed;
+  SegmentNote current;         // the segment that takes appends
+  int64_t current_began_ms{};  // when the first batch came to it; at open: now
+  Bytes notes;                 // to be written
+  bool writing_notes = false;
+  Offset compacted_upto = 0;
+  bool tending = false;
+  uint64_t compaction_seed = 0;
   std::deque<Append> recent;
   uint64_t appended_bytes = 0, appended_batches = 0, duplicates = 0;
   std::vector<DataWaiter*> waiters;
@@ -101,6 +120,8 @@ Task<Result<std::unique_ptr<Partition>>> Partition::open(io::Disk& disk, log::Sy
                                                   .first_position = static_cast<Position>(state->log_start),
                                                   .keep_chunk = false}));
   state->log_start = std::max(state->log_start, static_cast<Offset>(state->log->start()));
+  state->compaction_seed = random.next();
+  state->current_began_ms = base::milliseconds_since_epoch(clock.wall());
   if (auto replayed = co_await state->replay(); !replayed) {
     // The first error is the one to tell.
     (void)co_await state->log->close();
@@ -109,18 +130,60 @@ Task<Result<std::unique_ptr<Partition>>> Partition::open(io::Disk& disk, log::Sy
   co_return std::unique_ptr<Partition>(new Partition(std::move(state)));
 }
 
-// What is known of producers and times is the fold of the batches.
+// What is known of producers and times is the fold of the batches; the notes spare reading closed segments.
 Task<Result<void>> Partition::State::replay() {
-  auto reader = CO_TRY(log->read(log->start()));
+  const Offset from = CO_TRY(co_await read_notes());
+  const auto segments = log->segments();
+  auto segment = segments.begin();
+  auto reader = CO_TRY(log->read(static_cast<Position>(from)));
   while (true) {
     const auto frame = CO_TRY(co_await reader.next());
     if (!frame) break;
+    while (segment + 1 != segments.end() && (segment + 1)->first <= frame->first) ++segment;
     const RecordBatch batch(frame->bytes);
+    note(batch, static_cast<Offset>(segment->first));
     producers.note(batch);
-    if (batch.max_timestamp() > newest.timestamp) newest = {batch.last_offset(), batch.max_timestamp(), 0};
   }
+  notes.clear();  // what a replay finds is written when the next segment is closed
   producers.trim(log_start);
   co_return {};
+}
+
+// Where the replay begins: at the newest segment if the notes know all before it, else at the start.
+Task<Result<Offset>> Partition::State::read_notes() {
+  const auto start = static_cast<Offset>(log->start());
+  const auto newest_segment = static_cast<Offset>(log->newest_segment());
+  current.first = start;
+  const auto bytes = co_await disk.read_file(notes_path(), kNotesBytesMax);
+  if (!bytes) co_return start;  // none, or none that can be read: they are derived
+  auto read = SegmentNotes::decode(*bytes);
+  if (!read || read->upto != newest_segment) co_return start;
+  std::erase_if(read->closed, [&](const SegmentNote& one) { return one.first < start || one.first >= newest_segment; });
+  if (read->closed.size() + 1 != log->segments().size()) co_return start;
+  closed = std::move(read->closed);
+  producers = std::move(read->producers);
+  current.first = newest_segment;
+  co_return newest_segment;
+}
+
+// Before the producers know of the batch: the table then stands where the segment begins.
+void Partition::State::note(const RecordBatch& batch, Offset segment) {
+  if (segment != current.first) {
+    closed.push_back(current);
+    current = {.first = segment, .newest = {}};
+    current_began_ms = base::milliseconds_since_epoch(clock.wall());
+    notes = SegmentNotes::encode(closed, producers, segment);
+  }
+  if (batch.max_timestamp() > current.newest.timestamp)
+    current.newest = {batch.last_offset(), batch.max_timestamp(), 0};
+}
+
+Task<void> Partition::State::write_notes() {
+  while (!notes.empty()) {
+    const Bytes bytes = std::exchange(notes, {});
+    (void)co_await disk.replace_file(notes_path(), bytes);  // without them the segments are read
+  }
+  writing_notes = false;
 }
 
 // state := version:u8 log_start:varint
@@ -187,8 +250,9 @@ AppendResult Partition::State::store(BytesView bytes, bool stamp) {
     set_log_append_time(slot->bytes, result.log_append_time);
   }
   const RecordBatch stored(slot->bytes);
+  note(stored, static_cast<Offset>(log->newest_segment()));
   producers.note(stored);
-  if (stored.max_timestamp() > newest.timestamp) newest = {stored.last_offset(), stored.max_timestamp(), 0};
+  if (!notes.empty() && !std::exchange(writing_notes, true)) tasks.spawn(write_notes());
   recent.push_back({next, appended_bytes});
   if (recent.size() > kRecentAppends) recent.pop_front();
   appended_bytes += bytes.size();
@@ -342,8 +406,17 @@ Task<Result<OffsetAndTimestamp>> Partition::offset_for(int64_t timestamp, Isolat
   State& state = *state_;
   if (timestamp == kLatestOffset) co_return OffsetAndTimestamp{.offset = state.limit(isolation)};
   if (timestamp == kEarliestOffset) co_return OffsetAndTimestamp{.offset = state.log_start};
-  if (timestamp == kMaxTimestampOffset) co_return state.newest;
-  auto reader = CO_TRY(state.log->read(static_cast<Position>(state.log_start)));
+  if (timestamp == kMaxTimestampOffset) {
+    OffsetAndTimestamp newest = state.current.newest;
+    for (const SegmentNote& one : state.closed)
+      if (one.newest.timestamp >= newest.timestamp) newest = one.newest;
+    co_return newest;
+  }
+  // Whole segments that are too old are passed over; the first that is not is read from its beginning.
+  const auto candidate =
+      std::ranges::find_if(state.closed, [&](const SegmentNote& one) { return one.newest.timestamp >= timestamp; });
+  const Offset from = candidate == state.closed.end() ? state.current.first : candidate->first;
+  auto reader = CO_TRY(state.log->read(static_cast<Position>(std::max(state.log_start, from))));
   while (true) {
     const auto frame = CO_TRY(co_await reader.next());
     if (!frame || static_cast<Offset>(frame->first) >= state.limit(isolation)) co_return OffsetAndTimestamp{};
@@ -363,27 +436,102 @@ std::vector<ProducerState> Partition::producers() const {
 
 // --- keeping
 
+Task<Result<void>> Partition::State::delete_before(Offset offset) {
+  if (offset <= log_start) co_return {};
+  log_start = offset;
+  CO_TRY(co_await write_state());
+  CO_TRY(co_await log->trim(static_cast<Position>(offset)));
+  producers.trim(offset);
+  drop_notes();
+  notify();
+  co_return {};
+}
+
+void Partition::State::drop_notes() {
+  std::erase_if(closed, [&](const SegmentNote& one) { return one.first < static_cast<Offset>(log->start()); });
+}
+
 Task<Result<Offset>> Partition::delete_before(Offset offset) {
   State& state = *state_;
   if (offset == kLatestOffset) offset = state.high_watermark();
   if (offset < 0 || offset > state.high_watermark())
     co_return fail(Code::kOutOfRange,
                    fmt::format("offset {} is above the high watermark {}", offset, state.high_watermark()));
-  if (offset > state.log_start) {
-    state.log_start = offset;
-    CO_TRY(co_await state.write_state());
-    CO_TRY(co_await state.log->trim(static_cast<Position>(offset)));
-    state.producers.trim(offset);
-    state.notify();
-  }
+  CO_TRY(co_await state.delete_before(offset));
   co_return state.log_start;
+}
+
+// By age: segments whose newest record is too old, and if that is all of them, everything that was acknowledged. By
+// size: the oldest segments without which the partition is still as large as allowed.
+Task<Result<void>> Partition::State::retain(int64_t now_ms) {
+  if (config.cleanup_policy == CleanupPolicy::kCompact) co_return {};
+  Offset before = log_start;
+  if (config.retention_ms >= 0) {
+    const int64_t oldest_ms = now_ms - config.retention_ms;
+    size_t expired = 0;
+    while (expired < closed.size() && closed[expired].newest.timestamp < oldest_ms) ++expired;
+    if (expired > 0) before = expired < closed.size() ? closed[expired].first : current.first;
+    if (expired == closed.size() && current.newest.timestamp >= 0 && current.newest.timestamp < oldest_ms) {
+      before = high_watermark();
+      log->close_segment();  // so that its file goes, too, with the next batch
+    }
+  }
+  if (config.retention_bytes >= 0) {
+    const auto segments = log->segments();
+    uint64_t size_bytes = 0;
+    for (const auto& segment : segments) size_bytes += segment.size_bytes;
+    for (size_t i = 0; i + 1 < segments.size(); ++i) {
+      size_bytes -= segments[i].size_bytes;
+      if (size_bytes < static_cast<uint64_t>(config.retention_bytes)) break;
+      before = std::max(before, static_cast<Offset>(segments[i + 1].first));
+    }
+  }
+  co_return co_await delete_before(std::min(before, high_watermark()));
+}
+
+Task<Result<void>> Partition::State::compact(int64_t now_ms) {
+  if (config.cleanup_policy == CleanupPolicy::kDelete || closed.empty()) co_return {};
+  // Only what is closed, stable, and old enough.
+  const Offset end = std::min(current.first, last_stable_offset());
+  uint64_t dirty_bytes = 0, size_bytes = 0;
+  for (const auto& segment : log->segments()) {
+    if (static_cast<Offset>(segment.first) >= end) break;
+    size_bytes += segment.size_bytes;
+    if (static_cast<Offset>(segment.first) >= compacted_upto) dirty_bytes += segment.size_bytes;
+  }
+  if (dirty_bytes == 0 ||
+      static_cast<double>(dirty_bytes) < config.min_cleanable_dirty_ratio * static_cast<double>(size_bytes))
+    co_return {};
+  Compaction pass(producers.aborted(log_start, end), now_ms - config.delete_retention_ms, compaction_seed);
+  auto reader = CO_TRY(log->read(static_cast<Position>(std::max(log_start, compacted_upto))));
+  while (true) {
+    const auto frame = CO_TRY(co_await reader.next());
+    if (!frame || static_cast<Offset>(frame->first) >= end) break;
+    const RecordBatch batch(frame->bytes);
+    if (batch.max_timestamp() > now_ms - config.min_compaction_lag_ms) break;
+    if (!CO_TRY(pass.learn(batch))) break;
+  }
+  if (pass.learned() <= compacted_upto) co_return {};
+  for (const auto& segment : log->segments()) {
+    if (static_cast<Offset>(segment.first) >= std::min(pass.learned(), current.first)) break;
+    CO_TRY(co_await log->rewrite(segment.first,
+                                 [&](const log::FrameView& frame) { return pass.keep(RecordBatch(frame.bytes)); }));
+  }
+  compacted_upto = pass.learned();
+  co_return {};
 }
 
 Task<Result<void>> Partition::tend() {
   State& state = *state_;
-  state.producers.expire(base::milliseconds_since_epoch(state.clock.wall()),
+  if (std::exchange(state.tending, true)) co_return {};  // the last round is not over
+  const int64_t now_ms = base::milliseconds_since_epoch(state.clock.wall());
+  state.producers.expire(now_ms,
                          std::chrono::duration_cast<std::chrono::milliseconds>(state.options.producer_expiry).count());
-  co_return {};
+  if (now_ms - state.current_began_ms >= state.config.segment_ms) state.log->close_segment();
+  Result<void> done = co_await state.retain(now_ms);
+  if (done) done = co_await state.compact(now_ms);
+  state.tending = false;
+  co_return done;
 }
 
 void Partition::configure(const TopicConfig& config) {

@@ -41,6 +41,7 @@ struct AppendResult {
 struct AbortedTransaction {
   int64_t producer_id = 0;
   Offset first_offset = 0;
+  Offset marker_offset = 0;  // of the marker that ended it
 };
 
 // Bytes for a consumer: whole batches that begin at or below the wanted offset, in a file or (copied) in memory.

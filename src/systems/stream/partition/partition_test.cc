@@ -1,6 +1,7 @@
 #include "systems/stream/partition/partition.h"
 
 #include <gtest/gtest.h>
+#include <map>
 
 #include "kernel/sim/seeds.h"
 #include "kernel/sim/world.h"
@@ -13,6 +14,9 @@ namespace {
 using namespace std::chrono_literals;
 
 class PartitionTest : public testing::Test {
+ public:
+  sim::World world;
+
  protected:
   explicit PartitionTest(uint64_t seed = 1) : world(seed), random(seed) {}
 
@@ -58,7 +62,6 @@ class PartitionTest : public testing::Test {
     return offsets;
   }
 
-  sim::World world;
   base::SeededRandom random;
   log::SyncScheduler scheduler;
   TopicConfig config;
@@ -232,6 +235,117 @@ TEST_F(PartitionTest, deleted_records_stay_deleted) {
     close(partition);
     partition = std::move(*open());
   }
+  close(partition);
+}
+
+TEST_F(PartitionTest, old_segments_go_by_age_and_by_size) {
+  config.segment_bytes = 1000;
+  config.retention_ms = 60'000;
+  auto partition = std::move(*open());
+  const int64_t now = base::milliseconds_since_epoch(world.clock().wall());
+  for (int i = 0; i < 30; ++i) {
+    BatchBuilder builder;
+    builder.add(i < 20 ? now - 100'000 : now, as_bytes("k"), as_bytes(std::string(200, 'x')));
+    (void)append(*partition, builder.finish());
+  }
+  ASSERT_TRUE(world.run(partition->tend()));
+  const Offset start = partition->log_start_offset();
+  EXPECT_GT(start, 15);
+  EXPECT_LE(start, 20);
+  config.retention_bytes = 1500;
+  partition->configure(config);
+  ASSERT_TRUE(world.run(partition->tend()));
+  EXPECT_GT(partition->log_start_offset(), start);
+  EXPECT_LE(partition->statistics().size_bytes, 3000u);
+  EXPECT_EQ(fetch(*partition, 29), std::vector<Offset>{29});
+  close(partition);
+}
+
+TEST_F(PartitionTest, records_that_are_all_too_old_are_not_shown_although_their_segment_is_open) {
+  config.retention_ms = 1000;
+  auto partition = std::move(*open());
+  (void)append(*partition, batch(3));  // of 1970
+  ASSERT_TRUE(world.run(partition->tend()));
+  EXPECT_EQ(partition->log_start_offset(), 3);
+  EXPECT_EQ(append(*partition, batch(1)).base_offset, 3);
+  close(partition);
+}
+
+// The newest value of each key, as a reader of everything sees it.
+std::map<std::string, std::string> values(PartitionTest& test, Partition& partition, int& records) {
+  std::map<std::string, std::string> found;
+  records = 0;
+  Offset from = partition.log_start_offset();
+  while (from < partition.high_watermark()) {
+    const Fetched fetched = test.world.run(partition.fetch(from, 1, Isolation::kReadUncommitted));
+    Bytes bytes(fetched.range.size);
+    if (!fetched.file || !test.world.run(fetched.file->read_at(fetched.range.offset, bytes))) break;
+    const RecordBatch batch(bytes);
+    Bytes storage;
+    RecordReader reader(batch, *open_records(batch, storage));
+    while (const auto record = *reader.next()) {
+      ++records;
+      if (record->value)
+        found[std::string(as_text(*record->key))] = as_text(*record->value);
+      else
+        found.erase(std::string(as_text(*record->key)));
+    }
+    from = batch.last_offset() + 1;
+  }
+  return found;
+}
+
+TEST_F(PartitionTest, compaction_keeps_the_newest_of_each_key_at_its_offset) {
+  config.segment_bytes = 2000;
+  config.cleanup_policy = CleanupPolicy::kCompact;
+  config.delete_retention_ms = 0;
+  auto partition = std::move(*open());
+  const int64_t now = base::milliseconds_since_epoch(world.clock().wall()) - 10;
+  for (int i = 0; i < 100; ++i) {
+    BatchBuilder builder;
+    for (int j = 0; j < 3; ++j) {
+      const std::string key = "key " + std::to_string(random.below(10)), value = "value " + std::to_string(i);
+      builder.add(now, as_bytes(key), random.chance(1, 5) ? std::nullopt : std::optional<BytesView>(as_bytes(value)));
+    }
+    const auto packed =
+        with_compression(RecordBatch(builder.finish()), i % 2 == 0 ? Compression::kNone : Compression::kLz4);
+    ASSERT_TRUE(append(*partition, *packed).refusal.ok());
+  }
+  int before = 0, after = 0;
+  const auto expected = values(*this, *partition, before);
+  EXPECT_EQ(before, 300);
+  ASSERT_TRUE(world.run(partition->tend()));
+  EXPECT_EQ(values(*this, *partition, after), expected);
+  EXPECT_LT(after, 120);
+  EXPECT_EQ(partition->end_offset(), 300);
+  close(partition);
+  partition = std::move(*open());
+  EXPECT_EQ(values(*this, *partition, after), expected);
+  EXPECT_EQ(append(*partition, batch(1)).base_offset, 300);
+  close(partition);
+}
+
+TEST_F(PartitionTest, an_open_reads_only_the_newest_segment_and_knows_the_producers_all_the_same) {
+  config.segment_bytes = 1000;
+  auto partition = std::move(*open());
+  for (int32_t i = 0; i < 30; ++i)
+    (void)append(*partition, batch(1, std::string(200, 'x'), {.id = 1 + i % 2, .epoch = 0, .base_sequence = i / 2}));
+  close(partition);
+  // Damage in an old segment is not met by the open, which proves that it is not read.
+  std::string oldest;
+  for (const std::string& file : world.disk().files("t-0/log"))
+    if (file.ends_with(".segment")) {
+      oldest = file;
+      break;
+    }
+  world.disk().flip_bit(oldest, 200, 1);
+  partition = std::move(*open());
+  EXPECT_TRUE(append(*partition, batch(1, "v", {.id = 1, .epoch = 0, .base_sequence = 14})).duplicate);
+  EXPECT_EQ(
+      partition->append(batch(1, "v", {.id = 2, .epoch = 0, .base_sequence = 17}), AppendOrigin::kClient).refusal.code,
+      ErrorCode::kOutOfOrderSequenceNumber);
+  // A consumer that comes there is told, not served.
+  EXPECT_EQ(world.run(partition->fetch(0, 1, Isolation::kReadUncommitted)).refusal.code, ErrorCode::kKafkaStorageError);
   close(partition);
 }
 

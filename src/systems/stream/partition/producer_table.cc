@@ -144,7 +144,7 @@ std::vector<AbortedTransaction> ProducerTable::aborted(Offset from, Offset below
   auto ended = std::lower_bound(aborted_.begin(), aborted_.end(), from,
                                 [](const Ended& one, Offset offset) { return one.marker < offset; });
   for (; ended != aborted_.end(); ++ended)
-    if (ended->first < below) found.push_back({ended->producer_id, ended->first});
+    if (ended->first < below) found.push_back({ended->producer_id, ended->first, ended->marker});
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first_offset < b.first_offset; });
   return found;
 }

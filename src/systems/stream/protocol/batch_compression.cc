@@ -57,6 +57,21 @@ void pack_snappy(BytesView plain, Bytes& out) {
   }
 }
 
+// The header of the batch, and these records.
+Bytes assemble(const RecordBatch& batch, BytesView records, Compression compression) {
+  const BytesView header = batch.bytes().first(kBatchHeaderBytes);
+  Bytes made(header.begin(), header.end());
+  if (compression == Compression::kNone) {
+    made.insert(made.end(), records.begin(), records.end());
+  } else if (compression == Compression::kSnappy) {
+    pack_snappy(records, made);
+  } else {
+    base::compress(format_of(compression), records, made);
+  }
+  set_compression(made, compression);
+  return made;
+}
+
 }  // namespace
 
 Result<BytesView> open_records(const RecordBatch& batch, Bytes& storage) {
@@ -78,17 +93,12 @@ Result<BytesView> open_records(const RecordBatch& batch, Bytes& storage) {
 
 Result<Bytes> with_compression(const RecordBatch& batch, Compression compression) {
   Bytes storage;
-  const BytesView records = TRY(open_records(batch, storage));
-  const BytesView header = batch.bytes().first(kBatchHeaderBytes);
-  Bytes made(header.begin(), header.end());
-  if (compression == Compression::kNone) {
-    made.insert(made.end(), records.begin(), records.end());
-  } else if (compression == Compression::kSnappy) {
-    pack_snappy(records, made);
-  } else {
-    base::compress(format_of(compression), records, made);
-  }
-  set_compression(made, compression);
+  return assemble(batch, TRY(open_records(batch, storage)), compression);
+}
+
+Bytes with_records(const RecordBatch& batch, BytesView records, int32_t count) {
+  Bytes made = assemble(batch, records, batch.compression());
+  set_count(made, count);
   return made;
 }
 

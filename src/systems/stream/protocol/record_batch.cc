@@ -71,8 +71,7 @@ Result<void> RecordBatch::check() const {
     return fail(Code::kUnsupported, "record format " + std::to_string(magic()) + "; this broker takes format 2");
   const auto size = TRY(size_of(bytes_));
   if (size != bytes_.size()) return fail(Code::kCorrupt, "a record batch is not as long as it says");
-  if (!sound())
-    return fail(Code::kCorrupt, "the checksum of a record batch is wrong");
+  if (!sound()) return fail(Code::kCorrupt, "the checksum of a record batch is wrong");
   if (compression() > Compression::kZstd) return fail(Code::kUnsupported, "an unknown compression");
   if (count() <= 0 || last_offset_delta() != count() - 1)
     return fail(Code::kCorrupt, "a record batch of " + std::to_string(count()) + " records has last offset delta " +
@@ -106,6 +105,11 @@ void set_compression(MutableBytes batch, Compression compression) {
   seal(batch);
 }
 
+void set_count(MutableBytes batch, int32_t count) {
+  store(batch, 57, count);
+  seal(batch);
+}
+
 RecordReader::RecordReader(const RecordBatch& batch, BytesView records)
     : base_offset_(batch.base_offset()),
       base_timestamp_(batch.base_timestamp()),
@@ -121,7 +125,9 @@ Result<std::optional<Record>> RecordReader::next() {
     return std::nullopt;
   }
   std::optional<BytesView> body;
+  const BytesView begin = rest_;
   if (!take_bytes(rest_, body) || !body || body->empty()) return corrupt();
+  raw_ = begin.first(begin.size() - rest_.size());
   BytesView rest = body->subspan(1);  // its attributes: none are defined
   Record record;
   int64_t timestamp_delta = 0, offset_delta = 0, headers = 0;

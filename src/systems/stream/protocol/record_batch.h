@@ -87,6 +87,8 @@ void set_leader_epoch(MutableBytes batch, int32_t epoch);
 void set_log_append_time(MutableBytes batch, int64_t timestamp_ms);
 // Names the compression of records that were exchanged, with the length and checksum that follow from them.
 void set_compression(MutableBytes batch, Compression compression);
+// How many records are left of those that the batch had; its range of offsets stays. The checksum is made anew.
+void set_count(MutableBytes batch, int32_t count);
 
 struct Header {
   std::string_view key;
@@ -107,13 +109,15 @@ class RecordReader {
   RecordReader(const RecordBatch& batch, BytesView records);
   // The next one; nothing at the end. kCorrupt: cut off, a length that lies, more or fewer than the header says.
   Result<std::optional<Record>> next();
+  // The bytes of the record that next() gave last, its length included.
+  BytesView raw() const { return raw_; }
 
  private:
   Offset base_offset_;
   int64_t base_timestamp_, max_timestamp_;
   bool append_time_;
   int32_t left_;
-  BytesView rest_;
+  BytesView rest_, raw_;
 };
 
 // Makes one batch, uncompressed.
