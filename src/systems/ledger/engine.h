@@ -140,7 +140,8 @@ class Engine {
   // The timestamp for a command of `events` events (0 counts as 1) submitted at `now_ns`: above everything before it.
   uint64_t next_timestamp(uint64_t now_ns, size_t events) const;
   // When the next pending transfer is due, in ns since 1970; empty if none is. kExpire with a timestamp at or above it
-  // releases up to kBatchEventsMax that are due.
+  // releases those that are due, oldest due first: as many as there are timestamps behind the last command's, and at
+  // most kBatchEventsMax. The rest is next_expiry() again.
   std::optional<uint64_t> next_expiry() const;
   // The reply that the session's last command got, if it was this request. Then it must not be submitted again. A
   // request to register (session 0) has one as long as the client's session had no other command.

@@ -67,8 +67,8 @@ void Engine::State::create_batch(size_t begin, size_t count, uint64_t timestamp)
   using Event = typename Rules::Event;
   using Status = typename Rules::Status;
   constexpr bool kTransfers = std::is_same_v<Event, Transfer>;
-  // Far enough ahead to hide a cache miss, near enough for the lines to stay.
-  constexpr size_t kAhead = 32;
+  // Enough events for their misses to overlap, few enough for the lines to stay.
+  constexpr size_t kStep = 16;
 
   const size_t end = begin + count;
   // The first event says for all whether they are imported.
@@ -76,10 +76,17 @@ void Engine::State::create_batch(size_t begin, size_t count, uint64_t timestamp)
   bool in_chain = false, broken = false;
   size_t chain_begin = 0;
 
+  if constexpr (kTransfers) {
+    look_far_ahead(begin, std::min(begin + 2 * kStep, end));
+    look_near_ahead(begin, std::min(begin + kStep, end));
+  }
   for (size_t i = begin; i < end; ++i) {
     const uint64_t timestamp_event = timestamp - (end - 1 - i);
     if constexpr (kTransfers) {
-      if ((i - begin) % kAhead == 0) look_ahead(i, std::min(i + kAhead, end));
+      if ((i - begin) % kStep == 0) {
+        look_far_ahead(std::min(i + 2 * kStep, end), std::min(i + 3 * kStep, end));
+        look_near_ahead(std::min(i + kStep, end), std::min(i + 2 * kStep, end));
+      }
       if (!in_chain && !imports && create_plain(i, timestamp_event)) [[likely]]
         continue;
     }

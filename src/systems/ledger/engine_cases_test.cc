@@ -62,7 +62,7 @@ class Cases {
       ASSERT_TRUE(words >> seconds);
       time_ = std::max(time_, engine_->counts().timestamp_last) + static_cast<uint64_t>(seconds * 1e9);
     } else if (word == "expire") {
-      engine_->apply({.operation = Operation::kExpire, .timestamp = engine_->next_timestamp(time_, 0)});
+      engine_->apply({.operation = Operation::kExpire, .timestamp = engine_->next_timestamp(time_, kBatchEventsMax)});
     } else if (word == "balance") {
       check_balance(words);
     } else if (word == "amount") {

@@ -38,11 +38,12 @@ class DueQueue {
   // Between commands: makes first() one that is still open, and keeps the stale ones below half.
   template <class IsOpen>
   void tidy(IsOpen is_open) {
+    // One sweep is cheaper than taking them from the front one by one.
+    if (stale_ > kStaleMin && stale_ > heap_.size() / 2) sweep(is_open);
     while (stale_ > 0 && !is_open(first())) {
       remove_first();
       remove_stale();
     }
-    if (stale_ > kStaleMin && stale_ > heap_.size() / 2) sweep(is_open);
   }
 
   // --- snapshots

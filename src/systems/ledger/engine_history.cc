@@ -66,10 +66,6 @@ class Past {
   int64_t closings_ = 0;  // pending transfers that close it
 };
 
-bool is_second_phase(const Transfer& transfer) {
-  return has(transfer.flags, transfer_flags::kPostPending | transfer_flags::kVoidPending);
-}
-
 PendingState kind_of(const Transfer& transfer) {
   if (has(transfer.flags, transfer_flags::kPending)) return PendingState::kPending;
   if (has(transfer.flags, transfer_flags::kPostPending)) return PendingState::kPosted;

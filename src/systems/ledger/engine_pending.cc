@@ -7,7 +7,7 @@ TransferStatus Engine::State::finish_pending(size_t i, uint64_t timestamp_event,
   using enum TransferStatus;
   Transfer& event = this->event<Transfer>(i);
   if (const TransferStatus status = check_second_phase_alone(event); status != kCreated) return status;
-  const uint64_t pending_slot = find_transfer(event.pending_id);
+  const uint64_t pending_slot = find_pending(event.pending_id, lookahead[i]);
   if (pending_slot == kNone) return kPendingTransferNotFound;
   const Transfer pending = transfer_at(pending_slot);
   u128 amount = 0;

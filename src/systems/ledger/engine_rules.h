@@ -50,6 +50,9 @@ inline uint64_t timeout_ns(const Transfer& pending) {
 inline bool has(uint16_t flags, uint16_t flag) {
   return (flags & flag) != 0;
 }
+inline bool is_second_phase(const Transfer& transfer) {
+  return has(transfer.flags, transfer_flags::kPostPending | transfer_flags::kVoidPending);
+}
 
 // An account that exists, against the event that would create it.
 AccountStatus compare_existing(const Account& event, const Account& existing);

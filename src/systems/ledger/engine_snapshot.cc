@@ -1,7 +1,7 @@
 // Saving the books while commands go on, and loading them again. A snapshot is a row of pieces, in this order:
 //
 //     1 header     behaviour u32 | ops u64 | timestamp_last u64 | pending_open u64 | due_stale u64 |
-//                  counts u64: sessions, accounts, resolution words, due entries, ledgers
+//                  counts u64: sessions, accounts, resolution words, due entries, ledgers, rows of each log
 //     2 sessions   rows of Session           5 due        rows of Due
 //     3 accounts   rows of Account           6 ledgers    rows of LedgerRow
 //     4 resolutions                          7 .. 12      parts of the logs (ChunkedLog::Saver)
@@ -85,6 +85,7 @@ struct Engine::Saver::State {
     out.u64(of.resolutions.pages().size());
     out.u64(of.due.pages().size());
     out.u64(of.ledgers.size());
+    for (const ChunkedLog* log : of.logs()) out.u64(log->size());
   }
   ~State() {
     engine.saving = false;
@@ -146,6 +147,15 @@ bool Engine::Saver::next(base::Writer& piece) {
   return false;
 }
 
+Result<void> Engine::State::load_log(size_t number, base::Reader& piece) {
+  // Every log has at least one piece; that of an empty one changes nothing, so it is counted here.
+  bool& seen = loading.log_seen[number];
+  if (seen && loading.logs[number] == 0) return fail(Code::kCorrupt, "a snapshot of the ledger has an empty log twice");
+  seen = true;
+  TRY(logs()[number]->load(piece));
+  return piece.finish();
+}
+
 Result<void> Engine::load(BytesView piece) {
   State& s = *state_;
   base::Reader reader(piece);
@@ -153,6 +163,8 @@ Result<void> Engine::load(BytesView piece) {
   if (kind < s.loading.kind || (kind == kHeader) != (s.loading.kind == 0) || kind > kBatches)
     return fail(Code::kCorrupt, fmt::format("a snapshot of the ledger has a piece of kind {} behind one of kind {}",
                                             kind, s.loading.kind));
+  if (kind == kSessions && s.loading.kind == kSessions)
+    return fail(Code::kCorrupt, "a snapshot of the ledger has its sessions twice");
   s.loading.kind = kind;
   switch (kind) {
     case kHeader: {
@@ -167,6 +179,7 @@ Result<void> Engine::load(BytesView piece) {
       s.loading.resolutions = reader.u64();
       s.loading.due = reader.u64();
       s.loading.ledgers = reader.u64();
+      for (uint64_t& rows : s.loading.logs) rows = reader.u64();
       if (behaviour > kBehaviour) reader.reject("a snapshot of rules that this build does not know");
       return reader.finish();
     }
@@ -185,7 +198,7 @@ Result<void> Engine::load(BytesView piece) {
     case kLedgers:
       return load_rows(reader, s.ledgers, s.loading.ledgers);
     default:
-      return s.logs()[kind - kAccountLog]->load(reader);
+      return s.load_log(kind - kAccountLog, reader);
   }
 }
 
@@ -214,6 +227,8 @@ Result<void> Engine::load_finished() {
   TRY(s.balances.finish_load({}));
   TRY(s.batches.finish_load({}));
 
+  for (size_t i = 0; i < s.loading.logs.size(); ++i)
+    TRY(check(s.loading.log_seen[i] && s.logs()[i]->size() == s.loading.logs[i], "the number of rows of a log"));
   TRY(check(s.batches.size() == s.ops, "the number of commands"));
   const BatchRow last = s.ops == 0 ? BatchRow{} : s.batch_row(s.ops);
   TRY(check(last.timestamp == s.timestamp_last, "the last timestamp"));

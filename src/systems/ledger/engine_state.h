@@ -86,6 +86,22 @@ struct Engine::State {
       return read_row<Id>(row) == id;
     });
   }
+  // What was looked up for an event before its turn.
+  struct Lookahead {
+    uint64_t id_hash = 0;
+    uint64_t debit_hash = 0, credit_hash = 0;
+    uint64_t debit_slot = 0, credit_slot = 0;  // probably; kNone: certainly none
+    // Of a second phase: the hash of the pending transfer's id, and its reference, probably; kNone: none a while ago.
+    uint64_t pending_hash = 0, pending_reference = 0;
+  };
+  // The slot of the transfer that an event's second phase is of, or kNone.
+  uint64_t find_pending(Id id, const Lookahead& ahead) const {
+    uint64_t reference = ahead.pending_reference;
+    // A chain that was undone meanwhile may have taken its transfers along.
+    const bool known = reference != kNone && !is_burned(reference) && reference / 2 < transfers.size();
+    if (!known || transfer_at(reference / 2).id != id) reference = find_transfer_id(id, ahead.pending_hash);
+    return reference == kNone || is_burned(reference) ? kNone : reference / 2;
+  }
   // The slot of a transfer that exists, or kNone.
   uint64_t find_transfer(Id id) const {
     const uint64_t reference = find_transfer_id(id, transfer_ids.hash(id));
@@ -102,11 +118,6 @@ struct Engine::State {
   // --- the command at work: scratch that is reused
   struct alignas(64) Record {
     std::byte bytes[128];
-  };
-  struct Lookahead {
-    uint64_t id_hash = 0;
-    uint64_t debit_hash = 0, credit_hash = 0;
-    uint64_t debit_slot = 0, credit_slot = 0;  // probably; kNone: certainly none
   };
   std::vector<Record> records;        // events as sent at first, as stored when created
   std::vector<CreateResult> results;  // one an event
@@ -154,7 +165,8 @@ struct Engine::State {
   AccountStatus create_account(size_t i, uint64_t timestamp_event, uint64_t& timestamp);
 
   // --- engine_transfers.cc
-  void look_ahead(size_t begin, size_t end);
+  void look_far_ahead(size_t begin, size_t end);
+  void look_near_ahead(size_t begin, size_t end);
   // A transfer without flags between open accounts, if nothing at all stands against it; else false, and the long way
   // finds out what.
   bool create_plain(size_t i, uint64_t timestamp_event);
@@ -192,8 +204,11 @@ struct Engine::State {
   struct Loading {
     uint8_t kind = 0;  // of the last piece
     uint64_t sessions = 0, accounts = 0, resolutions = 0, due = 0, ledgers = 0;
+    std::array<uint64_t, 6> logs{};  // rows
+    std::array<bool, 6> log_seen{};
   };
   Loading loading;
+  Result<void> load_log(size_t number, base::Reader& piece);
   std::array<ChunkedLog*, 6> logs();  // in the order of the snapshot
   uint64_t memory_bytes() const;
 };

@@ -2,20 +2,34 @@
 #include "systems/ledger/engine_state.h"
 
 namespace polis::ledger {
-
-// Asks memory for all that the events will touch before the first of them needs it: the lines of the id indexes, then
-// the accounts. An id that is found here by its hash may be another's; who uses it compares.
-void Engine::State::look_ahead(size_t begin, size_t end) {
+// Asks memory for all that events will touch some time before they need it. First the ids' places in the indexes; a
+// step later, when those are there, the accounts. An account that is found here by its hash may be another's; who uses
+// it compares.
+void Engine::State::look_far_ahead(size_t begin, size_t end) {
   for (size_t i = begin; i < end; ++i) {
     const Transfer& transfer = event<Transfer>(i);
     Lookahead& ahead = lookahead[i];
     ahead.id_hash = transfer_ids.hash(transfer.id);
     ahead.debit_hash = account_ids.hash(transfer.debit_account_id);
     ahead.credit_hash = account_ids.hash(transfer.credit_account_id);
-    transfer_ids.prefetch(ahead.id_hash);
+    transfer_ids.prefetch_table(ahead.id_hash);
+    account_ids.prefetch_table(ahead.debit_hash);
+    account_ids.prefetch_table(ahead.credit_hash);
+    if (is_second_phase(transfer)) {
+      ahead.pending_hash = transfer_ids.hash(transfer.pending_id);
+      transfer_ids.prefetch_table(ahead.pending_hash);
+    }
+  }
+  for (size_t i = begin; i < end; ++i) {
+    const Lookahead& ahead = lookahead[i];
     account_ids.prefetch(ahead.debit_hash);
     account_ids.prefetch(ahead.credit_hash);
+    transfer_ids.prefetch(ahead.id_hash);
+    if (is_second_phase(event<Transfer>(i))) transfer_ids.prefetch(ahead.pending_hash);
   }
+}
+
+void Engine::State::look_near_ahead(size_t begin, size_t end) {
   const auto any = [](uint64_t) { return true; };
   const auto prefetch = [&](uint64_t slot) {
     if (slot == kNone) return;
@@ -29,6 +43,11 @@ void Engine::State::look_ahead(size_t begin, size_t end) {
     ahead.credit_slot = account_ids.find(ahead.credit_hash, any);
     prefetch(ahead.debit_slot);
     prefetch(ahead.credit_slot);
+    if (!is_second_phase(event<Transfer>(i))) continue;
+    ahead.pending_reference = transfer_ids.find(ahead.pending_hash, any);
+    if (ahead.pending_reference == kNone || is_burned(ahead.pending_reference)) continue;
+    transfers.prefetch(ahead.pending_reference / 2);
+    resolutions.prefetch(ahead.pending_reference / 2);
   }
 }
 
@@ -81,8 +100,7 @@ TransferStatus Engine::State::create_transfer(size_t i, uint64_t timestamp_event
   if (event.id == kU128Max) return kIdMustNotBeIntMax;
   if (const uint64_t reference = find_transfer_id(event.id, ahead.id_hash); reference != kNone)
     return existing_transfer(event, reference, timestamp);
-  if (has(event.flags, transfer_flags::kPostPending | transfer_flags::kVoidPending))
-    return finish_pending(i, timestamp_event, timestamp);
+  if (is_second_phase(event)) return finish_pending(i, timestamp_event, timestamp);
   if (const TransferStatus status = check_alone(event); status != kCreated) return status;
 
   const uint64_t debit_slot = probable_account(event.debit_account_id, ahead.debit_slot, ahead.debit_hash);
@@ -156,7 +174,7 @@ TransferStatus Engine::State::existing_transfer(const Transfer& event, uint64_t 
   if (is_burned(reference)) return TransferStatus::kIdAlreadyFailed;
   const Transfer existing = transfer_at(reference / 2);
   TransferStatus status;
-  if (has(existing.flags, transfer_flags::kPostPending | transfer_flags::kVoidPending)) {
+  if (is_second_phase(existing)) {
     const Transfer pending = transfer_at(find_transfer(existing.pending_id));
     status = compare_existing(event, existing, &pending);
   } else {
