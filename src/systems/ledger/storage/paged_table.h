@@ -54,23 +54,26 @@ class PagedTable {
     return from.rows[slot % kRowsPerPage];
   }
   void thaw() {
-    frozen_size_ = frozen_pages_ = 0;
+    frozen_size_ = frozen_pages_ = kept_pages_ = 0;
     kept_.clear();
     kept_.shrink_to_fit();
   }
   uint64_t memory_bytes() const {
-    return (pages_.size() + kept_.size()) * sizeof(void*) + pages_.size() * sizeof(Page);
+    return (pages_.size() + kept_.size()) * sizeof(void*) + (pages_.size() + kept_pages_) * sizeof(Page);
   }
 
  private:
   struct alignas(64) Page {
     Row rows[kRowsPerPage];
   };
-  void keep(uint64_t page) { kept_[page] = std::make_unique<Page>(*pages_[page]); }
+  void keep(uint64_t page) {
+    kept_[page] = std::make_unique<Page>(*pages_[page]);
+    ++kept_pages_;
+  }
 
   std::vector<std::unique_ptr<Page>> pages_;
   uint64_t size_ = 0;
-  uint64_t frozen_size_ = 0, frozen_pages_ = 0;
+  uint64_t frozen_size_ = 0, frozen_pages_ = 0, kept_pages_ = 0;
   std::vector<std::unique_ptr<Page>> kept_;
 };
 
