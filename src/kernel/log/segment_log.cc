@@ -244,6 +244,9 @@ Task<Result<void>> FrameLog::roll(std::shared_ptr<Segment> segment) {
   const Position all = written_;
   const Checkpoint proved{previous->header.first, previous->size_bytes, all};
   CO_TRY(co_await scheduler_.sync(previous->file));
+  // A sync that ran before this one may have failed and dropped pages that this one then found clean: a segment that
+  // followed would say that they are on disk.
+  if (failure_) co_return fail(*failure_);
   statistics_.syncs++;
   if (proved.next > checkpoint_.next) checkpoint_ = proved;
   durable_ = std::max(durable_, all);
