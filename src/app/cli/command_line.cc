@@ -150,6 +150,34 @@ Result<void> parse_rest(const std::vector<std::string>& words, size_t at, Parsed
   return {};
 }
 
+// Flags that stand everywhere may stand in front of the command, too: they go behind its first words.
+Result<std::vector<std::string>> with_flags_last(const std::vector<std::string>& words) {
+  const auto is_word = [](const std::string& word) {
+    return !word.starts_with("-") || word == "-h" || word == "--help";
+  };
+  std::vector<std::string> flags;
+  size_t at = 0;
+  while (at < words.size() && !is_word(words[at])) {
+    const std::string name = words[at] == "-y" ? "yes" : words[at].substr(words[at].starts_with("--") ? 2 : 1);
+    const auto& known = CommandLine::global_flags();
+    const auto flag = std::find_if(known.begin(), known.end(), [&](const Flag& one) {
+      return name == one.name || name.starts_with(one.name + "=");
+    });
+    if (flag == known.end())
+      return fail(Code::kInvalid,
+                  fmt::format("polis does not know {} in front of a command. See `polis --help`.", words[at]));
+    flags.push_back(words[at++]);
+    if (flag->value.empty() || name != flag->name) continue;
+    if (at == words.size())
+      return fail(Code::kInvalid, fmt::format("--{} needs a value: --{} {}.", name, name, flag->value));
+    flags.push_back(words[at++]);
+  }
+  // "--" ends the flags, so they go in front of it.
+  std::vector<std::string> sorted(words.begin() + static_cast<std::ptrdiff_t>(at), words.end());
+  sorted.insert(std::find(sorted.begin(), sorted.end(), "--"), flags.begin(), flags.end());
+  return sorted;
+}
+
 bool asks_for_help(const std::vector<std::string>& words) {
   for (const std::string& word : words) {
     if (word == "--") return false;
@@ -200,7 +228,8 @@ const std::vector<Flag>& CommandLine::global_flags() {
 
 CommandLine::CommandLine(std::vector<CommandGroup> groups) : groups_(std::move(groups)) {}
 
-Result<CommandLine::Parsed> CommandLine::parse(const std::vector<std::string>& words) const {
+Result<CommandLine::Parsed> CommandLine::parse(const std::vector<std::string>& given) const {
+  const std::vector<std::string> words = TRY(with_flags_last(given));
   if (words.empty() || words[0] == "--help" || words[0] == "-h" || words[0] == "help") return Parsed{.help = help()};
   const CommandGroup* group = &groups_.front();
   size_t at = 0;
@@ -238,9 +267,9 @@ Result<CommandLine::Parsed> CommandLine::parse(const std::vector<std::string>& w
       if (at + 1 >= words.size() || words[at + 1].starts_with("-")) return Parsed{.help = help(verbs)};
       known.clear();
       for (const Command& command : verbs.commands) known.push_back(command.name);
-      std::string given = words[at] + " " + words[at + 1];
-      return fail(Code::kInvalid, fmt::format("{} does not know the command '{}'.{} See `{} {} --help`.", prefix, given,
-                                              hint(given, known), prefix, words[at]));
+      std::string verb = words[at] + " " + words[at + 1];
+      return fail(Code::kInvalid, fmt::format("{} does not know the command '{}'.{} See `{} {} --help`.", prefix, verb,
+                                              hint(verb, known), prefix, words[at]));
     }
     return fail(Code::kInvalid, fmt::format("{} does not know the command '{}'.{} See `{} --help`.", prefix, words[at],
                                             hint(words[at], known), prefix));

@@ -43,7 +43,7 @@ class CommandLine {
     std::optional<ParsedCommand> command;
     std::string help;
   };
-  Result<Parsed> parse(const std::vector<std::string>& words) const;
+  Result<Parsed> parse(const std::vector<std::string>& given) const;
 
   std::string help() const;
   std::string help(const CommandGroup& group) const;

@@ -59,6 +59,18 @@ TEST(CommandLine, joins_a_repeated_flag_by_lines_and_accepts_both_spellings) {
   EXPECT_THAT(parsed->command->arguments, ElementsAre("object", "mail"));
 }
 
+TEST(CommandLine, flags_that_stand_everywhere_may_stand_in_front) {
+  auto parsed = sample().parse({"--data", "/x", "--json", "object", "mb", "photos", "--", "--not-a-flag"});
+  EXPECT_FALSE(parsed);  // one argument too many, so the two dashes were seen
+  parsed = sample().parse({"--data=/x", "-y", "user", "add", "ann"});
+  ASSERT_TRUE(parsed && parsed->command);
+  EXPECT_EQ(parsed->command->full_name, "user add");
+  EXPECT_EQ(parsed->command->flags.at("data"), "/x");
+  EXPECT_TRUE(parsed->command->flags.contains("yes"));
+  EXPECT_THAT(mistake({"--data"}), HasSubstr("needs a value"));
+  EXPECT_THAT(mistake({"--class", "ARCHIVE", "object", "mb", "photos"}), HasSubstr("in front of a command"));
+}
+
 TEST(CommandLine, takes_everything_behind_two_dashes_as_arguments) {
   auto parsed = sample().parse({"object", "mb", "--", "--quiet"});
   ASSERT_TRUE(parsed && parsed->command);
@@ -101,6 +113,8 @@ TEST(Terminal, shows_a_document_as_a_table_or_as_lines) {
             "name  size\na        1\nlong    20\n");
   EXPECT_EQ(format_document(R"({"id":"x","tags":["a","b"],"drives":[{"n":1}]})"),
             "id      x\ntags    a, b\n\ndrives\nn\n1\n");
+  EXPECT_EQ(format_document(R"({"rate":6087.575866414235E3,"seconds":9.85614E-4})"),
+            "rate     6087576\nseconds  0.000985614\n");
   EXPECT_EQ(format_document("not json"), "not json\n");
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <cctype>
+#include <cmath>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -30,6 +31,9 @@ bool looks_numeric(std::string_view text) {
 std::string cell(const json::value& value) {
   if (value.is_null()) return "";
   if (const auto* text = value.if_string()) return std::string(*text);
+  // Six digits say enough to a person; an exponent says too little.
+  if (const auto* number = value.if_double())
+    return std::abs(*number) >= 1000 ? fmt::format("{:.0f}", *number) : fmt::format("{:.6g}", *number);
   if (value.is_array() && std::all_of(value.get_array().begin(), value.get_array().end(),
                                       [](const json::value& v) { return v.is_string(); })) {
     std::string joined;
