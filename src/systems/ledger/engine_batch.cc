@@ -20,15 +20,18 @@ struct TransferRules {
 };
 
 // The checks that look at the batch and the event's timestamp only; kCreated if they hold.
+// `timestamp_event`: what the event gets if it brings none.
 template <class Rules>
-typename Rules::Status check_timestamp(const typename Rules::Event& event, bool batch_imports,
+typename Rules::Status check_timestamp(const typename Rules::Event& event, bool batch_imports, uint64_t timestamp_event,
                                        uint64_t batch_timestamp) {
   using Status = typename Rules::Status;
   const bool imports = has(event.flags, Rules::kImported);
   if (imports != batch_imports) return imports ? Status::kImportedEventNotExpected : Status::kImportedEventExpected;
   if (!imports) return event.timestamp == 0 ? Status::kCreated : Status::kTimestampMustBeZero;
   if (!is_valid_timestamp(event.timestamp)) return Status::kImportedEventTimestampOutOfRange;
-  if (event.timestamp >= batch_timestamp) return Status::kImportedEventTimestampMustNotAdvance;
+  // Nor may it reach into the batch: it is of the past of the time that the event itself has.
+  if (event.timestamp > timestamp_event || event.timestamp == batch_timestamp)
+    return Status::kImportedEventTimestampMustNotAdvance;
   return Status::kCreated;
 }
 
@@ -37,7 +40,7 @@ typename Rules::Status check_timestamp(const typename Rules::Event& event, bool 
 void Engine::State::create(const Command& command) {
   const size_t count = command.events.size() / sizeof(Record);
   events = command.events;
-  std::memcpy(records.data(), events.data(), count * sizeof(Record));
+  if (count > 0) std::memcpy(records.data(), events.data(), count * sizeof(Record));
   refusals_before = refusals.size();
   // A batch has the timestamps that end with its own.
   uint64_t timestamp = command.timestamp - count;
@@ -106,7 +109,7 @@ void Engine::State::create_batch(size_t begin, size_t count, uint64_t timestamp)
     } else if (broken) {
       status = Status::kLinkedEventFailed;
     } else {
-      status = check_timestamp<Rules>(event<Event>(i), imports, timestamp);
+      status = check_timestamp<Rules>(event<Event>(i), imports, timestamp_event, timestamp);
       if (status == Status::kCreated) {
         if constexpr (kTransfers) {
           status = create_transfer(i, timestamp_event, stored_at);
