@@ -1,7 +1,8 @@
 import { useEffect, useId, useState, type KeyboardEvent } from "react";
 import { Dialog } from "../parts/Dialog";
+import type { SearchHit } from "../parts/search";
 import { navigate } from "./router";
-import { searchEverything, type SearchHit } from "./search";
+import { searchEverything } from "./search";
 
 export function SearchDialog({ close }: { close: () => void }) {
   const [text, setText] = useState("");

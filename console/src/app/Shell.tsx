@@ -1,5 +1,5 @@
 // The frame around every page: the rail with the systems, the top with search, time range and who is signed in.
-import { Suspense, useEffect, useState } from "react";
+import { lazy, Suspense, useEffect, useState } from "react";
 import { HealthGlyph } from "../parts/HealthChip";
 import { Icon } from "../parts/icons";
 import { useTopic } from "../parts/live";
@@ -7,11 +7,14 @@ import { Waiting } from "../parts/Note";
 import { signOut, type HomeSample, type Session } from "./api";
 import { ErrorBoundary } from "./ErrorBoundary";
 import { LiveBanner } from "./LiveBanner";
-import { Access, GROUPS, Home, PAGES } from "./pages";
+import { GROUPS, PAGES } from "./pages";
 import { Link, usePlace } from "./router";
 import { SearchDialog } from "./SearchDialog";
 import { SessionContext } from "./session";
 import { TIME_RANGES, TimeRangeContext, type TimeRange } from "./timeRange";
+
+const Home = lazy(() => import("./home/Home"));
+const Access = lazy(() => import("./access/AccessPage"));
 
 function nextTheme(): void {
   const root = document.documentElement;

@@ -1,10 +1,10 @@
 // Which systems have a page here. A system adds a folder under src/systems and one line below; its code is loaded when it is opened.
 import { lazy, type ComponentType, type LazyExoticComponent } from "react";
 import type { IconName } from "../parts/icons";
+import type { SearchHit } from "../parts/search";
 import { rates as ledgerRates } from "../systems/ledger/rates";
 import { rates as objectRates } from "../systems/object/rates";
 import type { SystemRates } from "./rates";
-import type { SearchHit } from "./search";
 
 export interface Page {
   id: string;
@@ -40,6 +40,3 @@ export const PAGES: Page[] = [
     search: (text) => import("../systems/ledger/search").then((module) => module.search(text)),
   },
 ];
-
-export const Home = lazy(() => import("./home/Home"));
-export const Access = lazy(() => import("./access/AccessPage"));

@@ -1,11 +1,6 @@
 // The search over everything: pages, and what each system finds by itself.
+import type { SearchHit } from "../parts/search";
 import { PAGES } from "./pages";
-
-export interface SearchHit {
-  kind: string;
-  title: string;
-  to: string;
-}
 
 const PLACES: SearchHit[] = [
   { kind: "page", title: "Home", to: "/" },

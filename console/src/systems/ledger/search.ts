@@ -1,6 +1,6 @@
 // What the search finds in the ledger: its pages, and accounts by name or id.
 import { address } from "../../app/router";
-import type { SearchHit } from "../../app/search";
+import type { SearchHit } from "../../parts/search";
 import { accounts } from "./api";
 
 const PLACES: SearchHit[] = [

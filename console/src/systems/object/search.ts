@@ -1,6 +1,6 @@
 // What the search finds in the object store: its pages, buckets by name, and keys as bucket/prefix.
 import { address } from "../../app/router";
-import type { SearchHit } from "../../app/search";
+import type { SearchHit } from "../../parts/search";
 import { buckets } from "./api";
 import { list } from "./s3";
 
