@@ -103,6 +103,9 @@ Task<Result<void>> FrameLog::recover() {
     }
   }
   std::sort(firsts.begin(), firsts.end());
+  // The process before may have ended over a sync of the folder that failed: its newest segment is seen here, and would
+  // be gone after a power cut.
+  if (!firsts.empty()) CO_TRY(co_await disk_.sync_directory(directory));
   checkpoint_file_ = CO_TRY(co_await CheckpointFile::open(disk_, directory + "/" + std::string(kCheckpointName)));
   if (const auto& known = checkpoint_file_->found(); known && (firsts.empty() || firsts.back() < known->segment_first))
     co_return fail(Code::kCorrupt,
