@@ -159,7 +159,7 @@ class BooksModel {
         } else if (breaker) {
           result.status = 1;
         } else {
-          result.status = time_status(event, batch_imports, timestamp);
+          result.status = time_status(event, batch_imports, own, timestamp);
           if (result.status == 0) result = attempt(event, own);
         }
         if (!result.created() && !breaker) {
@@ -176,14 +176,14 @@ class BooksModel {
 
   // 0: nothing to say.
   template <class Event>
-  static uint32_t time_status(const Event& event, bool batch_imports, uint64_t batch_timestamp) {
+  static uint32_t time_status(const Event& event, bool batch_imports, uint64_t own, uint64_t batch_timestamp) {
     constexpr bool kAccounts = std::is_same_v<Event, Account>;
     const bool imports = (event.flags & (kAccounts ? account_flags::kImported : transfer_flags::kImported)) != 0;
     if (batch_imports && !imports) return kAccounts ? 22 : 56;
     if (!batch_imports && imports) return kAccounts ? 23 : 57;
     if (!imports) return event.timestamp != 0 ? 3 : 0;
     if (event.timestamp == 0 || event.timestamp >> 63 != 0) return kAccounts ? 24 : 58;
-    if (event.timestamp >= batch_timestamp) return kAccounts ? 25 : 59;
+    if (event.timestamp > own || event.timestamp >= batch_timestamp) return kAccounts ? 25 : 59;
     return 0;
   }
 

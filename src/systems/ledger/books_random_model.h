@@ -109,6 +109,7 @@ class BooksRandom {
   uint64_t imported_timestamp() {
     if (one_in(30)) return one_in(2) ? 0 : UINT64_MAX - random_.below(2) * kTimestampMax;
     if (one_in(15)) return now_ + random_.below(3);
+    if (one_in(15)) return now_ - random_.below(std::min<uint64_t>(now_, 12));  // inside the batch
     if (one_in(15)) return 1 + random_.below(past_ + 1);
     if (one_in(8)) return 1 + past_ - random_.below(std::min<uint64_t>(past_, 5'000) + 1);
     // Between the last command and this one, mostly rising.

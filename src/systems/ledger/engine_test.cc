@@ -64,6 +64,65 @@ TEST(EngineTest, a_full_batch_is_booked_with_consecutive_timestamps) {
   EXPECT_EQ(engine.account(1)->debits_posted, kBatchEventsMax);
 }
 
+TEST(EngineTest, a_second_phase_does_not_find_a_reservation_that_its_broken_chain_took_back) {
+  Engine engine;
+  create_accounts(engine, 2);
+  const auto payment = [](Id id, uint16_t flags) {
+    return Transfer{
+        .id = id, .debit_account_id = 1, .credit_account_id = 2, .amount = 5, .ledger = 1, .code = 1, .flags = flags};
+  };
+  // The chain breaks after memory was asked for what the last event needs. Its slots are used again, or not.
+  for (const bool used_again : {false, true}) {
+    const Id base = used_again ? 1000 : 100;
+    std::vector<Transfer> events{payment(base, transfer_flags::kPending | transfer_flags::kLinked)};
+    while (events.size() < 20) events.push_back(payment(base + events.size(), transfer_flags::kLinked));
+    events.push_back(payment(base + 20, 0));
+    events.back().ledger = 2;
+    while (events.size() < 40) events.push_back(payment(used_again ? base + events.size() : 0, 0));
+    events.push_back({.id = base + 50, .amount = kU128Max, .pending_id = base, .flags = transfer_flags::kPostPending});
+    const Reply reply = apply(engine, Operation::kCreateTransfers, events);
+    EXPECT_EQ(reply.results[0].status, static_cast<uint32_t>(TransferStatus::kLinkedEventFailed));
+    EXPECT_EQ(reply.results[40].status, static_cast<uint32_t>(TransferStatus::kPendingTransferNotFound));
+  }
+  EXPECT_EQ(engine.account(1)->debits_pending, 0u);
+  EXPECT_EQ(engine.account(1)->debits_posted, 5u * 19);
+}
+
+TEST(EngineTest, imported_events_do_not_reach_into_the_time_of_their_own_batch) {
+  Engine engine;
+  // Their own times are the last of these; the first one is ahead of its own, the last one is the batch's.
+  const auto times = [](uint64_t batch) { return std::array{batch - 2, batch - 2, batch - 1, batch}; };
+  std::vector<Account> accounts;
+  for (const uint64_t time : times(kBegin))
+    accounts.push_back(
+        {.id = accounts.size() + 1, .ledger = 1, .code = 1, .flags = account_flags::kImported, .timestamp = time});
+  const Reply made = apply(engine, Operation::kCreateAccounts, accounts);
+  const auto account_too_late = static_cast<uint32_t>(AccountStatus::kImportedEventTimestampMustNotAdvance);
+  EXPECT_EQ(made.results[0].status, account_too_late);
+  EXPECT_TRUE(made.results[1].created());
+  EXPECT_EQ(made.results[1].timestamp, kBegin - 2);
+  EXPECT_TRUE(made.results[2].created());
+  EXPECT_EQ(made.results[3].status, account_too_late);
+
+  std::vector<Transfer> transfers;
+  for (const uint64_t time : times(kBegin + 10))
+    transfers.push_back({.id = transfers.size() + 1,
+                         .debit_account_id = 2,
+                         .credit_account_id = 3,
+                         .amount = 1,
+                         .ledger = 1,
+                         .code = 1,
+                         .flags = transfer_flags::kImported,
+                         .timestamp = time});
+  const Reply booked = apply(engine, Operation::kCreateTransfers, transfers, kBegin + 10);
+  const auto transfer_too_late = static_cast<uint32_t>(TransferStatus::kImportedEventTimestampMustNotAdvance);
+  EXPECT_EQ(booked.results[0].status, transfer_too_late);
+  EXPECT_TRUE(booked.results[1].created());
+  EXPECT_TRUE(booked.results[2].created());
+  EXPECT_EQ(booked.results[3].status, transfer_too_late);
+  EXPECT_EQ(engine.account(2)->debits_posted, 2u);
+}
+
 TEST(EngineTest, batches_without_events_are_commands_too) {
   Engine engine;
   const Reply accounts = engine.apply({.operation = Operation::kCreateAccounts, .timestamp = 5});
