@@ -27,6 +27,13 @@ std::unexpected<Error> closed() {
   return fail(Code::kUnavailable, "the ledger is closing; if the outcome of a command is not known, send it again");
 }
 
+// Timestamps never go back, so a clock that once stood there ends the books.
+std::unexpected<Error> no_time_left() {
+  return fail(Code::kUnavailable,
+              "ledger: there are no timestamps left, as the clock of this machine has stood in the "
+              "year 2262: restore a backup from before, and set the clock");
+}
+
 size_t event_count(const Command& command) {
   return command.events.size() / sizeof(Transfer);
 }
@@ -280,6 +287,7 @@ Task<Result<Reply>> LedgerService::book(Command& command) {
       co_return std::move(*reply);
     }
     command.timestamp = books_->machine().next_timestamp(now_ns(), event_count(command));
+    if (command.timestamp > kTimestampMax) co_return no_time_left();
     submitted_ = since;
     auto reply = co_await books_->submit(command);
     if (reply) co_return reply;
@@ -288,8 +296,10 @@ Task<Result<Reply>> LedgerService::book(Command& command) {
       look_at_condition();
       co_return reply;
     }
-    if (waiting_for_room_ >= options_.waiting_for_room_max || clock_.steady() - since >= options_.patience)
+    if (waiting_for_room_ >= options_.waiting_for_room_max || clock_.steady() - since >= options_.patience) {
+      look_at_condition();
       co_return reply;
+    }
     Room room(*this);
     if (metrics_) metrics_->busy.add();
     auto waited = co_await io::with_timeout(kRoomLook, room_.wait());
@@ -402,6 +412,7 @@ Task<void> LedgerService::expire_when_due() {
         co_return;
       continue;
     }
+    if (timestamp > kTimestampMax) co_return;
     submitted_ = clock_.steady();
     const Command expire{.operation = Operation::kExpire, .timestamp = timestamp};
     const auto expired = co_await books_->submit(expire);
@@ -583,6 +594,11 @@ void LedgerService::look_at_condition() {
     now.failed = true;
     now.message = failure->text() +
                   ". Nothing that was acknowledged is lost. Look at the disk (space, kernel log), then restart polis";
+  } else if (const auto& history = chunks_->failure()) {
+    now.degraded = true;
+    now.message = "files of history cannot be written, and are tried again every second; when " +
+                  std::to_string(options_.chunk_backlog_bytes_max >> 20) +
+                  " MiB of them wait, bookings wait too. Make room on the disk: " + history->text();
   } else if (const auto& snapshot = books_->snapshot_failure()) {
     now.degraded = true;
     now.message = "no snapshot could be made, so the next start takes longer: " + snapshot->text();

@@ -303,7 +303,57 @@ TEST_F(ServiceTest, commands_wait_for_room_and_give_up_with_busy) {
   world.disk().clear_faults();
 }
 
+TEST_F(ServiceTest, a_clock_at_the_end_of_time_is_refused_and_ends_nothing) {
+  open();
+  make_accounts();
+  // Only while the booking is sequenced: the clock of the test must not run over.
+  const auto book_at_the_end = [&]() -> Task<void> {
+    const Duration away = WallTime(Duration(static_cast<int64_t>(kTimestampMax - 1000))) - world.clock().wall();
+    const auto book = [&]() -> Task<void> {
+      const Transfer first = payment(10, 1);
+      EXPECT_TRUE(co_await service->create_transfers(std::span(&first, 1)));
+    };
+    io::TaskGroup group;
+    world.clock().step_wall(away);
+    group.spawn(book());
+    co_await io::yield();
+    world.clock().step_wall(-away);
+    co_await group.join();
+  };
+  world.run(book_at_the_end());
+  Code code{};
+  for (Id id = 11; id < 2'000 && code == Code{}; ++id) {
+    const Transfer next[] = {payment(id, 1)};
+    if (const auto results = world.run(service->create_transfers(next)); !results) code = results.error().code();
+  }
+  EXPECT_EQ(code, Code::kUnavailable);
+  EXPECT_GT(accounts().at(0).debits_posted, 0u);
+}
+
 // --- failures
+
+TEST_F(ServiceTest, a_disk_without_room_for_history_is_told_and_bookings_go_on_when_there_is_room) {
+  options.patience = 100ms;
+  options.chunk_backlog_bytes_max = 0;
+  open();
+  make_accounts();
+  world.disk().set_faults("polis/snapshot", {.write_error_ppm = 1'000'000});
+  Code code{};
+  for (Id id = 100; code == Code{} && id < 400; id += 10) {
+    std::vector<Transfer> events;
+    for (Id i = 0; i < 10; ++i) events.push_back(payment(id + i, 1));
+    const auto results = world.run(service->create_transfers(events));
+    if (!results) code = results.error().code();
+  }
+  EXPECT_EQ(code, Code::kBusy);
+  EXPECT_TRUE(service->condition().degraded);
+  EXPECT_THAT(service->condition().message, HasSubstr("files of history cannot be written"));
+  world.disk().clear_faults();
+  world.run_for(3s);
+  EXPECT_EQ(pay(payment(10, 1)), TransferStatus::kCreated);
+  world.run_for(3s);
+  EXPECT_FALSE(service->condition().degraded) << service->condition().message;
+}
 
 TEST_F(ServiceTest, a_failed_sync_is_told_to_everybody_and_a_restart_goes_on) {
   open();
