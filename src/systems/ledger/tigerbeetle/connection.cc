@@ -196,6 +196,8 @@ Task<Result<void>> Connection::handle_request(const Request& request, BytesView 
   }
   const SteadyTime since = now();
   session_.began(request);
+  // Who opens a session may take the place of another's: that needs a name, too.
+  CO_TRY(co_await refresh_rights());
   const auto shape = shape_of(request.part.operation);
   if (!shape) co_return co_await enroll(request);
   auto wire = decode_request(*shape, body);
@@ -204,7 +206,6 @@ Task<Result<void>> Connection::handle_request(const Request& request, BytesView 
                   {{"peer", stream_->peer().text()}, {"operation", name(shape->action)}, {"error", wire.error()}});
     co_return co_await send_eviction(request.frame, request.part.client, EvictionReason::kInvalidBody);
   }
-  CO_TRY(co_await refresh_rights());
   CO_TRY(shape->creates() ? co_await book(request, *wire) : co_await answer(request, *wire));
   if (shared_.metrics) {
     shared_.metrics->requests[static_cast<size_t>(shape->action)]->add();
