@@ -142,7 +142,7 @@ class Books {
   Task<Result<Booked>> book_at_home(Prepared prepared, Duration wait);
   Task<Result<bool>> make_ready(Prepared& prepared);
   Task<void> run_booking(std::shared_ptr<Booking> booking, Prepared prepared);
-  Task<Result<TransactionRecord>> settle(Prepared& prepared);
+  Task<Result<TransactionRecord>> settle(Prepared& prepared, Booking& booking);
   Task<Result<void>> write_outcome(const TransactionRecord& record, bool forget);
   Task<Result<std::vector<Transfer>>> working_transfers(Id id);
 

@@ -365,6 +365,23 @@ TEST(Transactions, a_full_ledger_books_nothing_and_the_key_is_good_for_another_t
   });
 }
 
+TEST(Transactions, what_was_told_to_be_accepted_is_booked_even_if_the_ledger_is_full_at_first) {
+  with_world([](World& world) -> Task<void> {
+    auto request =
+        parse_new_transaction(R"({"reference":"r","postings":[{"from":"bank","to":"alice","amount":"7"}]})").value();
+    auto prepared = co_await world.books->prepare(request, {});
+    const Id id = prepared->record.id;
+    world.ledger->set_delay(std::chrono::milliseconds(100));
+    world.ledger->fail_next(1, Code::kBusy);
+    auto booked = co_await world.books->book(std::move(*prepared), std::chrono::milliseconds(1));
+    EXPECT_EQ(state(booked), TransactionState::kAccepted);
+    auto again = co_await world.pay("r", "bank", "alice", 7);  // waits for the same one
+    EXPECT_EQ(state(again), TransactionState::kBooked);
+    EXPECT_TRUE(again && again->record.id == id);
+    EXPECT_EQ(co_await world.balance("alice"), "7");
+  });
+}
+
 TEST(Pending, is_posted_in_part_once_and_the_rest_is_released) {
   with_world([](World& world) -> Task<void> {
     (void)co_await world.pay("deposit", "bank", "alice", 100);

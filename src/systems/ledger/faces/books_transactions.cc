@@ -46,6 +46,8 @@ struct Books::Booking {
   base::Sha256Digest digest{};
   io::Event accepted, done;  // written down; settled
   bool replayed = false;     // an earlier request had written it down
+  bool promised = false;     // somebody was told that it is accepted: it comes to an outcome
+  bool forgetting = false;   // nobody was, and nobody will be
   Result<TransactionRecord> outcome;
 };
 
@@ -296,12 +298,13 @@ Task<Result<void>> Books::write_outcome(const TransactionRecord& record, bool fo
   co_return co_await store::transact(store_, body, forget ? store::Sync::kDisk : store::Sync::kOs);
 }
 
-Task<Result<TransactionRecord>> Books::settle(Prepared& prepared) {
+Task<Result<TransactionRecord>> Books::settle(Prepared& prepared, Booking& booking) {
   TransactionRecord& record = prepared.record;
   auto results = co_await ledger_.create_transfers(prepared.transfers);
   while (!results && results.error().code() == Code::kBusy) {
     // Somebody waits for a new one: he is told to come again. One that was accepted before is sent until it is taken.
-    if (!prepared.known) {
+    if (!prepared.known && !booking.promised) {
+      booking.forgetting = true;
       CO_TRY(co_await write_outcome(record, true));
       co_return fail(results.error());
     }
@@ -351,7 +354,7 @@ Task<void> Books::run_booking(std::shared_ptr<Booking> booking, Prepared prepare
   else if (!*ready)
     booking->outcome = std::move(prepared.record);
   else
-    booking->outcome = co_await settle(prepared);
+    booking->outcome = co_await settle(prepared, *booking);
   if (!booking->outcome && booking->outcome.error().code() == Code::kUnavailable)
     obs::log_warning("a transaction has no outcome yet; it is sent again at the next start",
                      {{"transaction", to_decimal(id)}, {"error", booking->outcome.error()}});
@@ -399,7 +402,11 @@ Task<Result<Booked>> Books::book_at_home(Prepared prepared, Duration wait) {
     auto arrived = co_await io::with_timeout(wait, booking->done.wait());
     if (!arrived && arrived.error().code() != Code::kTimeout) co_return fail(std::move(arrived).error());
   }
-  if (!booking->done.is_set()) co_return Booked{.record = CO_TRY(co_await transaction(id)), .replayed = false};
+  if (!booking->done.is_set() && booking->forgetting) CO_TRY(co_await booking->done.wait());
+  if (!booking->done.is_set()) {
+    booking->promised = true;
+    co_return Booked{.record = CO_TRY(co_await transaction(id)), .replayed = false};
+  }
   if (!booking->outcome) co_return fail(booking->outcome.error());
   co_return Booked{.record = *booking->outcome, .replayed = joined || booking->replayed};
 }

@@ -16,9 +16,9 @@ constexpr int kHeadTriesMax = 30;
 }  // namespace
 
 Face::Answering Face::trial_balance(http::Request& request) {
-  auto totals = CO_TRY(co_await parts_.ledger.query([](const Engine& engine) { return engine.trial_balance(); }));
   const auto ledger = static_cast<uint32_t>(CO_TRY(number_parameter(request, "ledger", 0, 0, UINT32_MAX)));
   CO_TRY(may(request, "ledger:Read", ledger));
+  auto totals = CO_TRY(co_await parts_.ledger.query([](const Engine& engine) { return engine.trial_balance(); }));
   if (ledger != 0) std::erase_if(totals, [ledger](const Engine::Totals& total) { return total.ledger != ledger; });
   co_return Answer{.body = trial_balance_json(totals, CO_TRY(co_await books_.ledgers())), .fields = {}};
 }
