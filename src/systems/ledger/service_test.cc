@@ -480,6 +480,24 @@ TEST_F(ServiceTest, without_snapshots_and_chunks_the_journal_alone_gives_the_sam
   EXPECT_TRUE(world.run(service->verify(nullptr)));
 }
 
+TEST_F(ServiceTest, a_backup_that_comes_back_without_the_key_verifies_under_a_new_one) {
+  options.snapshot_every_bytes = 8 << 10;
+  open();
+  make_accounts();
+  pay_many(100, 500);
+  const auto before = accounts();
+  const std::string key = service->public_key_pem();
+  ASSERT_TRUE(close());
+  ASSERT_TRUE(world.run(world.disk().remove("polis/keys/ledger.key")));
+  open();
+  EXPECT_NE(service->public_key_pem(), key);
+  EXPECT_EQ(accounts(), before);
+  EXPECT_EQ(pay(payment(100, 1)), TransferStatus::kExists);
+  pay_many(1000, 200);
+  const auto verified = world.run(service->verify(nullptr));
+  EXPECT_TRUE(verified) << verified.error().text();
+}
+
 // Everything on the disk, to put it back after each damage.
 std::map<std::string, Bytes> everything(sim::World& world) {
   std::map<std::string, Bytes> files;
