@@ -198,6 +198,7 @@ Task<Result<void>> Connection::handle_request(const Request& request, BytesView 
   session_.began(request);
   // Who opens a session may take the place of another's: that needs a name, too.
   CO_TRY(co_await refresh_rights());
+  if (!rights_.member()) co_return fail(Code::kDenied, "the books are for users of the main account");
   const auto shape = shape_of(request.part.operation);
   if (!shape) co_return co_await enroll(request);
   auto wire = decode_request(*shape, body);

@@ -15,8 +15,7 @@ Rights::Rights(auth::PrincipalPtr principal, std::string_view address, WallTime 
 }
 
 bool Rights::evaluate(Right right, uint32_t ledger) const {
-  // The books belong to the main account: users of others have no say there.
-  if (!principal_->administrator && !principal_->of_main_account) return false;
+  if (!member()) return false;
   const std::string resource = ledger_resource(ledger);
   return auth::evaluate({.principal = principal_.get(),
                          .action = right == Right::kPost ? "ledger:Post" : "ledger:Read",

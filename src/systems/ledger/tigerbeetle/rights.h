@@ -25,6 +25,8 @@ class Rights {
   Rights(auth::PrincipalPtr principal, std::string_view address, WallTime now);
 
   bool all() const { return !principal_; }
+  // The books belong to the main account: users of others have no say there, whatever their policies allow.
+  bool member() const { return !principal_ || principal_->administrator || principal_->of_main_account; }
   bool may(Right right, uint32_t ledger);
   // Empty if the client may book all of the events; else the ledger that he may not. Events of ledger 0 (a post or void
   // that inherits its ledger) are for those who may book in every ledger.

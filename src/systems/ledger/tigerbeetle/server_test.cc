@@ -666,15 +666,18 @@ TEST_F(ServerTest, a_user_books_and_reads_only_in_the_ledgers_that_his_policies_
       door_for(user_with(kLedgerOneOnly)));
 }
 
-TEST_F(ServerTest, who_is_nobody_gets_no_answer) {
-  run(
-      [&]() -> Task<Result<void>> {
-        // Not even a session, which could take the place of another's.
-        EXPECT_FALSE(co_await this->client());
-        EXPECT_EQ(ledger_.engine().counts().ops, 0u);
-        co_return {};
-      },
-      door_for(nullptr));
+TEST_F(ServerTest, who_is_nobody_or_of_another_account_gets_no_answer) {
+  auth::Principal elsewhere = *user_with(kLedgerOneOnly);
+  elsewhere.of_main_account = false;
+  for (const auth::PrincipalPtr& who : {auth::PrincipalPtr(), std::make_shared<const auth::Principal>(elsewhere)})
+    run(
+        [&]() -> Task<Result<void>> {
+          // Not even a session, which could take the place of another's.
+          EXPECT_FALSE(co_await this->client());
+          EXPECT_EQ(ledger_.engine().counts().ops, 0u);
+          co_return {};
+        },
+        door_for(who));
 }
 
 TEST_F(ServerTest, behind_mutual_tls_the_certificate_names_the_user) {
