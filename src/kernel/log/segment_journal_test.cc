@@ -5,6 +5,7 @@
 
 #include "kernel/log/conformance.h"
 #include "kernel/log/record.h"
+#include "kernel/sim/seeds.h"
 #include "kernel/sim/world.h"
 
 namespace polis::log {
@@ -120,6 +121,65 @@ TEST(SegmentJournal, with_syncs_of_5_ms_a_thousand_appenders_share_them) {
   EXPECT_LE(journal->statistics().syncs, 20u);
   EXPECT_LT(world.elapsed() - before, 150ms);
   EXPECT_TRUE(world.run(journal->close()));
+}
+
+Task<void> wait_and_note(Journal& journal, Position position, Position& acknowledged) {
+  if (co_await journal.wait(position, Durability::kDisk)) acknowledged = std::max(acknowledged, position);
+}
+
+// Appends until something fails or the round is over, while earlier ones still wait; answers the last position that was
+// acknowledged as durable.
+Task<Position> append_for_a_while(Journal& journal, base::SeededRandom& random, Position acknowledged) {
+  io::TaskGroup waiting;
+  for (uint64_t i = 5 + random.below(40); i > 0; --i) {
+    const std::string payload = "record " + std::to_string(journal.last() + 1) + std::string(random.below(200), '.');
+    const auto position = journal.append(as_bytes(payload));
+    if (!position) break;
+    if (random.chance(1, 2)) waiting.spawn(wait_and_note(journal, *position, acknowledged));
+    if (random.chance(1, 2)) (void)co_await io::sleep_for(std::chrono::microseconds(random.below(3000)));
+  }
+  co_await waiting.join();
+  (void)co_await journal.close();
+  co_return acknowledged;
+}
+
+// Lives that end by failed syncs, of files and of the folder, by a restart of the process, and by power cuts, in any
+// order: the page cache shows a later life what never reached the disk.
+TEST(SegmentJournal, what_was_acknowledged_survives_failed_syncs_restarts_and_power_cuts_in_any_order) {
+  const auto round_of = [](uint64_t seed) {
+    sim::World world(seed);
+    base::SeededRandom random(seed);
+    Position acknowledged = 0;
+    SegmentLogOptions options = small("journal");
+    options.segment_size_bytes = 1 << 10;
+    for (int life = 0; life < 8; ++life) {
+      SyncScheduler scheduler;
+      world.disk().set_faults("", {.sync_error_ppm = static_cast<uint32_t>(random.below(4)) * 80'000});
+      auto journal = world.run(open_segment_journal(world.disk(), scheduler, random, options));
+      if (journal) {
+        ASSERT_GE((*journal)->last(), acknowledged) << "seed " << seed << ", life " << life;
+        acknowledged = world.run(append_for_a_while(**journal, random, acknowledged));
+      } else {
+        ASSERT_NE(journal.error().code(), Code::kCorrupt) << "seed " << seed << ": " << journal.error().text();
+      }
+      if (random.chance(1, 2)) continue;  // only the process ends
+      world.disk().crash();
+      world.disk().restart();
+    }
+    world.disk().clear_faults();
+    SyncScheduler scheduler;
+    auto journal = std::move(*world.run(open_segment_journal(world.disk(), scheduler, random, options)));
+    ASSERT_GE(journal->last(), acknowledged) << "seed " << seed;
+    auto reader = *journal->read(1);
+    for (Position position = 1; position <= acknowledged; ++position) {
+      const auto record = world.run(reader->next());
+      ASSERT_TRUE(record && *record) << "seed " << seed << ", position " << position;
+      ASSERT_TRUE(as_text((*record)->payload).starts_with("record " + std::to_string(position)));
+    }
+    reader.reset();
+    EXPECT_TRUE(world.run(journal->close()));
+  };
+  (void)sim::for_each_seed(sim::seeds(200), round_of, testing::Test::HasFailure);
 }
 
 }  // namespace

@@ -129,15 +129,17 @@ Task<Result<void>> FrameLog::recover() {
     if (header->first != firsts[i])
       co_return fail(Code::kCorrupt, segment->path + ": its name and its header disagree");
     if (i > 0) {
-      const Segment& previous = *segments_.back();
+      Segment& previous = *segments_.back();
       if (header->previous_first != previous.header.first)
         co_return fail(Code::kCorrupt, fmt::format("{}: the segment before it, {}, is missing", segment->path,
                                                    segment_name(header->previous_first)));
       const uint64_t closed_bytes = previous.header.rewritten_size_bytes != 0 ? previous.header.rewritten_size_bytes
                                                                               : header->previous_size_bytes;
-      if (previous.size_bytes != closed_bytes)
+      if (previous.size_bytes < closed_bytes)
         co_return fail(Code::kCorrupt, fmt::format("{}: has {} bytes, but had {} when it was closed", previous.path,
                                                    previous.size_bytes, closed_bytes));
+      // Longer: a torn tail that was cut, but came back when the power failed after a sync that had failed.
+      previous.size_bytes = previous.planned_bytes = closed_bytes;
     }
     segment->header = *header;
     segment->size_bytes = size_bytes;
@@ -446,6 +448,8 @@ Task<void> FrameLog::sync_loop() {
       stop(synced.error());
       break;
     }
+    // The segment was closed meanwhile, and that sync failed: this one found its dropped pages clean.
+    if (failure_) break;
     durable_ = std::max(durable_, all);
     if (proved.next > checkpoint_.next) checkpoint_ = proved;
     wake(durable_waiters_, durable_);
