@@ -1,5 +1,5 @@
 // How many seeds a simulation test runs: its short form by default, POLIS_SEEDS=1000 for the long one, POLIS_SEED=42
-// for exactly that one, to look at a failure.
+// for exactly that one, to look at a failure. A test whose seeds are many and quick names a variable of its own.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,9 @@ struct Seeds {
   uint64_t count = 100;
 };
 
-inline Seeds seeds(uint64_t short_form = 100) {
+inline Seeds seeds(uint64_t short_form = 100, const char* variable = "POLIS_SEEDS") {
   if (const char* one = std::getenv("POLIS_SEED")) return {std::strtoull(one, nullptr, 10), 1};
-  if (const char* many = std::getenv("POLIS_SEEDS")) return {1, std::strtoull(many, nullptr, 10)};
+  if (const char* many = std::getenv(variable)) return {1, std::strtoull(many, nullptr, 10)};
   return {1, short_form};
 }
 

@@ -8,14 +8,16 @@
 namespace polis::ledger {
 namespace {
 
+const sim::Seeds kSeeds = sim::seeds(100, "POLIS_SIMULATION_SEEDS");
+
 TEST(Simulation, nothing_acknowledged_is_lost_or_doubled_and_the_books_balance_in_every_life) {
   SimulationReport all;
   const uint64_t broken = sim::for_each_seed(
-      sim::seeds(),
+      kSeeds,
       [&](uint64_t seed) {
         SimulationOptions options;
         // One seed is looked at step by step.
-        if (sim::seeds().count == 1)
+        if (kSeeds.count == 1)
           options.step = [](uint64_t time_us, std::string_view step) {
             std::cout << time_us << " us  " << step << "\n";
           };
@@ -31,12 +33,12 @@ TEST(Simulation, nothing_acknowledged_is_lost_or_doubled_and_the_books_balance_i
       },
       [] { return testing::Test::HasFailure(); });
   EXPECT_EQ(broken, 0u) << "look at it with: polis ledger simulate " << broken;
-  if (sim::seeds().count < 50) return;
+  if (kSeeds.count < 50) return;
   // A simulation in which nothing happens proves nothing.
-  EXPECT_GT(all.power_cuts, sim::seeds().count);
-  EXPECT_GT(all.unknown, sim::seeds().count);
-  EXPECT_GT(all.created, sim::seeds().count * 100);
-  EXPECT_GT(all.refused, sim::seeds().count);
+  EXPECT_GT(all.power_cuts, kSeeds.count);
+  EXPECT_GT(all.unknown, kSeeds.count);
+  EXPECT_GT(all.created, kSeeds.count * 100);
+  EXPECT_GT(all.refused, kSeeds.count);
   EXPECT_GT(all.expired, 0u);
   EXPECT_GT(all.failed_syncs, 0u);
 }
