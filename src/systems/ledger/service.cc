@@ -400,7 +400,8 @@ Task<void> LedgerService::expire_when_due() {
     const auto due = books_->machine().next_expiry();
     expiry_armed_ = due.value_or(UINT64_MAX);
     expiry_changed_.reset();
-    const uint64_t timestamp = books_->machine().next_timestamp(now_ns(), 0);
+    // Room for many at once, also where the clock was set back behind the last command.
+    const uint64_t timestamp = books_->machine().next_timestamp(now_ns(), kBatchEventsMax);
     if (!due) {
       if (!co_await expiry_changed_.wait()) co_return;
       continue;

@@ -224,6 +224,25 @@ TEST_F(ServiceTest, a_wall_clock_that_steps_back_never_gives_a_timestamp_twice) 
   EXPECT_LT(times->first, times->second);
 }
 
+TEST_F(ServiceTest, many_reservations_expire_at_once_even_if_the_clock_went_ahead_and_back) {
+  open();
+  make_accounts();
+  std::vector<Transfer> events;
+  for (Id id = 100; id < 600; ++id) {
+    events.push_back(payment(id, 1));
+    events.back().flags = transfer_flags::kPending;
+    events.back().timeout = 3'000;
+  }
+  ASSERT_TRUE(world.run(service->create_transfers(events)));
+  world.clock().step_wall(1h);
+  EXPECT_EQ(pay(payment(10, 1)), TransferStatus::kCreated);  // before the ledger looks at the clock again
+  world.clock().step_wall(-1h);
+  const uint64_t before = counts().ops;
+  world.run_for(3s);
+  EXPECT_EQ(counts().expired, 500u);
+  EXPECT_LE(counts().ops - before, 2u);
+}
+
 // --- batching, watching, waiting
 
 TEST_F(ServiceTest, a_thousand_callers_at_once_need_a_handful_of_syncs) {
