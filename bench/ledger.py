@@ -47,6 +47,7 @@ class Books:
         return measured
 
     def workload(self, name, seconds, *words):
+        os.sync()  # what was left to be written before must not slow this
         return self.load(*WORKLOADS[name][1], "--seconds", str(seconds), "--connections", str(CONNECTIONS), *words, limit_s=seconds + 120)
 
 
@@ -64,6 +65,7 @@ def peer(seconds):
     with Postgres() as postgres:
         measured = {}
         for workload in ("uniform", "hot", "80/20"):
+            os.sync()
             measured[workload] = (postgres.one_transaction_each(workload, seconds), postgres.set_based(workload, seconds))
         # (b) again, now that its books can answer what an account's history is, as polis' can.
         postgres.index_history()
