@@ -1,12 +1,14 @@
 #include "app/up.h"
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <fmt/format.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 
 #include "app/server/node.h"
@@ -100,6 +102,33 @@ void announce(const Node& node, const std::string& path, Terminal& terminal) {
         fmt::format("First start: user, password and access key of root are in {}", node.credentials_path()));
 }
 
+// Heeds SIGTERM and SIGINT while systems recover, which may take as long as their journals are: the process ends as
+// kill -9 would end it, for nothing was acknowledged yet and recovery can always begin again.
+class StopWhileStarting {
+ public:
+  StopWhileStarting() : thread_([this] { watch(); }) {}
+  ~StopWhileStarting() {
+    started_ = true;
+    thread_.join();
+  }
+
+ private:
+  void watch() const {
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (int number : {SIGTERM, SIGINT}) sigaddset(&signals, number);
+    constexpr timespec kLook{.tv_sec = 0, .tv_nsec = 50'000'000};
+    while (!started_) {
+      if (::sigtimedwait(&signals, nullptr, &kLook) < 0) continue;
+      obs::log_info("stopped before it was ready");
+      if (obs::Log* log = obs::installed_log()) log->flush();
+      ::_exit(0);
+    }
+  }
+  std::atomic<bool> started_{false};
+  std::thread thread_;
+};
+
 // Returns on SIGTERM or SIGINT; SIGHUP opens the log file anew.
 void wait_for_stop(const sigset_t& signals) {
   for (;;) {
@@ -150,7 +179,10 @@ int run_up(const ParsedCommand& parsed, Terminal& terminal) {
   (*log)->install();
   std::string path = options->directory->path();
   {
-    Result<std::unique_ptr<Node>> node = Node::start(std::move(*options));
+    Result<std::unique_ptr<Node>> node = [&] {
+      const StopWhileStarting heeded;
+      return Node::start(std::move(*options));
+    }();
     if (!node) {
       (*log)->flush();
       terminal.error(node.error());
