@@ -106,7 +106,8 @@ void announce(const Node& node, const std::string& path, Terminal& terminal) {
 // kill -9 would end it, for nothing was acknowledged yet and recovery can always begin again.
 class StopWhileStarting {
  public:
-  StopWhileStarting() : thread_([this] { watch(); }) {}
+  explicit StopWhileStarting(std::string ready_path)
+      : ready_path_(std::move(ready_path)), thread_([this] { watch(); }) {}
   ~StopWhileStarting() {
     started_ = true;
     thread_.join();
@@ -117,14 +118,21 @@ class StopWhileStarting {
     sigset_t signals;
     sigemptyset(&signals);
     for (int number : {SIGTERM, SIGINT}) sigaddset(&signals, number);
-    constexpr timespec kLook{.tv_sec = 0, .tv_nsec = 50'000'000};
+    constexpr timespec kLook{.tv_sec = 0, .tv_nsec = 20'000'000};
     while (!started_) {
-      if (::sigtimedwait(&signals, nullptr, &kLook) < 0) continue;
+      const int number = ::sigtimedwait(&signals, nullptr, &kLook);
+      if (number < 0) continue;
+      if (started_) {
+        ::kill(::getpid(), number);  // for wait_for_stop, in order
+        return;
+      }
+      ::unlink(ready_path_.c_str());  // written at the end of the start
       obs::log_info("stopped before it was ready");
       if (obs::Log* log = obs::installed_log()) log->flush();
       ::_exit(0);
     }
   }
+  const std::string ready_path_;
   std::atomic<bool> started_{false};
   std::thread thread_;
 };
@@ -180,7 +188,7 @@ int run_up(const ParsedCommand& parsed, Terminal& terminal) {
   std::string path = options->directory->path();
   {
     Result<std::unique_ptr<Node>> node = [&] {
-      const StopWhileStarting heeded;
+      const StopWhileStarting heeded(path + "/run/ready.json");
       return Node::start(std::move(*options));
     }();
     if (!node) {
