@@ -156,21 +156,75 @@ constexpr NumberOption<int32_t> kInts[] = {
     {"min.insync.replicas", &TopicConfig::min_insync_replicas, 1, std::numeric_limits<int32_t>::max()},
 };
 
+// Options that are taken, checked and given back, and change nothing.
+struct KeptOption {
+  std::string_view name, type, initial;
+  int64_t min = 0, max = kForEver;  // of numbers
+};
+constexpr KeptOption kKept[] = {
+    {"file.delete.delay.ms", "long", "60000"},
+    {"flush.messages", "long", "9223372036854775807", 1},
+    {"flush.ms", "long", "9223372036854775807"},
+    {"follower.replication.throttled.replicas", "list", ""},
+    {"index.interval.bytes", "int", "4096", 0, std::numeric_limits<int32_t>::max()},
+    {"leader.replication.throttled.replicas", "list", ""},
+    {"max.compaction.lag.ms", "long", "9223372036854775807", 1},
+    {"message.downconversion.enable", "boolean", "true"},
+    {"message.format.version", "string", "3.0-IV1"},
+    {"message.timestamp.after.max.ms", "long", "9223372036854775807"},
+    {"message.timestamp.before.max.ms", "long", "9223372036854775807"},
+    {"message.timestamp.difference.max.ms", "long", "9223372036854775807"},
+    {"preallocate", "boolean", "false"},
+    {"segment.index.bytes", "int", "10485760", 4, std::numeric_limits<int32_t>::max()},
+    {"segment.jitter.ms", "long", "0"},
+    {"unclean.leader.election.enable", "boolean", "false"},
+};
+const KeptOption* kept_option(std::string_view name) {
+  const auto* found = std::ranges::find(kKept, name, &KeptOption::name);
+  return found == std::end(kKept) ? nullptr : found;
+}
+Result<void> check(const KeptOption& option, std::string_view value) {
+  if (option.type == "boolean" && value != "true" && value != "false")
+    return fail(Code::kInvalid, fmt::format("{}: \"{}\" is neither true nor false", option.name, value));
+  if (value.size() > 4096) return fail(Code::kInvalid, fmt::format("{} is too long", option.name));
+  if (option.type == "int" || option.type == "long")
+    if (auto number = whole_number(value, option.min, option.max); !number)
+      return fail(Error(Code::kInvalid, std::string(option.name) + " cannot be set", number.error()));
+  return {};
+}
+
 constexpr ConfigOption kOptions[] = {
     {"cleanup.policy", "list", "what happens to old records: delete, compact (the newest of each key stays), or both"},
     {"compression.type", "string", "how batches are stored: as the producer sent them, or in this compression"},
     {"delete.retention.ms", "long", "how long a compacted topic keeps a record that deletes its key"},
+    {"file.delete.delay.ms", "long", "changes nothing: files go at once"},
+    {"flush.messages", "long", "changes nothing: polis.durability says when records are on the disk"},
+    {"flush.ms", "long", "changes nothing: polis.durability says when records are on the disk"},
+    {"follower.replication.throttled.replicas", "list", "changes nothing on one node"},
+    {"index.interval.bytes", "int", "changes nothing: an index entry every 4 KiB"},
+    {"leader.replication.throttled.replicas", "list", "changes nothing on one node"},
+    {"max.compaction.lag.ms", "long", "changes nothing: compaction follows min.cleanable.dirty.ratio"},
     {"max.message.bytes", "int", "the largest batch that is taken"},
+    {"message.downconversion.enable", "boolean",
+     "changes nothing: records are stored and served in the newest format only"},
+    {"message.format.version", "string", "changes nothing: records are stored and served in the newest format only"},
+    {"message.timestamp.after.max.ms", "long", "changes nothing: any time of a record is taken"},
+    {"message.timestamp.before.max.ms", "long", "changes nothing: any time of a record is taken"},
+    {"message.timestamp.difference.max.ms", "long", "changes nothing: any time of a record is taken"},
     {"message.timestamp.type", "string", "whose clock a record's time is: the producer's or the broker's"},
     {"min.cleanable.dirty.ratio", "double", "compaction begins when so much of the log is new"},
     {"min.compaction.lag.ms", "long", "records younger than this are not compacted"},
     {"min.insync.replicas", "int", "acks=all is refused with fewer replicas in sync"},
     {"polis.durability", "string", "what acknowledged means: fsync survives power loss, os survives a crash of polis"},
+    {"preallocate", "boolean", "changes nothing: segments are written through one buffer"},
     {"read.path", "string", "how consumers get bytes: sendfile from the page cache, or copied through the process"},
     {"retention.bytes", "long", "the size of a partition above which its oldest segments go; -1: none"},
     {"retention.ms", "long", "the age above which segments go; -1: none"},
     {"segment.bytes", "int", "a segment is closed at this size"},
+    {"segment.index.bytes", "int", "changes nothing: indexes grow as they must"},
+    {"segment.jitter.ms", "long", "changes nothing: segments are closed at their age"},
     {"segment.ms", "long", "a segment is closed at this age"},
+    {"unclean.leader.election.enable", "boolean", "changes nothing on one node"},
 };
 
 }  // namespace
@@ -256,6 +310,11 @@ Result<void> TopicConfig::set(std::string_view name, std::string_view value) {
     min_cleanable_dirty_ratio = parsed;
     return {};
   }
+  if (const KeptOption* option = kept_option(name)) {
+    TRY(check(*option, value));
+    kept.insert_or_assign(std::string(name), std::string(value));
+    return {};
+  }
   return fail(Code::kNotFound, fmt::format("there is no topic option \"{}\"", name));
 }
 
@@ -270,6 +329,8 @@ std::string TopicConfig::get(std::string_view name) const {
   if (name == "read.path") return text_of(read_path, kReadPaths);
   if (name == "compression.type") return text_of(compression, kCompressions);
   if (name == "min.cleanable.dirty.ratio") return fmt::format("{}", min_cleanable_dirty_ratio);
+  if (const auto found = kept.find(name); found != kept.end()) return found->second;
+  if (const KeptOption* option = kept_option(name)) return std::string(option->initial);
   return {};
 }
 

@@ -148,14 +148,16 @@ struct TopicConfig {
   int64_t min_compaction_lag_ms = 0;                          // min.compaction.lag.ms
   AckDurability durability = AckDurability::kFsync;           // polis.durability
   ReadPath read_path = ReadPath::kSendfile;                   // read.path
+  // Options of Kafka that clients set and that decide nothing here (flush.ms: durability does), as they were set.
+  std::map<std::string, std::string, std::less<>> kept;
 
   // One option by its name; kInvalid says what is wrong with the value, kNotFound that there is no such option.
   Result<void> set(std::string_view name, std::string_view value);
   std::string get(std::string_view name) const;
 };
-// Every option: name, whether dynamic, documentation. For DescribeConfigs and the command line.
+// Every option: name, type, documentation. For DescribeConfigs and the command line.
 struct ConfigOption {
-  std::string_view name, type, help;  // type: "int", "long", "string", "list", "double"
+  std::string_view name, type, help;  // type: "int", "long", "string", "list", "double", "boolean"
 };
 std::span<const ConfigOption> topic_options();
 
