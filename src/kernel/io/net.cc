@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "kernel/io/file.h"
+#include "kernel/io/pollable_stream.h"
 #include "kernel/io/poller.h"
 #include "kernel/io/shard.h"
 #include "kernel/io/socket_address.h"
@@ -19,9 +20,10 @@
 namespace polis::io {
 namespace {
 
-class SocketStream final : public Stream {
+class SocketStream final : public Stream, public PollableStream {
  public:
-  SocketStream(int fd, Endpoint peer, bool tcp) : descriptor_(fd), peer_(std::move(peer)), local_(local_endpoint(fd)) {
+  SocketStream(int fd, Endpoint peer, bool tcp)
+      : descriptor_(fd), tcp_(tcp), peer_(std::move(peer)), local_(local_endpoint(fd)) {
     if (tcp) {
       // Replies are gathered into one write, so waiting for more to send only adds delay.
       const int on = 1;
@@ -48,6 +50,32 @@ class SocketStream final : public Stream {
         co_return fail(system_error(errno, "recv from " + peer_.text()));
       }
     }
+  }
+
+  Task<Result<void>> readable() override { co_return co_await descriptor_.wait(Descriptor::Direction::kRead); }
+
+  Result<size_t> try_read(MutableBytes into) override {
+    while (true) {
+      if (descriptor_.closed()) return closed();
+      if (!descriptor_.ready(Descriptor::Direction::kRead)) return size_t{0};
+      const ssize_t n = recv(descriptor_.fd(), into.data(), into.size(), 0);
+      if (n > 0) {
+        if (static_cast<size_t>(n) < into.size()) descriptor_.drained(Descriptor::Direction::kRead);
+        return static_cast<size_t>(n);
+      }
+      if (n == 0) return fail(Code::kClosed, "the peer has ended the connection");
+      if (errno == EAGAIN) {
+        descriptor_.drained(Descriptor::Direction::kRead);
+        if (descriptor_.ended()) return fail(Code::kClosed, "the peer has ended the connection");
+        return size_t{0};
+      }
+      if (errno != EINTR) return fail(system_error(errno, "recv from " + peer_.text()));
+    }
+  }
+
+  void cork(bool on) override {
+    const int value = on ? 1 : 0;
+    if (tcp_ && !descriptor_.closed()) setsockopt(descriptor_.fd(), IPPROTO_TCP, TCP_CORK, &value, sizeof value);
   }
 
   Task<Result<void>> write(std::span<const BytesView> parts) override {
@@ -113,6 +141,7 @@ class SocketStream final : public Stream {
   }
 
   Descriptor descriptor_;
+  const bool tcp_;
   const Endpoint peer_;
   const Endpoint local_;
 };

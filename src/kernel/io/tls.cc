@@ -8,6 +8,7 @@
 
 #include "kernel/io/file.h"
 #include "kernel/io/peer_certificate.h"
+#include "kernel/io/pollable_stream.h"
 #include "kernel/io/shard.h"
 #include "kernel/io/stream.h"
 
@@ -110,10 +111,13 @@ Result<OwnedContext> new_context(const SSL_METHOD* method) {
   return context;
 }
 
-class TlsStream final : public Stream {
+class TlsStream final : public Stream, public PollableStream {
  public:
   TlsStream(std::unique_ptr<Stream> lower, std::shared_ptr<TlsContext> context, OwnedSsl ssl)
-      : lower_(std::move(lower)), context_(std::move(context)), ssl_(std::move(ssl)), input_(kRecordBytes) {
+      : lower_(std::move(lower)),
+        lower_pollable_(pollable(*lower_)),
+        context_(std::move(context)),
+        ssl_(std::move(ssl)) {
     from_peer_ = BIO_new(BIO_s_mem());
     to_peer_ = BIO_new(BIO_s_mem());
     SSL_set_bio(ssl_.get(), from_peer_, to_peer_);  // owned by the SSL from here on
@@ -152,13 +156,43 @@ class TlsStream final : public Stream {
           co_return fail(tls_error(Code::kIo, "TLS read from " + peer().text() + " failed"));
       }
       CO_TRY(co_await flush());  // a key update may want to answer
-      auto filled = co_await fill();
-      if (!filled) {
-        if (filled.error().code() == Code::kClosed)
-          co_return fail(Error(Code::kIo, "the connection was cut without a TLS close", std::move(filled).error()));
-        co_return std::unexpected(std::move(filled).error());
-      }
+      CO_TRY(co_await filled());
     }
+  }
+
+  Task<Result<void>> readable() override {
+    CO_TRY(co_await flush());  // a key update may want to answer
+    // Over a stream that cannot be polled the ciphertext is fetched here.
+    if (!lower_pollable_) co_return co_await filled();
+    // A handshake may have left a buffer behind.
+    input_ = {};
+    co_return co_await lower_pollable_->readable();
+  }
+
+  Result<size_t> try_read(MutableBytes into) override {
+    std::array<std::byte, kRecordBytes> ciphertext;
+    while (true) {
+      ERR_clear_error();
+      size_t n = 0;
+      if (SSL_read_ex(ssl_.get(), into.data(), into.size(), &n) == 1) return n;
+      switch (SSL_get_error(ssl_.get(), 0)) {
+        case SSL_ERROR_WANT_READ:
+          break;
+        case SSL_ERROR_ZERO_RETURN:
+          return fail(Code::kClosed, "the peer has ended the connection");
+        default:
+          return fail(tls_error(Code::kIo, "TLS read from " + peer().text() + " failed"));
+      }
+      if (!lower_pollable_) return size_t{0};
+      auto got = lower_pollable_->try_read(ciphertext);
+      if (!got) return cut(std::move(got).error());
+      if (*got == 0) return size_t{0};
+      POLIS_ASSERT(BIO_write(from_peer_, ciphertext.data(), static_cast<int>(*got)) == static_cast<int>(*got));
+    }
+  }
+
+  void cork(bool on) override {
+    if (lower_pollable_) lower_pollable_->cork(on);
   }
 
   Task<Result<void>> write(std::span<const BytesView> parts) override {
@@ -233,8 +267,19 @@ class TlsStream final : public Stream {
     protocol_.assign(reinterpret_cast<const char*>(name), size);
   }
 
+  static std::unexpected<Error> cut(Error error) {
+    if (error.code() != Code::kClosed) return std::unexpected(std::move(error));
+    return fail(Error(Code::kIo, "the connection was cut without a TLS close", std::move(error)));
+  }
+  Task<Result<void>> filled() {
+    auto done = co_await fill();
+    if (!done) co_return cut(std::move(done).error());
+    co_return {};
+  }
+
   // Ciphertext of the peer into the engine.
   Task<Result<void>> fill() {
+    if (input_.empty()) input_.resize(kRecordBytes);
     const size_t n = CO_TRY(co_await lower_->read_some(input_));
     POLIS_ASSERT(BIO_write(from_peer_, input_.data(), static_cast<int>(n)) == static_cast<int>(n));
     co_return {};
@@ -272,6 +317,7 @@ class TlsStream final : public Stream {
   }
 
   std::unique_ptr<Stream> lower_;
+  PollableStream* const lower_pollable_;
   std::shared_ptr<TlsContext> context_;  // shared with every connection of the listener; lives as long as the last
   OwnedSsl ssl_;
   BIO* from_peer_;

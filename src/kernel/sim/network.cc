@@ -4,6 +4,7 @@
 #include <deque>
 
 #include "kernel/io/file.h"
+#include "kernel/io/pollable_stream.h"
 #include "kernel/sim/world.h"
 
 namespace polis::sim {
@@ -71,7 +72,7 @@ struct Network::Ear {
   Wakeup arrived;
 };
 
-class SimStream final : public io::Stream {
+class SimStream final : public io::Stream, public io::PollableStream {
  public:
   SimStream(Network& network, std::shared_ptr<Network::Connection> connection, int side)
       : network_(network), connection_(std::move(connection)), side_(side) {}
@@ -82,30 +83,23 @@ class SimStream final : public io::Stream {
   Task<Result<size_t>> read_some(MutableBytes into) override {
     // The connection lives on while this waits, even if the stream is closed meanwhile.
     auto connection = connection_;
-    Pipe& pipe = connection->pipe[1 - side_];
     if (into.empty()) co_return size_t{0};
     while (true) {
-      if (connection->reset) co_return fail(Code::kClosed, "read: connection reset by peer");
-      if (connection->closed[side_]) co_return fail(Code::kClosed, "read: the stream is closed");
-      const size_t there = pipe.arrived.size() - pipe.consumed;
-      if (there > 0) {
-        size_t count = std::min(there, into.size());
-        if (network_.options_.split_reads && count > 1 && network_.random_.chance(1, 2))
-          count = 1 + network_.random_.below(count);
-        std::memcpy(into.data(), pipe.arrived.data() + pipe.consumed, count);
-        pipe.consumed += count;
-        pipe.unread_bytes -= count;
-        if (pipe.consumed == pipe.arrived.size()) {
-          pipe.arrived.clear();
-          pipe.consumed = 0;
-        }
-        pipe.writable.wake();
-        co_return count;
-      }
-      if (pipe.ended) co_return fail(Code::kClosed, "read: end of stream");
-      CO_TRY(co_await pipe.readable.wait());
+      if (const size_t count = CO_TRY(take(*connection, into)); count > 0) co_return count;
+      CO_TRY(co_await connection->pipe[1 - side_].readable.wait());
     }
   }
+
+  Task<Result<void>> readable() override {
+    auto connection = connection_;
+    const Pipe& pipe = connection->pipe[1 - side_];
+    const bool something =
+        connection->reset || connection->closed[side_] || pipe.ended || pipe.arrived.size() > pipe.consumed;
+    if (!something) CO_TRY(co_await connection->pipe[1 - side_].readable.wait());
+    co_return {};
+  }
+  Result<size_t> try_read(MutableBytes into) override { return take(*connection_, into); }
+  void cork(bool) override {}
 
   Task<Result<void>> write(std::span<const BytesView> parts) override {
     auto connection = connection_;
@@ -177,6 +171,29 @@ class SimStream final : public io::Stream {
   const io::Endpoint& local() const override { return connection_->endpoint[side_]; }
 
  private:
+  // What has arrived, perhaps only a piece of it; 0 if nothing has.
+  Result<size_t> take(Network::Connection& connection, MutableBytes into) {
+    Pipe& pipe = connection.pipe[1 - side_];
+    if (connection.reset) return fail(Code::kClosed, "read: connection reset by peer");
+    if (connection.closed[side_]) return fail(Code::kClosed, "read: the stream is closed");
+    const size_t there = pipe.arrived.size() - pipe.consumed;
+    if (there == 0) {
+      if (pipe.ended) return fail(Code::kClosed, "read: end of stream");
+      return size_t{0};
+    }
+    size_t count = std::min(there, into.size());
+    if (network_.options_.split_reads && count > 1 && network_.random_.chance(1, 2))
+      count = 1 + network_.random_.below(count);
+    std::memcpy(into.data(), pipe.arrived.data() + pipe.consumed, count);
+    pipe.consumed += count;
+    pipe.unread_bytes -= count;
+    if (pipe.consumed == pipe.arrived.size()) {
+      pipe.arrived.clear();
+      pipe.consumed = 0;
+    }
+    pipe.writable.wake();
+    return count;
+  }
   Result<void> writable(const Network::Connection& connection) const {
     if (connection.reset) return fail(Code::kClosed, "write: connection reset by peer");
     if (connection.closed[side_]) return fail(Code::kClosed, "write: the stream is closed");
