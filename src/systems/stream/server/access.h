@@ -1,23 +1,28 @@
 // Access: who may do what. A client proves who he is by SASL or a certificate (sasl.h); on the plain door he is
-// User:ANONYMOUS. Allowed is, in this order:
+// User:ANONYMOUS. Asked in this order; the first that knows an answer gives it:
 //
-//     1. nothing that a Deny rule of the access list names for him, unless he administers polis
-//     2. everything, for who administers polis
-//     3. what an Allow rule names (literal, prefixed, "*"; Read, Write, Delete and Alter include Describe, AlterConfigs
-//        includes DescribeConfigs)
-//     4. what a policy of kernel/auth allows him: action "stream:Write", resource "arn:polis:stream:::topic/NAME"
-//     5. on the plain door, whatever has no rule at all
+//     1. a policy of kernel/auth denies it, or his token's scopes do not reach so far: no
+//     2. he administers polis: yes
+//     3. a Deny rule of the access list names it for him: no
+//     4. an Allow rule does (literal, prefixed, "*"; Read, Write, Delete and Alter include Describe, AlterConfigs
+//        includes DescribeConfigs): yes
+//     5. a policy allows it (action "stream:Write", resource "arn:polis:stream:::topic/NAME"; with the same
+//        inclusions), and he is of the main account, which owns the log: yes
+//     6. he came by the plain door, and no rule at all concerns the resource: yes
 //
-// The rules are rows of the Store ("a"); every shard holds an immutable picture of them.
+// The rules are rows of the Store ("a"); every shard holds the same immutable picture of them.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "kernel/auth/principal.h"
+#include "kernel/io/shard.h"
 #include "kernel/io/task.h"
+#include "kernel/store/store.h"
 #include "systems/stream/types.h"
 
 namespace polis::stream {
@@ -60,7 +65,8 @@ struct Identity {
   std::string name = "User:ANONYMOUS";
   std::string host;  // address without port
   auth::PrincipalPtr principal = auth::anonymous_principal();
-  bool plain_door = false;  // rule 5
+  bool plain_door = false;  // rule 6
+  bool encrypted = false;   // came by TLS
 };
 
 struct AccessRule {
@@ -73,6 +79,13 @@ struct AccessRule {
   Permission permission = Permission::kUnknown;
   auto operator<=>(const AccessRule&) const = default;
 };
+
+inline constexpr size_t kAccessRulesMax = 20'000;  // about 4 MB
+inline constexpr size_t kResourceNameBytesMax = 1024, kPrincipalBytesMax = 512, kHostBytesMax = 64;
+
+// kInvalid for a rule that nobody can mean: unknown or any type, operation or permission, an operation that the type
+// does not have, an empty or too long name, a principal without "TYPE:".
+Result<void> check_rule(const AccessRule& rule);
 
 // What rules are meant: fields that are kAny, or empty where optional, match everything.
 struct AccessFilter {
@@ -95,9 +108,20 @@ class Access {
   int32_t allowed_operations(const Identity& who, ResourceType resource, std::string_view name) const;
 
   virtual std::vector<AccessRule> rules(const AccessFilter& filter) const = 0;
-  // Any shard. Durable when it returns.
+  // Any shard. Durable, and known to every shard, when it returns. Rules that are there already may be added again.
+  // kInvalid (check_rule), kTooLarge beyond kAccessRulesMax.
   virtual Task<Result<void>> add(std::vector<AccessRule> rules) = 0;
   virtual Task<Result<std::vector<AccessRule>>> remove(AccessFilter filter) = 0;
 };
+
+struct AccessParts {
+  store::Store& store;
+  store::Keyspace rows;
+  std::vector<io::Shard*> shards;  // all that ask, by index; the first makes the changes
+};
+Task<Result<std::unique_ptr<Access>>> open_access(AccessParts parts);
+
+// Whether `filter` means `rule`.
+bool matches(const AccessFilter& filter, const AccessRule& rule);
 
 }  // namespace polis::stream

@@ -13,6 +13,7 @@
 #include "systems/stream/broker/broker.h"
 #include "systems/stream/protocol/messages.h"
 #include "systems/stream/server/access.h"
+#include "systems/stream/server/broker_configs.h"
 #include "systems/stream/server/meter.h"
 #include "systems/stream/server/quotas.h"
 #include "systems/stream/server/sasl.h"
