@@ -8,7 +8,8 @@ std::string_view name(AckLevel level) {
 }
 
 Meter::Meter(obs::Registry& registry)
-    : produced_bytes_(&registry.counter("polis_stream_produced_bytes", "Bytes of record batches that clients appended")),
+    : produced_bytes_(
+          &registry.counter("polis_stream_produced_bytes", "Bytes of record batches that clients appended")),
       produced_records_(&registry.counter("polis_stream_produced_records", "Records that clients appended")),
       refused_(&registry.counter("polis_stream_refused_batches", "Record batches of clients that were refused")) {
   const auto fetched = [&](std::string_view path) {
@@ -18,10 +19,9 @@ Meter::Meter(obs::Registry& registry)
   fetched_bytes_[static_cast<size_t>(ReadPath::kSendfile)] = fetched("sendfile");
   fetched_bytes_[static_cast<size_t>(ReadPath::kCopy)] = fetched("copy");
   for (size_t level = 0; level < kAckLevels; ++level)
-    latency_[level] = &registry.histogram("polis_stream_produce_seconds",
-                                          "Time from a produce request to its answer, by what the answer means",
-                                          obs::latency_bounds_seconds(),
-                                          {{"level", std::string(name(static_cast<AckLevel>(level)))}});
+    latency_[level] = &registry.histogram(
+        "polis_stream_produce_seconds", "Time from a produce request to its answer, by what the answer means",
+        obs::latency_bounds_seconds(), {{"level", std::string(name(static_cast<AckLevel>(level)))}});
 }
 
 Meter::Counts Meter::counts() const {
