@@ -5,7 +5,8 @@
 //     files  DIR/stream/<topic>-<partition>/                     segments of one partition (partition/partition.h)
 //
 // A partition lives on the shard that a hash of (topic id, number) names, and is opened at start. Changes run on shard
-// 0, one at a time: rows first, then files, then every shard's picture; a crash in between is finished at start.
+// 0, one at a time. What comes: files, then the row, then every shard's picture; what goes: the row, the pictures, the
+// files. So every row has its files, and files without a row are what a crash left behind: they go at the next start.
 #pragma once
 
 #include <functional>
@@ -22,6 +23,18 @@
 
 namespace polis::stream {
 
+// What a call answers that may itself fail to be made: Result<T> of T and of Result<T> alike.
+template <class T>
+struct FlatResultOf {
+  using type = Result<T>;
+};
+template <class T>
+struct FlatResultOf<Result<T>> {
+  using type = Result<T>;
+};
+template <class T>
+using FlatResult = typename FlatResultOf<T>::type;
+
 // The picture of all topics at one moment.
 class TopicTable {
  public:
@@ -35,7 +48,13 @@ struct NewTopic {
   std::string name;
   int32_t partitions = -1;          // -1: the broker's default
   int16_t replication_factor = -1;  // -1 or 1
-  std::map<std::string, std::string> config;
+  std::map<std::string, std::string> config = {};
+};
+
+// Where the partitions lie; any shard, at most a few seconds old.
+struct Storage {
+  std::string directory;
+  uint64_t total_bytes = 0, usable_bytes = 0;
 };
 
 class Topics {
@@ -53,24 +72,36 @@ class Topics {
   virtual Task<Refusal> configure(std::string name, std::map<std::string, std::optional<std::string>> changes,
                                   bool replace_all, bool validate_only) = 0;
 
-  // Calls `use(Partition&)`, a coroutine, on the partition's shard and answers its value on the caller's: kNotFound
-  // when the partition is unknown or being erased. The partition stays open until `use` has returned.
+  // Calls `use(Partition&)`, a coroutine that answers a value or a Result, on the partition's shard and answers it on
+  // the caller's; why_closed()
+  // when the partition is not open. The partition outlives `use`; erasing its topic meanwhile closes it, and what waits
+  // in it is answered.
   template <class F>
   auto with(const Topic& topic, int32_t partition, F use)
-      -> Task<Result<typename std::invoke_result_t<F&, Partition&>::value_type>> {
-    using Value = typename std::invoke_result_t<F&, Partition&>::value_type;
+      -> Task<FlatResult<typename std::invoke_result_t<F&, Partition&>::value_type>> {
+    using Answer = FlatResult<typename std::invoke_result_t<F&, Partition&>::value_type>;
     // Held by this frame, which outlives the call.
-    const auto work = [this, &topic, partition, &use]() -> Task<Result<Value>> {
+    const auto work = [this, &topic, partition, &use]() -> Task<Answer> {
       const std::shared_ptr<Partition> open = open_partition(topic, partition);
-      if (!open) co_return fail(Code::kNotFound, topic.name + "-" + std::to_string(partition) + " is not here");
+      if (!open) co_return fail(why_closed(topic, partition));
       co_return co_await use(*open);
     };
-    co_return co_await io::on(shard_of(topic, partition), work);
+    co_return co_await io::on(shard_of(topic, partition), std::cref(work));
   }
 
   virtual io::Shard& shard_of(const Topic& topic, int32_t partition) const = 0;
   // On the partition's shard only; null if it is not (or no longer) open.
   virtual std::shared_ptr<Partition> open_partition(const Topic& topic, int32_t partition) const = 0;
+  // There, when open_partition() gave null: kNotFound, or what kept it from being opened.
+  virtual Error why_closed(const Topic& topic, int32_t partition) const = 0;
+
+  // Called on shard 0 for every topic that was erased, before erase() answers. Set before the first erase.
+  virtual void when_erased(std::function<Task<void>(std::string name)> told) = 0;
+
+  // The disk is so full that clients may append no more; what the broker itself must write goes on. Any shard, at most
+  // a few seconds old.
+  virtual bool disk_full() const = 0;
+  virtual Storage storage() const = 0;
 };
 
 }  // namespace polis::stream
