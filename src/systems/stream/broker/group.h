@@ -28,6 +28,10 @@ struct GroupLimits {
   Duration initial_rebalance_delay{};  // how long the first generation waits for more members
   Duration session_timeout_min = std::chrono::seconds(6), session_timeout_max = std::chrono::minutes(30);
   size_t members_max = 1000;
+  // A member that has never been answered cannot heartbeat; its JoinGroup is given up after so long.
+  Duration new_member_timeout = std::chrono::minutes(5);
+  // Of all members together: subscriptions, and assignments. A generation is one record of `__consumer_offsets`.
+  size_t metadata_bytes_max = 32 << 20;
 };
 
 // What a client of a group is; the version decides which rules apply to it.
@@ -41,7 +45,8 @@ class Group {
   Group(std::string id, const GroupLimits& limits, Random& random);
   ~Group();
 
-  // Answers now or later, exactly once, through `reply`, which must not call back into the group.
+  // Answers now or later, exactly once, through `reply`, which must not call back into the group. A group that is
+  // destroyed answers what still waits with kCoordinatorNotAvailable.
   void join(SteadyTime now, const JoinGroupRequest& request, const GroupClient& client,
             std::function<void(JoinGroupResponse)> reply);
   void sync(SteadyTime now, const SyncGroupRequest& request, std::function<void(SyncGroupResponse)> reply);
@@ -56,6 +61,10 @@ class Group {
   std::optional<SteadyTime> next_tick() const;
 
   GroupState state() const;
+  std::string_view protocol_type() const;  // "consumer"; empty: never joined
+  size_t members() const;
+  // Members that were given an id and asked to come again (KIP-394).
+  size_t pending_members() const;
   int32_t generation() const;
   DescribeGroupsResponse::DescribedGroup describe() const;
   // The stored form of a generation (Kafka's group metadata value), and back: after a restart members go on without a
@@ -64,6 +73,7 @@ class Group {
   Result<void> restore(BytesView value, SteadyTime now);
   // Raised when a new generation is stable or the group has emptied: what encode() gives has changed.
   uint64_t changes() const;
+  // Whether a member of this generation reads the topic; true if the members' subscriptions cannot be understood.
   bool subscribes_to(std::string_view topic) const;
 
  private:

@@ -267,7 +267,7 @@ AppendResult Partition::append(BytesView bytes, AppendOrigin origin) {
   if (origin == AppendOrigin::kClient) {
     if (Refusal refusal = state.check_client_batch(batch); !refusal.ok()) return {.refusal = std::move(refusal)};
   }
-  ProducerTable::Verdict verdict = state.producers.judge(batch);
+  ProducerTable::Verdict verdict = state.producers.judge(batch, origin);
   if (!verdict.refusal.ok()) return {.refusal = std::move(verdict.refusal)};
   if (verdict.duplicate_of >= 0) {
     ++state.duplicates;

@@ -11,6 +11,7 @@ namespace {
 // Control records: key := version:i16=0 type:i16 (0 abort, 1 commit), value := version:i16=0 coordinator_epoch:i32.
 constexpr size_t kMarkerKeyBytes = 4, kMarkerValueBytes = 6;
 constexpr uint8_t kTableVersion = 1;
+constexpr int32_t kNoSequence = -1;
 
 int32_t last_sequence_of(const RecordBatch& batch) {
   // Sequences go round after 2^31-1.
@@ -35,14 +36,15 @@ void ProducerTable::Producer::remember(Sent one) {
   sent[kept++] = one;
 }
 
-ProducerTable::Verdict ProducerTable::judge(const RecordBatch& batch) const {
+ProducerTable::Verdict ProducerTable::judge(const RecordBatch& batch, AppendOrigin origin) const {
   const int64_t id = batch.producer_id();
   if (id < 0) {
     if (batch.transactional()) return {refuse(ErrorCode::kInvalidRecord, "a transactional batch without producer id")};
     return {};
   }
   const std::string who = "producer " + std::to_string(id);
-  if (batch.producer_epoch() < 0 || batch.base_sequence() < 0)
+  const bool unnumbered = origin == AppendOrigin::kCoordinator && batch.base_sequence() == kNoSequence;
+  if (batch.producer_epoch() < 0 || (batch.base_sequence() < 0 && !unnumbered))
     return {refuse(ErrorCode::kInvalidRecord, who + ": a batch without epoch or sequence")};
   const auto found = producers_.find(id);
   const bool known = found != producers_.end() && found->second.epoch >= 0;
@@ -55,6 +57,7 @@ ProducerTable::Verdict ProducerTable::judge(const RecordBatch& batch) const {
   } else if (known && found->second.transaction_first >= 0) {
     return {refuse(ErrorCode::kInvalidTxnState, who + ": a batch outside of its open transaction")};
   }
+  if (unnumbered) return {};
   const bool fresh = !known || batch.producer_epoch() > found->second.epoch || found->second.kept == 0;
   if (fresh) {
     if (batch.base_sequence() == 0) return {};
@@ -98,7 +101,8 @@ void ProducerTable::note(const RecordBatch& batch) {
   if (batch.producer_epoch() > producer.epoch) producer.kept = 0;
   producer.epoch = batch.producer_epoch();
   producer.last_timestamp = std::max(producer.last_timestamp, batch.max_timestamp());
-  producer.remember({batch.base_sequence(), last_sequence_of(batch), batch.base_offset()});
+  if (batch.base_sequence() != kNoSequence)
+    producer.remember({batch.base_sequence(), last_sequence_of(batch), batch.base_offset()});
   if (batch.transactional()) {
     producer.admitted_epoch = batch.producer_epoch();  // a replay has no coordinator to ask
     if (producer.transaction_first < 0) {

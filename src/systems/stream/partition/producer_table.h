@@ -25,7 +25,8 @@ class ProducerTable {
     Refusal refusal;
     Offset duplicate_of = -1;
   };
-  Verdict judge(const RecordBatch& batch) const;
+  // The broker's own transactional batches (offsets of groups) have no sequence: only epoch and admission are judged.
+  Verdict judge(const RecordBatch& batch, AppendOrigin origin = AppendOrigin::kClient) const;
   // For a marker that is to be written.
   Refusal judge_marker(int64_t producer_id, int16_t epoch, int32_t coordinator_epoch) const;
   // The batch, or marker, stands at its base offset: after an append, and for each one on replay.
