@@ -33,6 +33,8 @@ class Groups {
   // Of a transaction: the offsets pending for the producer in that partition of the offsets topic become valid, or go.
   virtual Task<void> end_transaction(int32_t offsets_partition, int64_t producer_id, bool commit) = 0;
   virtual int32_t partition_of(std::string_view group) const = 0;
+  // The same, and the topic is there when it returns: AddOffsetsToTxn takes the partition into the transaction.
+  virtual Task<Result<int32_t>> prepare(std::string group) = 0;
   // A topic is gone: its offsets go too.
   virtual Task<void> topic_erased(std::string topic) = 0;
 };
@@ -50,6 +52,8 @@ class Transactions {
   virtual Task<ListTransactionsResponse> list(ListTransactionsRequest request) = 0;
   // The operator's: ends a transaction that hangs. Refused if there is none.
   virtual Task<Refusal> abort(std::string transactional_id) = 0;
+  // Ends what is on its way; the next start goes on with it. Nobody may call any more.
+  virtual Task<void> close() = 0;
 };
 
 }  // namespace polis::stream
