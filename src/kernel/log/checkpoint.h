@@ -34,6 +34,8 @@ class CheckpointFile {
   const std::optional<Checkpoint>& found() const { return found_; }
   // Not synced; a failure is harmless and answered for the record only.
   Task<Result<void>> write(Checkpoint checkpoint);
+  // Until the next write the file needs no descriptor.
+  void rest() { file_.reset(); }
 
  private:
   CheckpointFile(io::Disk& disk, std::string path) : disk_(&disk), path_(std::move(path)) {}

@@ -10,6 +10,7 @@
 //       static constexpr size_t kFrameBytesMax = 16 << 20;           // header included
 //       static constexpr bool kContiguous = true;                    // false: positions may have gaps (compaction)
 //       static constexpr bool kKnowsDurable = true;                  // FrameSpan::durable_before is set
+//       static constexpr bool kGapsByRewrite = true;                 // optional: gaps only where rewrite() made them
 //       static std::optional<FrameHead> head(BytesView header, uint32_t salt);
 //       static std::optional<FrameSpan> check(BytesView frame, uint32_t salt);
 //     };
@@ -42,6 +43,8 @@ struct FrameSpan {
   // Everything before this position was on disk when the frame was written. So if such a position cannot be read, it
   // was damaged later: no torn tail. 0 if the format does not say.
   Position durable_before = 0;
+  // A number of the owner, like a time: the index keeps the largest so far (FrameLog::seek_mark).
+  uint64_t mark = 0;
 };
 
 // A Frame as a value, so that the code of SegmentLog is compiled once.
@@ -53,6 +56,7 @@ struct FrameFormat {
   size_t frame_bytes_max = 0;
   bool contiguous = true;
   bool knows_durable = false;
+  bool gaps_by_rewrite = false;
   // Nothing if no frame can begin with these header_bytes bytes. `salt` is the segment's random number: a format that
   // mixes it into its checksums cannot be deceived by a payload that looks like a frame.
   std::optional<FrameHead> (*head)(BytesView header, uint32_t salt) = nullptr;
@@ -74,6 +78,12 @@ concept Frame = requires(BytesView bytes, uint32_t salt) {
 };
 
 template <Frame F>
+constexpr bool gaps_by_rewrite() {
+  if constexpr (requires { F::kGapsByRewrite; }) return F::kGapsByRewrite;
+  return false;
+}
+
+template <Frame F>
 constexpr FrameFormat format_of() {
   static_assert(F::kHeaderBytes > 0 && F::kHeaderBytes <= 256 && F::kAlignment > 0 &&
                 F::kFrameBytesMax >= F::kHeaderBytes);
@@ -84,6 +94,7 @@ constexpr FrameFormat format_of() {
           .frame_bytes_max = F::kFrameBytesMax,
           .contiguous = F::kContiguous,
           .knows_durable = F::kKnowsDurable,
+          .gaps_by_rewrite = gaps_by_rewrite<F>(),
           .head = &F::head,
           .check = &F::check};
 }

@@ -94,13 +94,15 @@ namespace {
 
 // What the first bytes say, if they can begin a frame that fits in here.
 Task<Result<std::optional<FrameHead>>> head_at(io::File& file, FileWindow& window, const FrameFormat& format,
-                                               uint32_t salt, uint64_t offset, Position expected, uint64_t end) {
-  const BytesView header = CO_TRY(co_await window.at(file, offset, format.header_bytes, end));
-  if (header.size() < format.header_bytes) co_return std::nullopt;
-  const auto head = format.head(header, salt);
+                                               const SegmentHeader& header, uint64_t offset, Position expected,
+                                               uint64_t end) {
+  const BytesView bytes = CO_TRY(co_await window.at(file, offset, format.header_bytes, end));
+  if (bytes.size() < format.header_bytes) co_return std::nullopt;
+  const auto head = format.head(bytes, header.salt);
   if (!head || head->size_bytes < format.header_bytes || head->size_bytes > format.frame_bytes_max)
     co_return std::nullopt;
-  if (format.contiguous ? head->first != expected : head->first < expected) co_return std::nullopt;
+  const bool exact = format.contiguous || (format.gaps_by_rewrite && header.rewritten_size_bytes == 0);
+  if (exact ? head->first != expected : head->first < expected) co_return std::nullopt;
   if (head->size_bytes > end - offset) co_return std::nullopt;
   co_return head;
 }
@@ -108,24 +110,26 @@ Task<Result<std::optional<FrameHead>>> head_at(io::File& file, FileWindow& windo
 }  // namespace
 
 Task<Result<std::optional<FrameOutline>>> outline_at(io::File& file, FileWindow& window, const FrameFormat& format,
-                                                     uint32_t salt, uint64_t offset, Position expected, uint64_t end) {
-  const auto head = CO_TRY(co_await head_at(file, window, format, salt, offset, expected, end));
+                                                     const SegmentHeader& header, uint64_t offset, Position expected,
+                                                     uint64_t end) {
+  const auto head = CO_TRY(co_await head_at(file, window, format, header, offset, expected, end));
   if (!head) co_return std::nullopt;
   if (head->next > head->first) co_return FrameOutline{head->first, head->next, offset, head->size_bytes};
-  const auto frame = CO_TRY(co_await frame_at(file, window, format, salt, offset, expected, end));
+  const auto frame = CO_TRY(co_await frame_at(file, window, format, header, offset, expected, end));
   if (!frame) co_return std::nullopt;
   co_return FrameOutline{frame->first, frame->next, offset, frame->bytes.size()};
 }
 
 Task<Result<std::optional<FrameView>>> frame_at(io::File& file, FileWindow& window, const FrameFormat& format,
-                                                uint32_t salt, uint64_t offset, Position expected, uint64_t end) {
-  const auto head = CO_TRY(co_await head_at(file, window, format, salt, offset, expected, end));
+                                                const SegmentHeader& header, uint64_t offset, Position expected,
+                                                uint64_t end) {
+  const auto head = CO_TRY(co_await head_at(file, window, format, header, offset, expected, end));
   if (!head) co_return std::nullopt;
   const BytesView frame = CO_TRY(co_await window.at(file, offset, head->size_bytes, end));
   if (frame.size() < head->size_bytes) co_return std::nullopt;
-  const auto span = format.check(frame, salt);
+  const auto span = format.check(frame, header.salt);
   if (!span || span->next <= span->first || span->first != head->first) co_return std::nullopt;
-  co_return FrameView{span->first, span->next, span->durable_before, offset, frame};
+  co_return FrameView{span->first, span->next, span->durable_before, span->mark, offset, frame};
 }
 
 namespace {
@@ -155,7 +159,7 @@ Task<Result<void>> judge_tail(io::File& file, FileWindow& window, const FrameFor
     }
     const auto head = format.head(bytes, header.salt);
     if (!head || head->first < scan.next) continue;
-    const auto frame = CO_TRY(co_await frame_at(file, window, format, header.salt, offset, head->first, size_bytes));
+    const auto frame = CO_TRY(co_await frame_at(file, window, format, header, offset, head->first, size_bytes));
     if (!frame || frame->durable_before <= scan.next) continue;
     co_return fail(
         Code::kCorrupt,
@@ -170,27 +174,26 @@ Task<Result<void>> judge_tail(io::File& file, FileWindow& window, const FrameFor
 }  // namespace
 
 Task<Result<SegmentScan>> scan_segment(io::File& file, const FrameFormat& format, const SegmentHeader& header,
-                                       uint64_t size_bytes, uint64_t index_interval_bytes) {
-  SegmentScan scan;
-  scan.next = header.first;
+                                       ScanStart start, uint64_t size_bytes, uint64_t index_interval_bytes) {
+  SegmentScan scan{.end_offset = start.offset, .next = start.next, .mark = start.mark, .index = {}};
   FileWindow window(kScanBufferBytes);
   std::deque<IndexEntry> unproven;
-  Position proven = header.first;
-  uint64_t yielded_at = 0;
+  Position proven = start.next;
+  uint64_t yielded_at = start.offset;
   uint64_t indexed_at = 0;
   while (true) {
-    const auto frame =
-        CO_TRY(co_await frame_at(file, window, format, header.salt, scan.end_offset, scan.next, size_bytes));
+    const auto frame = CO_TRY(co_await frame_at(file, window, format, header, scan.end_offset, scan.next, size_bytes));
     if (!frame) break;
     if (scan.index.empty() || frame->offset - indexed_at >= index_interval_bytes) {
-      scan.index.push_back({frame->first, frame->offset});
+      scan.index.push_back({frame->first, frame->offset, scan.mark});
       indexed_at = frame->offset;
     }
     proven = std::max(proven, frame->durable_before);
     if (format.knows_durable) {
-      unproven.push_back({frame->first, frame->offset});
+      unproven.push_back({frame->first, frame->offset, 0});
       while (!unproven.empty() && unproven.front().first < proven) unproven.pop_front();
     }
+    scan.mark = std::max(scan.mark, frame->mark);
     scan.next = frame->next;
     scan.end_offset = frame->offset + frame->bytes.size();
     scan.frames++;

@@ -47,6 +47,8 @@ std::optional<Position> segment_first(std::string_view name);
 struct IndexEntry {
   Position first;
   uint64_t offset;
+  uint64_t mark;  // the largest of the frames in front of it, in this segment
+  bool operator==(const IndexEntry&) const = default;
 };
 
 // Reads a file front to back through one buffer; grows it for a large frame, up to what is asked.
@@ -69,6 +71,7 @@ struct FrameView {
   Position first = 0;
   Position next = 0;
   Position durable_before = 0;
+  uint64_t mark = 0;
   uint64_t offset = 0;
   BytesView bytes;
 };
@@ -76,7 +79,8 @@ struct FrameView {
 // The frame at `offset`, or nothing if no sound frame lies there before `end`. `expected` is the position that must
 // begin there (or, for a format with gaps, the smallest that may).
 Task<Result<std::optional<FrameView>>> frame_at(io::File& file, FileWindow& window, const FrameFormat& format,
-                                                uint32_t salt, uint64_t offset, Position expected, uint64_t end);
+                                                const SegmentHeader& header, uint64_t offset, Position expected,
+                                                uint64_t end);
 
 // The same without reading and checking the whole frame, where its first bytes say enough: for frames that were checked
 // before.
@@ -87,12 +91,21 @@ struct FrameOutline {
   size_t size_bytes = 0;
 };
 Task<Result<std::optional<FrameOutline>>> outline_at(io::File& file, FileWindow& window, const FrameFormat& format,
-                                                     uint32_t salt, uint64_t offset, Position expected, uint64_t end);
+                                                     const SegmentHeader& header, uint64_t offset, Position expected,
+                                                     uint64_t end);
+
+// Where a walk begins: behind the header, or at a border that is known.
+struct ScanStart {
+  uint64_t offset = kSegmentHeaderBytes;
+  Position next = 0;
+  uint64_t mark = 0;
+};
 
 // What a walk over a segment found.
 struct SegmentScan {
   uint64_t end_offset = kSegmentHeaderBytes;  // behind the last sound frame
   Position next = 0;                          // the position that comes there
+  uint64_t mark = 0;                          // the largest
   uint64_t frames = 0;
   // Where the frames begin that no later frame proves to be on disk.
   uint64_t unproven_offset = kSegmentHeaderBytes;
@@ -101,9 +114,13 @@ struct SegmentScan {
   std::vector<IndexEntry> index;
 };
 
-// Walks from the header to the first place without a sound frame. kCorrupt if a later frame proves that this place was
-// on disk: then it is damage, not a torn tail.
+// Walks from `start` to the first place without a sound frame, or to `size_bytes`. kCorrupt if a later frame proves
+// that this place was on disk: then it is damage, not a torn tail.
 Task<Result<SegmentScan>> scan_segment(io::File& file, const FrameFormat& format, const SegmentHeader& header,
-                                       uint64_t size_bytes, uint64_t index_interval_bytes);
+                                       ScanStart start, uint64_t size_bytes, uint64_t index_interval_bytes);
+inline Task<Result<SegmentScan>> scan_segment(io::File& file, const FrameFormat& format, const SegmentHeader& header,
+                                              uint64_t size_bytes, uint64_t index_interval_bytes) {
+  return scan_segment(file, format, header, {.next = header.first}, size_bytes, index_interval_bytes);
+}
 
 }  // namespace polis::log

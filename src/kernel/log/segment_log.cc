@@ -12,11 +12,45 @@ constexpr size_t kSpareChunksMax = 4;
 // Readers fetch this much at once.
 constexpr size_t kReadBufferBytes = 64 << 10;
 constexpr size_t kRewriteBytes = 256 << 10;
+// Heads of frames are looked at through a buffer of this size.
+constexpr size_t kSliceReadBytes = 4 << 10;
 constexpr std::string_view kUnfinished = ".new";
 // A write to the page cache each time costs about as much as handing out a sync.
 constexpr Duration kCheckpointInterval = std::chrono::milliseconds(20);
+// A block of a stored index is written for so many entries at a time.
+constexpr size_t kIndexBlockEntries = 256;
+// Beyond it what was checked is checked again: readers that jump about.
+constexpr size_t kCheckedPartsMax = 256;
 
 }  // namespace
+
+bool CheckedRanges::covers(uint64_t begin, uint64_t end) const {
+  const auto after = std::upper_bound(parts_.begin(), parts_.end(), begin,
+                                      [](uint64_t at, const Part& part) { return at < part.begin; });
+  return after != parts_.begin() && std::prev(after)->end >= end;
+}
+
+void CheckedRanges::add(uint64_t begin, uint64_t end) {
+  if (begin >= end) return;
+  // Mostly the newest part grows.
+  if (!parts_.empty() && parts_.back().end == begin) {
+    parts_.back().end = end;
+    return;
+  }
+  auto first = std::lower_bound(parts_.begin(), parts_.end(), begin,
+                                [](const Part& part, uint64_t at) { return part.end < at; });
+  auto last = first;
+  for (; last != parts_.end() && last->begin <= end; ++last) {
+    begin = std::min(begin, last->begin);
+    end = std::max(end, last->end);
+  }
+  first = parts_.erase(first, last);
+  if (parts_.size() >= kCheckedPartsMax) {
+    parts_.clear();
+    first = parts_.begin();
+  }
+  parts_.insert(first, Part{begin, end});
+}
 
 // One coroutine that waits for a position. Lists are ordered by position, which costs nothing as positions rise.
 class FrameLog::Waiter final : public io::Operation {
@@ -83,6 +117,8 @@ Task<Result<std::unique_ptr<FrameLog>>> FrameLog::open(io::Disk& disk, SyncSched
                                                        FrameFormat format, SegmentLogOptions options) {
   if (options.segment_size_bytes < 2 * kSegmentHeaderBytes || options.chunk_bytes == 0)
     co_return fail(Code::kInvalid, options.directory + ": the segment size or the chunk size is too small");
+  if (options.frugal && format.knows_durable)
+    co_return fail(Code::kInvalid, options.directory + ": a log whose records say what was on disk cannot be frugal");
   std::unique_ptr<FrameLog> log(new FrameLog(disk, scheduler, random, format, std::move(options)));
   CO_TRY(co_await log->recover());
   co_return log;
@@ -91,23 +127,30 @@ Task<Result<std::unique_ptr<FrameLog>>> FrameLog::open(io::Disk& disk, SyncSched
 Task<Result<void>> FrameLog::recover() {
   const std::string& directory = options_.directory;
   CO_TRY(co_await disk_.make_directories(directory));
-  std::vector<Position> firsts;
+  std::vector<Position> firsts, indexed;
   for (const auto& entry : CO_TRY(co_await disk_.list(directory))) {
     // What a crash left of a segment that was being made; nothing was ever written to it.
     if (entry.name.ends_with(kUnfinished)) {
       CO_TRY(co_await disk_.remove(directory + "/" + entry.name));
     } else if (const auto first = segment_first(entry.name)) {
       firsts.push_back(*first);
+    } else if (const auto of = index_first(entry.name); of && options_.frugal) {
+      indexed.push_back(*of);
     } else if (entry.name != kCheckpointName) {
       co_return fail(Code::kInvalid, directory + "/" + entry.name + ": a file that is no segment; move it elsewhere");
     }
   }
   std::sort(firsts.begin(), firsts.end());
+  for (const Position first : indexed)
+    if (!std::binary_search(firsts.begin(), firsts.end(), first))
+      CO_TRY(co_await disk_.remove(directory + "/" + index_name(first)));
   // The process before may have ended over a sync of the folder that failed: its newest segment is seen here, and would
   // be gone after a power cut.
-  if (!firsts.empty()) CO_TRY(co_await disk_.sync_directory(directory));
   checkpoint_file_ = CO_TRY(co_await CheckpointFile::open(disk_, directory + "/" + std::string(kCheckpointName)));
-  if (const auto& known = checkpoint_file_->found(); known && (firsts.empty() || firsts.back() < known->segment_first))
+  const auto& known = checkpoint_file_->found();
+  const bool name_was_synced = options_.frugal && known && !firsts.empty() && firsts.back() == known->segment_first;
+  if (!firsts.empty() && !name_was_synced) CO_TRY(co_await disk_.sync_directory(directory));
+  if (known && (firsts.empty() || firsts.back() < known->segment_first))
     co_return fail(Code::kCorrupt,
                    fmt::format("{}: {} is missing; it was on disk, up to position {}. Restore it from a backup",
                                directory, segment_name(known->segment_first), known->next));
@@ -115,10 +158,12 @@ Task<Result<void>> FrameLog::recover() {
   for (size_t i = 0; i < firsts.size(); ++i) {
     auto segment = std::make_shared<Segment>();
     segment->path = directory + "/" + segment_name(firsts[i]);
-    segment->file = std::shared_ptr<io::File>(CO_TRY(co_await disk_.open(segment->path, io::OpenMode::kReadWrite)));
-    const uint64_t size_bytes = CO_TRY(segment->file->size());
+    segment->made = true;
+    segment->slot.set(CO_TRY(co_await disk_.open(segment->path, io::OpenMode::kReadWrite)), options_.files);
+    const std::shared_ptr<io::File> file = segment->file();
+    const uint64_t size_bytes = CO_TRY(file->size());
     std::byte raw[kSegmentHeaderBytes];
-    const size_t there = CO_TRY(co_await segment->file->read_at(0, raw));
+    const size_t there = CO_TRY(co_await file->read_at(0, raw));
     auto header = SegmentHeader::decode(BytesView(raw).first(there));
     if (!header) co_return fail(Error(header.error().code(), segment->path + " cannot be opened", header.error()));
     if (header->frame_magic != format_.magic)
@@ -145,9 +190,10 @@ Task<Result<void>> FrameLog::recover() {
     segment->size_bytes = size_bytes;
     if (i + 1 == firsts.size()) {
       CO_TRY(co_await recover_tail(*segment, size_bytes));
-    } else if (firsts.size() - i > options_.open_files_max) {
-      segment->file.reset();
+    } else {
+      segment->indexed_from = UINT64_MAX;  // nothing is known
     }
+    if (options_.frugal || firsts.size() - i > options_.open_files_max) segment->slot.reset();
     segment->planned_bytes = segment->size_bytes;
     segments_.push_back(std::move(segment));
   }
@@ -155,7 +201,7 @@ Task<Result<void>> FrameLog::recover() {
   if (segments_.empty()) {
     end_ = options_.first_position;
     auto segment = plan_segment();
-    CO_TRY(co_await make_segment(segment));
+    if (!options_.frugal) CO_TRY(co_await make_segment(segment));
     segments_.push_back(std::move(segment));
   }
   tail_ = segments_.back();
@@ -164,39 +210,62 @@ Task<Result<void>> FrameLog::recover() {
 }
 
 Task<Result<void>> FrameLog::recover_tail(Segment& segment, uint64_t file_size_bytes) {
-  SegmentScan scan = CO_TRY(
-      co_await scan_segment(*segment.file, format_, segment.header, file_size_bytes, options_.index_interval_bytes));
-  const auto& known = checkpoint_file_->found();
-  if (known && known->segment_first == segment.header.first) {
-    if (scan.end_offset < known->offset)
-      co_return fail(
-          Code::kCorrupt,
-          fmt::format("{}: the record at position {}, byte {}, is damaged; it was on disk, for the checkpoint "
-                      "at position {} says so. Restore this file from a backup",
-                      segment.path, scan.next, scan.end_offset, known->next));
-    if (!format_.knows_durable) scan.unproven_offset = std::max<uint64_t>(kSegmentHeaderBytes, known->offset);
+  const std::shared_ptr<io::File> file = segment.file();
+  // What an index knows was on disk, and so was what lies in front of the checkpoint.
+  StoredIndex stored{.upto = {.next = segment.header.first}, .entries = {}};
+  uint64_t proven_offset = 0;
+  Position proven = 0;
+  if (options_.frugal) {
+    stored = co_await read_index(disk_, index_path(segment), segment.header);
+    proven_offset = stored.upto.offset;
+    proven = stored.upto.next;
   }
+  if (const auto& known = checkpoint_file_->found();
+      known && known->segment_first == segment.header.first && known->offset >= proven_offset) {
+    proven_offset = known->offset;
+    proven = known->next;
+  }
+  const bool skip = stored.upto.offset <= file_size_bytes;
+  SegmentScan scan = CO_TRY(co_await scan_segment(*file, format_, segment.header,
+                                                  skip ? stored.upto : ScanStart{.next = segment.header.first},
+                                                  file_size_bytes, options_.index_interval_bytes));
+  if (scan.end_offset < proven_offset)
+    co_return fail(Code::kCorrupt,
+                   fmt::format("{}: the record at position {}, byte {}, is damaged; it was on disk, for the checkpoint "
+                               "at position {} says so. Restore this file from a backup",
+                               segment.path, scan.next, scan.end_offset, proven));
+  if (!format_.knows_durable) scan.unproven_offset = std::max<uint64_t>(kSegmentHeaderBytes, proven_offset);
   // Cut even zeros: later frames must never meet bytes of an earlier life behind them.
-  if (file_size_bytes > scan.end_offset) CO_TRY(co_await segment.file->resize(scan.end_offset));
+  bool changed = file_size_bytes > scan.end_offset;
+  if (changed) CO_TRY(co_await file->resize(scan.end_offset));
   if (scan.torn) statistics_.torn_bytes = file_size_bytes - scan.end_offset;
   // Pages that a failed sync marked as clean look fine until the power fails. Writing them anew makes the next sync
   // mean them.
   Bytes buffer;
   for (uint64_t offset = scan.unproven_offset; offset < scan.end_offset;) {
     buffer.resize(std::min<uint64_t>(kRewriteBytes, scan.end_offset - offset));
-    const size_t count = CO_TRY(co_await segment.file->read_at(offset, buffer));
+    const size_t count = CO_TRY(co_await file->read_at(offset, buffer));
     if (count == 0) co_return fail(Code::kIo, segment.path + " became shorter while it was read");
     const BytesView part = BytesView(buffer).first(count);
-    CO_TRY(co_await segment.file->write_at(offset, std::span<const BytesView>(&part, 1)));
+    CO_TRY(co_await file->write_at(offset, std::span<const BytesView>(&part, 1)));
     offset += count;
+    changed = true;
   }
-  CO_TRY(co_await scheduler_.sync(segment.file));
+  if (changed || !options_.frugal) CO_TRY(co_await scheduler_.sync(file));
   segment.size_bytes = scan.end_offset;
-  segment.index = std::move(scan.index);
+  segment.mark = scan.mark;
+  if (skip) {
+    segment.checked.add(stored.upto.offset, scan.end_offset);
+    segment.stored = stored.upto;
+    if (stored.size_bytes > 0) segment.index_writer = IndexWriter::resume(disk_, index_path(segment), stored);
+    segment.index = std::move(stored.entries);
+  }
+  segment.index.insert(segment.index.end(), scan.index.begin(), scan.index.end());
   segment.indexed_at = segment.index.empty() ? 0 : segment.index.back().offset;
-  segment.index_whole = true;
   end_ = scan.next;
   checkpoint_ = {segment.header.first, scan.end_offset, scan.next};
+  segment.planned_bytes = segment.size_bytes;
+  if (options_.frugal) rest_index(segment);
   co_return {};
 }
 
@@ -206,6 +275,7 @@ Task<void> FrameLog::write_checkpoint() {
   checkpoint_written_ = checkpoint_.next;
   checkpoint_written_at_ = io::Shard::current().now();
   (void)co_await checkpoint_file_->write(checkpoint_);
+  if (options_.frugal) checkpoint_file_->rest();
 }
 
 // --- segments
@@ -221,7 +291,7 @@ std::shared_ptr<FrameLog::Segment> FrameLog::plan_segment() {
     segment->header.previous_size_bytes = tail_->planned_bytes;
   }
   segment->path = options_.directory + "/" + segment_name(end_);
-  segment->index_whole = true;
+  segment->stored.next = end_;
   return segment;
 }
 
@@ -234,21 +304,25 @@ Task<Result<void>> FrameLog::make_segment(std::shared_ptr<Segment> segment) {
   const BytesView part = raw;
   CO_TRY(co_await file->write_at(0, std::span<const BytesView>(&part, 1)));
   // A hint: a file system that cannot reserve, or has no room to, still takes writes until it is full.
-  if (auto reserved = co_await file->reserve(options_.segment_size_bytes);
-      !reserved && reserved.error().code() != Code::kUnsupported && reserved.error().code() != Code::kNoSpace)
-    co_return fail(reserved.error());
+  if (!options_.frugal) {
+    if (auto reserved = co_await file->reserve(options_.segment_size_bytes);
+        !reserved && reserved.error().code() != Code::kUnsupported && reserved.error().code() != Code::kNoSpace)
+      co_return fail(reserved.error());
+  }
   CO_TRY(co_await scheduler_.sync(file));
   CO_TRY(co_await disk_.rename(unfinished, segment->path));
   CO_TRY(co_await disk_.sync_directory(options_.directory));
-  segment->file = std::move(file);
+  segment->slot.set(std::move(file), options_.files);
+  segment->made = true;
   co_return {};
 }
 
 Task<Result<void>> FrameLog::roll(std::shared_ptr<Segment> segment) {
   auto previous = segments_.back();
+  if (previous == segment) co_return co_await make_segment(segment);  // the first one of a frugal log
   const Position all = written_;
   const Checkpoint proved{previous->header.first, previous->size_bytes, all};
-  CO_TRY(co_await scheduler_.sync(previous->file));
+  CO_TRY(co_await scheduler_.sync(CO_TRY(co_await file_of(previous))));
   // A sync that ran before this one may have failed and dropped pages that this one then found clean: a segment that
   // followed would say that they are on disk.
   if (failure_) co_return fail(*failure_);
@@ -256,45 +330,152 @@ Task<Result<void>> FrameLog::roll(std::shared_ptr<Segment> segment) {
   if (proved.next > checkpoint_.next) checkpoint_ = proved;
   durable_ = std::max(durable_, all);
   wake(durable_waiters_, durable_);
+  previous->slot.pin(false);
+  if (options_.frugal) co_await store_index(previous, {previous->size_bytes, all, previous->mark});
   CO_TRY(co_await make_segment(segment));
   segments_.push_back(segment);
   if (segments_.size() > options_.open_files_max) {
     auto oldest = std::min_element(segments_.begin(), segments_.end() - 2, [](const auto& a, const auto& b) {
-      return (a->file ? a->used_at : UINT64_MAX) < (b->file ? b->used_at : UINT64_MAX);
+      return (a->slot ? a->used_at : UINT64_MAX) < (b->slot ? b->used_at : UINT64_MAX);
     });
-    if (oldest != segments_.end() - 2) (*oldest)->file.reset();
+    if (oldest != segments_.end() - 2) (*oldest)->slot.reset();
   }
   co_return {};
 }
 
 Task<Result<std::shared_ptr<io::File>>> FrameLog::file_of(std::shared_ptr<Segment> segment) {
   segment->used_at = ++uses_;
-  if (segment->file) co_return segment->file;
-  std::shared_ptr<io::File> file = CO_TRY(co_await disk_.open(segment->path, io::OpenMode::kRead));
+  if (segment->slot) {
+    segment->slot.touch();
+    co_return segment->file();
+  }
+  const bool takes_appends = segment == segments_.back();
+  std::shared_ptr<io::File> file =
+      CO_TRY(co_await disk_.open(segment->path, takes_appends ? io::OpenMode::kReadWrite : io::OpenMode::kRead));
   size_t open_files = 0;
   Segment* oldest = nullptr;
   for (const auto& other : segments_) {
-    if (!other->file || other == segments_.back()) continue;
+    if (!other->slot || other == segments_.back()) continue;
     ++open_files;
     if (!oldest || other->used_at < oldest->used_at) oldest = other.get();
   }
-  if (oldest && open_files >= options_.open_files_max) oldest->file.reset();
-  if (!segment->file) segment->file = std::move(file);
-  co_return segment->file;
+  if (oldest && open_files >= options_.open_files_max) oldest->slot.reset();
+  if (segment->slot) co_return segment->file();  // another was faster
+  segment->slot.set(file, options_.files);
+  co_return file;
+}
+
+std::string FrameLog::index_path(const Segment& segment) const {
+  return options_.directory + "/" + index_name(segment.header.first);
+}
+
+Error FrameLog::damage(const Segment& segment, Position position, uint64_t offset) const {
+  return Error(Code::kCorrupt,
+               fmt::format("{}: the record at position {}, byte {}, is damaged. Restore this file from a backup",
+                           segment.path, position, offset));
 }
 
 Task<Result<void>> FrameLog::complete_index(std::shared_ptr<Segment> segment) {
-  if (segment->index_whole) co_return {};
-  auto file = CO_TRY(co_await file_of(segment));
-  SegmentScan scan = CO_TRY(
-      co_await scan_segment(*file, format_, segment->header, segment->size_bytes, options_.index_interval_bytes));
-  if (scan.end_offset != segment->size_bytes)
-    co_return fail(Code::kCorrupt,
-                   fmt::format("{}: the record at position {}, byte {}, is damaged. Restore this file from a backup",
-                               segment->path, scan.next, scan.end_offset));
-  segment->index = std::move(scan.index);
-  segment->index_whole = true;
+  if (segment->index_whole()) co_return {};
+  // Meanwhile appends go on behind this place.
+  const uint64_t until = std::min(segment->indexed_from, segment->size_bytes);
+  StoredIndex stored{.upto = {.next = segment->header.first}, .entries = {}};
+  if (options_.frugal) stored = co_await read_index(disk_, index_path(*segment), segment->header);
+  if (stored.upto.offset > until) stored = {.upto = {.next = segment->header.first}, .entries = {}};
+  ScanStart upto = stored.upto;
+  if (upto.offset < until) {
+    auto file = CO_TRY(co_await file_of(segment));
+    SegmentScan scan =
+        CO_TRY(co_await scan_segment(*file, format_, segment->header, upto, until, options_.index_interval_bytes));
+    if (scan.end_offset != until) co_return fail(damage(*segment, scan.next, scan.end_offset));
+    segment->checked.add(upto.offset, scan.end_offset);
+    stored.entries.insert(stored.entries.end(), scan.index.begin(), scan.index.end());
+    upto = {until, scan.next, scan.mark};
+  }
+  if (segment->index_whole()) co_return {};  // another was faster
+  segment->index.insert(segment->index.begin(), stored.entries.begin(), stored.entries.end());
+  segment->indexed_from = kSegmentHeaderBytes;
+  segment->mark = std::max(segment->mark, upto.mark);
+  if (!segment->index_writer) {
+    segment->stored = stored.upto;
+    if (stored.size_bytes > 0) segment->index_writer = IndexWriter::resume(disk_, index_path(*segment), stored);
+  }
   co_return {};
+}
+
+// Only what is on disk may be told. What goes wrong costs a scan later, and nothing else.
+Task<void> FrameLog::store_index(std::shared_ptr<Segment> segment, ScanStart upto) {
+  if (storing_index_ || upto.offset <= segment->stored.offset || segment->indexed_from > segment->stored.offset)
+    co_return;
+  storing_index_ = true;
+  if (!segment->index_writer) {
+    auto created = co_await IndexWriter::create(disk_, index_path(*segment), segment->header, random_);
+    if (created) segment->index_writer = std::move(*created);
+    segment->stored = {.next = segment->header.first};
+  }
+  if (segment->index_writer) {
+    const auto by_offset = [](const IndexEntry& entry, uint64_t offset) { return entry.offset < offset; };
+    const auto begin =
+        std::lower_bound(segment->index.begin(), segment->index.end(), segment->stored.offset, by_offset);
+    const auto end = std::lower_bound(begin, segment->index.end(), upto.offset, by_offset);
+    const std::vector<IndexEntry> entries(begin, end);
+    if (co_await segment->index_writer->append(entries, upto)) {
+      segment->stored = upto;
+    } else {
+      segment->stored.offset = UINT64_MAX;  // nothing more of this segment
+      segment->index_writer.reset();
+    }
+  }
+  storing_index_ = false;
+}
+
+// The index goes from memory once the file has all of it.
+void FrameLog::rest_index(Segment& segment) {
+  if (!segment.index_whole() || segment.stored.offset != segment.planned_bytes) return;
+  segment.index.clear();
+  segment.index.shrink_to_fit();
+  segment.indexed_from = segment.planned_bytes;
+  segment.indexed_at = 0;
+}
+
+Task<void> FrameLog::rest() {
+  if (!options_.frugal || failure_ || closed_) co_return;
+  const bool idle = rested_end_ == end_ && durable_ == end_ && written_ == end_ && tail_ == segments_.back();
+  const uint64_t before = std::exchange(rested_uses_, uses_);
+  rested_end_ = end_;
+  if (idle && tail_->made && tail_->used_at <= before) {
+    co_await store_index(tail_, {tail_->size_bytes, end_, tail_->mark});
+    if (checkpoint_written_ < checkpoint_.next) co_await write_checkpoint();
+  }
+  const auto segments = segments_;  // trims go on meanwhile
+  for (const auto& segment : segments) {
+    if (segment->used_at > before || !segment->made) continue;
+    if (segment == segments_.back() && (!idle || end_ != rested_end_)) continue;
+    if (segment != segments_.back() && segment->index_whole() && segment->stored.offset < segment->size_bytes) {
+      // Rewritten, or its index was lost.
+      const auto following = segment_after(*segment);
+      if (following) co_await store_index(segment, {segment->size_bytes, following->header.first, segment->mark});
+    }
+    if (segment->used_at > before || segment->planned_bytes != segment->size_bytes) continue;
+    rest_index(*segment);
+    segment->slot.reset();
+    segment->checked.clear();  // the disk may change what is not looked at
+  }
+  if (idle && queue_.empty()) {
+    spare_.clear();
+    spare_.shrink_to_fit();
+  }
+}
+
+Task<Result<Position>> FrameLog::seek_mark(Position segment_first, uint64_t mark) {
+  auto segment = segment_of(segment_first);
+  if (!segment || segment->header.first != segment_first)
+    co_return fail(Code::kOutOfRange, fmt::format("{}: no segment begins at {}", options_.directory, segment_first));
+  segment->used_at = ++uses_;
+  CO_TRY(co_await complete_index(segment));
+  const auto after = std::partition_point(segment->index.begin(), segment->index.end(),
+                                          [&](const IndexEntry& entry) { return entry.mark < mark; });
+  co_return after == segment->index.begin() ? segment->header.first : std::prev(after)->first;
 }
 
 std::shared_ptr<FrameLog::Segment> FrameLog::segment_of(Position position) const {
@@ -309,10 +490,12 @@ std::shared_ptr<FrameLog::Segment> FrameLog::segment_after(const Segment& segmen
   return after == segments_.end() ? nullptr : *after;
 }
 
-void FrameLog::note_frame(Segment& segment, Position first, uint64_t offset) const {
-  if (!segment.index.empty() && offset - segment.indexed_at < options_.index_interval_bytes) return;
-  segment.index.push_back({first, offset});
-  segment.indexed_at = offset;
+void FrameLog::note_frame(Segment& segment, Position first, uint64_t offset, uint64_t mark) const {
+  if (segment.index.empty() || offset - segment.indexed_at >= options_.index_interval_bytes) {
+    segment.index.push_back({first, offset, segment.mark});
+    segment.indexed_at = offset;
+  }
+  segment.mark = std::max(segment.mark, mark);
 }
 
 // --- appending
@@ -340,7 +523,7 @@ FrameLog::Chunk FrameLog::take_chunk(size_t size_bytes) {
   return chunk;
 }
 
-Result<FrameLog::Slot> FrameLog::append(size_t size_bytes, Position first, Position next) {
+Result<FrameLog::Slot> FrameLog::append(size_t size_bytes, Position first, Position next, uint64_t mark) {
   TRY(admit(size_bytes));
   POLIS_ASSERT(size_bytes >= format_.header_bytes && size_bytes % format_.alignment == 0 && next > first);
   POLIS_ASSERT(format_.contiguous ? first == end_ : first >= end_);
@@ -356,7 +539,7 @@ Result<FrameLog::Slot> FrameLog::append(size_t size_bytes, Position first, Posit
   }
   Chunk& chunk = queue_.back();
   const Slot slot{{chunk.bytes.get() + chunk.size_bytes, size_bytes}, tail_->header.salt, durable_};
-  note_frame(*tail_, first, tail_->planned_bytes);
+  note_frame(*tail_, first, tail_->planned_bytes, mark);
   chunk.size_bytes += size_bytes;
   chunk.next = next;
   tail_->planned_bytes += size_bytes;
@@ -403,7 +586,7 @@ Task<void> FrameLog::write_loop() {
     }
     auto segment = queue_.front().segment;
     Result<void> done;
-    if (!segment->file) done = co_await roll(segment);
+    if (!segment->made) done = co_await roll(segment);
     if (done && !failure_) done = co_await write_batch(segment);
     if (!done) stop(done.error());
     start_syncing();
@@ -421,8 +604,11 @@ Task<Result<void>> FrameLog::write_batch(std::shared_ptr<Segment> segment) {
     parts.push_back({batch.back().bytes.get(), batch.back().size_bytes});
     size_bytes += batch.back().size_bytes;
   }
-  CO_TRY(co_await segment->file->write_at(segment->size_bytes, parts));
+  const std::shared_ptr<io::File> file = CO_TRY(co_await file_of(segment));
+  segment->slot.pin(true);  // until its sync
+  CO_TRY(co_await file->write_at(segment->size_bytes, parts));
   statistics_.writes++;
+  segment->checked.add(segment->size_bytes, segment->size_bytes + size_bytes);
   segment->size_bytes += size_bytes;
   queued_bytes_ -= size_bytes;
   written_ = batch.back().next;
@@ -432,7 +618,8 @@ Task<Result<void>> FrameLog::write_batch(std::shared_ptr<Segment> segment) {
     chunk.segment.reset();
     spare_.push_back(std::move(chunk));
   }
-  if (queue_.empty() && spare_.size() > options_.keep_chunk) spare_.resize(options_.keep_chunk);
+  const size_t kept = options_.frugal ? 0 : 1;
+  if (queue_.empty() && spare_.size() > kept) spare_.resize(kept);
   wake(written_waiters_, written_);
   co_return {};
 }
@@ -441,8 +628,10 @@ Task<void> FrameLog::sync_loop() {
   while (!failure_ && sync_wanted_ > durable_ && written_ > durable_) {
     // Everything below `all` is in this segment or in one that was synced before this one was made.
     const Position all = written_;
-    const Checkpoint proved{segments_.back()->header.first, segments_.back()->size_bytes, all};
-    const auto synced = co_await scheduler_.sync(segments_.back()->file);
+    const std::shared_ptr<Segment> segment = segments_.back();
+    const Checkpoint proved{segment->header.first, segment->size_bytes, all};
+    const uint64_t mark = segment->mark;  // perhaps of a frame that comes later: a bound all the same
+    const auto synced = co_await scheduler_.sync(segment->file());
     statistics_.syncs++;
     if (!synced) {
       stop(synced.error());
@@ -453,6 +642,10 @@ Task<void> FrameLog::sync_loop() {
     durable_ = std::max(durable_, all);
     if (proved.next > checkpoint_.next) checkpoint_ = proved;
     wake(durable_waiters_, durable_);
+    if (durable_ == written_ && segment == segments_.back()) segment->slot.pin(false);
+    if (options_.frugal && segment == segments_.back() &&
+        proved.offset >= segment->stored.offset + kIndexBlockEntries * options_.index_interval_bytes)
+      co_await store_index(segment, {proved.offset, proved.next, mark});
     if (io::Shard::current().now() - checkpoint_written_at_ >= kCheckpointInterval) co_await write_checkpoint();
   }
   syncing_ = false;
@@ -524,7 +717,7 @@ IndexEntry FrameLog::place_in(const Segment& segment, Position position) {
   const auto& index = segment.index;
   const auto after = std::upper_bound(index.begin(), index.end(), position,
                                       [](Position p, const IndexEntry& entry) { return p < entry.first; });
-  return after == index.begin() ? IndexEntry{segment.header.first, kSegmentHeaderBytes} : *std::prev(after);
+  return after == index.begin() ? IndexEntry{segment.header.first, kSegmentHeaderBytes, 0} : *std::prev(after);
 }
 
 Task<Result<FrameLog::Slice>> FrameLog::slice(Position from, uint64_t bytes_max, Position below) {
@@ -534,9 +727,9 @@ Task<Result<FrameLog::Slice>> FrameLog::slice(Position from, uint64_t bytes_max,
   };
   if (from < start() || from >= below) co_return none();
   auto segment = segment_of(from);
-  CO_TRY(co_await complete_index(segment));
   auto file = CO_TRY(co_await file_of(segment));
-  FileWindow window(std::min<uint64_t>(options_.index_interval_bytes, kReadBufferBytes));
+  CO_TRY(co_await complete_index(segment));
+  FileWindow window(std::min<uint64_t>(options_.index_interval_bytes, kSliceReadBytes));
   IndexEntry place = place_in(*segment, from);
   Slice slice;
   while (true) {
@@ -545,19 +738,16 @@ Task<Result<FrameLog::Slice>> FrameLog::slice(Position from, uint64_t bytes_max,
       auto following = segment_after(*segment);
       if (slice.file || !following) break;
       segment = std::move(following);
-      CO_TRY(co_await complete_index(segment));
       file = CO_TRY(co_await file_of(segment));
+      CO_TRY(co_await complete_index(segment));
       window.clear();
-      place = {segment->header.first, kSegmentHeaderBytes};
+      place = {segment->header.first, kSegmentHeaderBytes, 0};
       continue;
     }
-    const auto frame = CO_TRY(co_await outline_at(*file, window, format_, segment->header.salt, place.offset,
-                                                  place.first, segment->size_bytes));
-    if (!frame)
-      co_return fail(Code::kCorrupt,
-                     fmt::format("{}: the record at position {}, byte {}, is damaged. Restore this file from a backup",
-                                 segment->path, place.first, place.offset));
-    place = {frame->next, frame->offset + frame->size_bytes};
+    const auto frame = CO_TRY(
+        co_await outline_at(*file, window, format_, segment->header, place.offset, place.first, segment->size_bytes));
+    if (!frame) co_return fail(damage(*segment, place.first, place.offset));
+    place = {frame->next, frame->offset + frame->size_bytes, 0};
     if (frame->next <= from) continue;
     if (frame->first >= below) break;
     if (!slice.file) {
@@ -582,7 +772,33 @@ Task<Result<FrameLog::Slice>> FrameLog::slice(Position from, uint64_t bytes_max,
     slice.next = frame->next;
   }
   if (!slice.file) co_return none();
+  if (options_.frugal && !segment->checked.covers(slice.range.offset, slice.range.offset + slice.range.size))
+    CO_TRY(co_await check_slice(segment, file, slice.range, slice.first, slice.next));
   co_return slice;
+}
+
+Task<Result<void>> FrameLog::check_slice(std::shared_ptr<Segment> segment, std::shared_ptr<io::File> file,
+                                         io::ByteRange range, Position first, Position next) {
+  const uint64_t end = range.offset + range.size;
+  FileWindow window(std::min<uint64_t>(range.size, kRewriteBytes));
+  Position expected = first;
+  uint64_t yielded_at = range.offset;
+  for (uint64_t offset = range.offset; offset < end;) {
+    const auto frame =
+        CO_TRY(co_await frame_at(*file, window, format_, segment->header, offset, expected, segment->size_bytes));
+    if (!frame || frame->first < first || offset + frame->bytes.size() > end)
+      co_return fail(damage(*segment, expected, offset));
+    expected = frame->next;
+    offset += frame->bytes.size();
+    if (offset - yielded_at >= kRewriteBytes) {
+      yielded_at = offset;
+      co_await io::yield();
+    }
+  }
+  const bool exact = format_.gaps_by_rewrite && segment->header.rewritten_size_bytes == 0;
+  if (exact ? expected != next : expected > next) co_return fail(damage(*segment, next, end));
+  segment->checked.add(range.offset, end);
+  co_return {};
 }
 
 Task<Result<void>> FrameLog::trim(Position before) {
@@ -590,6 +806,7 @@ Task<Result<void>> FrameLog::trim(Position before) {
   Result<void> result;
   bool removed = false;
   while (result && segments_.size() > 1 && segments_[1]->header.first <= before) {
+    if (options_.frugal) (void)co_await disk_.remove(index_path(*segments_.front()));  // derived
     result = co_await disk_.remove(segments_.front()->path);
     if (!result) break;
     segments_.pop_front();
@@ -644,15 +861,12 @@ Task<Result<uint64_t>> FrameLog::rewrite_segment(Position segment_first, Keep ke
   Position expected = old->header.first;
   for (uint64_t offset = kSegmentHeaderBytes; offset < old->size_bytes;) {
     const auto frame =
-        CO_TRY(co_await frame_at(*source, window, format_, old->header.salt, offset, expected, old->size_bytes));
-    if (!frame)
-      co_return fail(Code::kCorrupt,
-                     fmt::format("{}: the record at position {}, byte {}, is damaged. Restore this file from a backup",
-                                 old->path, expected, offset));
+        CO_TRY(co_await frame_at(*source, window, format_, old->header, offset, expected, old->size_bytes));
+    if (!frame) co_return fail(damage(*old, expected, offset));
     offset += frame->bytes.size();
     expected = frame->next;
     if (const auto kept = CO_TRY(keep(*frame))) {
-      note_frame(*made, frame->first, made->size_bytes + buffer.size());
+      note_frame(*made, frame->first, made->size_bytes + buffer.size(), frame->mark);
       buffer.insert(buffer.end(), kept->begin(), kept->end());
     }
     if (buffer.size() >= kRewriteBytes) CO_TRY(co_await flush());
@@ -663,11 +877,20 @@ Task<Result<uint64_t>> FrameLog::rewrite_segment(Position segment_first, Keep ke
   made->header.encode(buffer.data());
   CO_TRY(co_await target->write_at(0, BytesView(buffer)));
   CO_TRY(co_await scheduler_.sync(target));
+  // First the index: it must never be found beside a segment that it does not describe.
+  old->stored.offset = UINT64_MAX;
+  old->index_writer.reset();
+  if (options_.frugal) {
+    if (auto removed = co_await disk_.remove(index_path(*old)); !removed && removed.error().code() != Code::kNotFound)
+      co_return fail(removed.error());
+  }
   CO_TRY(co_await disk_.rename(unfinished, old->path));
   CO_TRY(co_await disk_.sync_directory(options_.directory));
-  made->file = std::move(target);
+  made->made = true;
+  made->slot.set(std::move(target), options_.files);
   made->planned_bytes = made->size_bytes;
-  made->index_whole = true;
+  made->stored.next = made->header.first;
+  made->checked.add(kSegmentHeaderBytes, made->size_bytes);
   made->used_at = ++uses_;
   // Only trims take segments away, and they wait; appends add at the end.
   found = std::find(segments_.begin(), segments_.end(), old);
@@ -681,6 +904,7 @@ Task<Result<void>> FrameLog::close() {
   if (durable_ < end_ || failure_) result = co_await wait(end_, Durability::kDisk);
   co_await tasks_.join();
   if (result && failure_) result = fail(*failure_);
+  if (result && options_.frugal && tail_->made) co_await store_index(tail_, {tail_->size_bytes, end_, tail_->mark});
   if (result) co_await write_checkpoint();
   co_return result;
 }
@@ -731,12 +955,9 @@ Task<Result<std::optional<FrameView>>> FrameReader::next() {
       window_.clear();
     }
     auto file = CO_TRY(co_await log_->file_of(segment_));
-    const auto frame = CO_TRY(co_await frame_at(*file, window_, log_->format_, segment_->header.salt, offset_,
-                                                expected_, segment_->size_bytes));
-    if (!frame)
-      co_return fail(Code::kCorrupt,
-                     fmt::format("{}: the record at position {}, byte {}, is damaged. Restore this file from a backup",
-                                 segment_->path, expected_, offset_));
+    const auto frame = CO_TRY(
+        co_await frame_at(*file, window_, log_->format_, segment_->header, offset_, expected_, segment_->size_bytes));
+    if (!frame) co_return fail(log_->damage(*segment_, expected_, offset_));
     offset_ = frame->offset + frame->bytes.size();
     expected_ = frame->next;
     if (frame->next > from_) co_return frame;

@@ -25,6 +25,8 @@
 #include "kernel/io/stream.h"
 #include "kernel/log/checkpoint.h"
 #include "kernel/log/durability.h"
+#include "kernel/log/index_file.h"
+#include "kernel/log/open_files.h"
 #include "kernel/log/segment.h"
 #include "kernel/log/sync_scheduler.h"
 
@@ -48,9 +50,16 @@ struct SegmentLogOptions {
   Position first_position = 1;
   // Segment files kept open besides the newest.
   size_t open_files_max = 32;
-  // Keeps one chunk when nothing is being written, so that the next append finds it warm. False for thousands of logs
-  // that are mostly idle.
-  bool keep_chunk = true;
+  // For one of thousands of logs with large segments, most of them at rest:
+  //   - no file before the first write, no reserved space, no chunk at rest; rest() closes the files and frees indexes;
+  //   - each segment's index is stored beside it (index_file.h), so that an open reads only what lies behind the index
+  //     of the newest segment, and a slice checks the bytes that it gives, when they are first given, instead of the
+  //     whole segment. Damage in front of that is found by whoever reads it.
+  // Not for formats with kKnowsDurable, whose newest segment is always read as a whole.
+  bool frugal = false;
+  // Bounds the files that all logs of the shard keep open together; outlives the log. Null: not bounded but by
+  // open_files_max.
+  OpenFiles* files = nullptr;
 };
 
 struct SegmentLogStatistics {
@@ -62,6 +71,20 @@ struct SegmentLogStatistics {
 };
 
 class FrameReader;
+
+// Which parts of a file were found to be sound. Parts meet, since they begin and end with frames; a few at a time.
+class CheckedRanges {
+ public:
+  bool covers(uint64_t begin, uint64_t end) const;
+  void add(uint64_t begin, uint64_t end);
+  void clear() { parts_.clear(); }
+
+ private:
+  struct Part {
+    uint64_t begin, end;
+  };
+  std::vector<Part> parts_;  // by place, apart from each other
+};
 
 class FrameLog {
  public:
@@ -78,7 +101,7 @@ class FrameLog {
     Position durable_before;  // what is on disk at this moment
   };
   // Takes the frame [first, next), where first is end(), or not below it for a format with gaps. Errors as admit().
-  Result<Slot> append(size_t size_bytes, Position first, Position next);
+  Result<Slot> append(size_t size_bytes, Position first, Position next, uint64_t mark = 0);
   // The same for a frame that stands ready in parts.
   Result<void> append(std::span<const BytesView> parts, Position first, Position next);
   // Whether an append of this size would succeed now: kBusy when the buffer is full, kTooLarge, kClosed, or why the log
@@ -110,6 +133,14 @@ class FrameLog {
   Task<Result<Slice>> slice(Position from, uint64_t bytes_max, Durability durability) {
     return slice(from, bytes_max, reached(durability));
   }
+
+  // The first position of a frame in the segment that begins at `segment_first`, at or in front of its first frame with
+  // at least this mark (FrameSpan::mark): read from there. kOutOfRange if there is no such segment.
+  Task<Result<Position>> seek_mark(Position segment_first, uint64_t mark);
+
+  // Frees what was not used since the last call: the files of segments, and their indexes once they are stored.
+  // Harmless at any time. Does nothing unless the log is frugal.
+  Task<void> rest();
 
   // Removes the segments that hold only positions below `before`; the newest stays.
   Task<Result<void>> trim(Position before);
@@ -145,13 +176,20 @@ class FrameLog {
   struct Segment {
     SegmentHeader header;
     std::string path;
-    std::shared_ptr<io::File> file;                // null while closed, or not made yet; shared with slices and syncs
+    bool made = false;                             // its file is there
+    OpenFiles::Slot slot;                          // its file, shared with slices and syncs; empty while closed
     uint64_t size_bytes = kSegmentHeaderBytes;     // sound bytes in the file
     uint64_t planned_bytes = kSegmentHeaderBytes;  // with what is still in memory
-    std::vector<IndexEntry> index;
-    uint64_t indexed_at = 0;
-    bool index_whole = false;
+    std::vector<IndexEntry> index;                 // of the frames that begin at `indexed_from` or behind it
+    uint64_t indexed_from = kSegmentHeaderBytes;
+    uint64_t indexed_at = 0;                  // where the last entry begins
+    uint64_t mark = 0;                        // the largest so far
+    ScanStart stored;                         // what the index file knows: everything in front
+    std::optional<IndexWriter> index_writer;  // while the segment's index is being stored
+    CheckedRanges checked;                    // bytes that are known to be sound
     uint64_t used_at = 0;
+    bool index_whole() const { return indexed_from == kSegmentHeaderBytes; }
+    const std::shared_ptr<io::File>& file() const { return slot.file(); }
   };
   struct Chunk {
     std::unique_ptr<std::byte[]> bytes;
@@ -174,13 +212,19 @@ class FrameLog {
   Task<Result<void>> roll(std::shared_ptr<Segment> segment);
   Task<Result<std::shared_ptr<io::File>>> file_of(std::shared_ptr<Segment> segment);
   Task<Result<void>> complete_index(std::shared_ptr<Segment> segment);
+  Task<void> store_index(std::shared_ptr<Segment> segment, ScanStart upto);
+  Task<Result<void>> check_slice(std::shared_ptr<Segment> segment, std::shared_ptr<io::File> file, io::ByteRange range,
+                                 Position first, Position next);
+  static void rest_index(Segment& segment);
+  Error damage(const Segment& segment, Position position, uint64_t offset) const;
+  std::string index_path(const Segment& segment) const;
   Task<Result<uint64_t>> rewrite_segment(Position segment_first, Keep keep);
   std::shared_ptr<Segment> plan_segment();
   static IndexEntry place_in(const Segment& segment, Position position);
   std::shared_ptr<Segment> segment_of(Position position) const;
   std::shared_ptr<Segment> segment_after(const Segment& segment) const;
   Chunk take_chunk(size_t size_bytes);
-  void note_frame(Segment& segment, Position first, uint64_t offset) const;
+  void note_frame(Segment& segment, Position first, uint64_t offset, uint64_t mark) const;
 
   void start_writing();
   void start_syncing();
@@ -222,6 +266,9 @@ class FrameLog {
   io::Semaphore trimming_{1};
   io::TaskGroup tasks_;
   uint64_t uses_ = 0;
+  uint64_t rested_uses_ = 0;  // `uses_` at the last rest()
+  Position rested_end_ = 0;   // `end_` then
+  bool storing_index_ = false;
   SegmentLogStatistics statistics_;
 };
 
