@@ -30,13 +30,16 @@ class Groups {
   virtual Task<DescribeGroupsResponse> describe(DescribeGroupsRequest request) = 0;
   virtual Task<ListGroupsResponse> list(ListGroupsRequest request) = 0;
   virtual Task<DeleteGroupsResponse> erase(DeleteGroupsRequest request) = 0;
-  // Of a transaction: the offsets pending for the producer in that partition of the offsets topic become valid, or go.
+  // Of a transaction whose marker is durable in that partition of the offsets topic: the offsets pending there for the
+  // producer become valid, or go. Repeating it is harmless. The transaction is not over before this returns.
   virtual Task<void> end_transaction(int32_t offsets_partition, int64_t producer_id, bool commit) = 0;
   virtual int32_t partition_of(std::string_view group) const = 0;
   // The same, and the topic is there when it returns: AddOffsetsToTxn takes the partition into the transaction.
   virtual Task<Result<int32_t>> prepare(std::string group) = 0;
   // A topic is gone: its offsets go too.
   virtual Task<void> topic_erased(std::string topic) = 0;
+  // Answers who still waits, and ends. Nobody may call any more; before the topics close.
+  virtual Task<void> close() = 0;
 };
 
 // Producer ids and transactions. The state of a transactional id is a row of the Store ("x" id), so that ids, epochs

@@ -171,9 +171,19 @@ Group::Group(std::string id, const GroupLimits& limits, Random& random)
     : state_(std::make_unique<State>(std::move(id), limits, random)) {}
 
 Group::~Group() {
-  for (auto& [id, member] : state_->members) {
-    state_->refuse_join(member, ErrorCode::kCoordinatorNotAvailable, id);
-    state_->answer_sync({}, member, ErrorCode::kCoordinatorNotAvailable);
+  close();
+}
+
+void Group::close() {
+  State& state = *state_;
+  state.state = GroupState::kDead;
+  state.join_due.reset();
+  state.sync_deadline.reset();
+  state.pending.clear();
+  for (auto& [id, member] : state.members) {
+    state.refuse_join(member, ErrorCode::kCoordinatorNotAvailable, id);
+    state.answer_sync({}, member, ErrorCode::kCoordinatorNotAvailable);
+    member.session_ends.reset();
   }
 }
 

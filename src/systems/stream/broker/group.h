@@ -45,8 +45,7 @@ class Group {
   Group(std::string id, const GroupLimits& limits, Random& random);
   ~Group();
 
-  // Answers now or later, exactly once, through `reply`, which must not call back into the group. A group that is
-  // destroyed answers what still waits with kCoordinatorNotAvailable.
+  // Answers now or later, exactly once, through `reply`, which must not call back into the group.
   void join(SteadyTime now, const JoinGroupRequest& request, const GroupClient& client,
             std::function<void(JoinGroupResponse)> reply);
   void sync(SteadyTime now, const SyncGroupRequest& request, std::function<void(SyncGroupResponse)> reply);
@@ -56,6 +55,9 @@ class Group {
   // Generation -1 without a member: only while the group is empty ("simple" consumers).
   ErrorCode may_commit(SteadyTime now, std::string_view member, const std::optional<std::string_view>& instance,
                        int32_t generation, bool transactional);
+  // Answers who still waits, and everything from now on, with kCoordinatorNotAvailable: the group is deleted, or its
+  // coordinator ends. The destructor does it too.
+  void close();
   // Session and rebalance deadlines that have passed.
   void tick(SteadyTime now);
   std::optional<SteadyTime> next_tick() const;
