@@ -31,6 +31,7 @@ constexpr CodeName kCodeNames[] = {
     {ErrorCode::kNotCoordinator, "NOT_COORDINATOR"},
     {ErrorCode::kInvalidTopic, "INVALID_TOPIC_EXCEPTION"},
     {ErrorCode::kRecordListTooLarge, "RECORD_LIST_TOO_LARGE"},
+    {ErrorCode::kNotEnoughReplicas, "NOT_ENOUGH_REPLICAS"},
     {ErrorCode::kInvalidRequiredAcks, "INVALID_REQUIRED_ACKS"},
     {ErrorCode::kIllegalGeneration, "ILLEGAL_GENERATION"},
     {ErrorCode::kInconsistentGroupProtocol, "INCONSISTENT_GROUP_PROTOCOL"},

@@ -36,6 +36,7 @@ enum class ErrorCode : int16_t {
   kNotCoordinator = 16,
   kInvalidTopic = 17,
   kRecordListTooLarge = 18,
+  kNotEnoughReplicas = 19,
   kInvalidRequiredAcks = 21,
   kIllegalGeneration = 22,
   kInconsistentGroupProtocol = 23,

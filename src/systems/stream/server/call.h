@@ -13,6 +13,7 @@
 #include "systems/stream/broker/broker.h"
 #include "systems/stream/protocol/messages.h"
 #include "systems/stream/server/access.h"
+#include "systems/stream/server/append_turns.h"
 #include "systems/stream/server/broker_configs.h"
 #include "systems/stream/server/meter.h"
 #include "systems/stream/server/quotas.h"
@@ -27,10 +28,13 @@ struct ServerParts {
   Quotas& quotas;
   ScramCredentials& scram;
   auth::Directory& auth;
+  BrokerConfigs& configs;
   Meter* meter = nullptr;  // counts; null in tests
+  // Shared by the connections of all shards and whoever else answers calls.
+  std::shared_ptr<AppendTurns> turns = std::make_shared<AppendTurns>();
 };
 
-class FetchSessions;
+class FetchSession;
 
 // What a connection remembers from one request to the next. On its shard.
 struct Session {
@@ -39,6 +43,11 @@ struct Session {
   SaslExchange sasl;
   std::string client_software, client_software_version;  // told by ApiVersions
   io::Endpoint local, peer;
+  // KIP-227; null without one. Shared only so that its type may stay unknown here.
+  std::shared_ptr<FetchSession> fetch_session;
+  // Of the fetch that waits for data: stopped when the client has gone or the server ends.
+  io::Scope* poll = nullptr;
+  bool polls_end = false;  // and later ones do not wait
 };
 
 // Bytes of a response that come from elsewhere: Records::external is the index.
@@ -59,6 +68,8 @@ struct Call {
   bool no_response = false;  // acks=0
   bool close_after = false;  // once the response is out
   Duration throttle{};       // the connection is not read from for so long; also told to the client
+  // Set by a handler once later requests of the connection may begin, though it still waits; null if nobody asks.
+  io::Event* ordered = nullptr;
 
   Broker& broker() const { return parts.broker; }
   bool allowed(ResourceType resource, std::string_view name, Operation operation) const {
