@@ -19,6 +19,7 @@ struct BrokerOptions {
   bool auto_create_topics = true;  // by Metadata and Produce of an unknown topic; off for clients of doors that ask who
                                    // they are
   int32_t default_partitions = 1;
+  bool fewer_replicas = false;  // a topic that is to have more replicas than there are nodes gets as many as there are
 };
 
 struct Broker {

@@ -436,7 +436,8 @@ Refusal TopicRegistry::State::judge_new(const NewTopic& wanted, Topic& topic) co
   if (picture.partitions() + topic.partitions > options.partitions_max)
     return {ErrorCode::kPolicyViolation, fmt::format("all topics together may have {} partitions, there are {}",
                                                      options.partitions_max, picture.partitions())};
-  if (wanted.replication_factor != -1 && wanted.replication_factor != 1)
+  const bool more = wanted.replication_factor > 1 && options.fewer_replicas;
+  if (wanted.replication_factor != -1 && wanted.replication_factor != 1 && !more)
     return {ErrorCode::kInvalidReplicationFactor,
             fmt::format("Replication factor: {} is not 1: this broker is alone.", wanted.replication_factor)};
   for (const auto& [option, value] : wanted.config) {
@@ -502,6 +503,8 @@ Task<Refusal> TopicRegistry::State::add_partitions(const std::string& name, int3
     co_return Refusal{ErrorCode::kInvalidPartitions,
                       fmt::format("The topic {} currently has {} partition(s); {} would not be an increase.", name,
                                   topic->partitions, total)};
+  if (topic->internal)  // groups and their offsets lie where the number of partitions sends them
+    co_return Refusal{ErrorCode::kPolicyViolation, fmt::format("Topic '{}' is the broker's own.", name)};
   const int32_t more = total - topic->partitions;
   if (total > kPartitionsMax || before->partitions() + more > options.partitions_max)
     co_return Refusal{ErrorCode::kInvalidPartitions, fmt::format("a topic may have {} partitions, all together {}",

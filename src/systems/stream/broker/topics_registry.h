@@ -20,6 +20,7 @@ namespace polis::stream {
 struct TopicsOptions {
   std::string directory;  // DIR/stream; made if absent
   int32_t default_partitions = 1;
+  bool fewer_replicas = false;  // more replicas than one are asked for: one is made, instead of a refusal
   // Of all topics together: about 15 KiB of memory and two descriptors each when busy.
   int32_t partitions_max = 100'000;
   // Every partition is tended once in so long: retention, compaction, rolling by age.

@@ -268,8 +268,8 @@ TEST_F(TopicsTest, a_creation_whose_row_is_refused_leaves_no_topic_and_can_be_tr
 TEST_F(TopicsTest, a_full_disk_is_seen_and_so_is_its_end) {
   open();
   EXPECT_FALSE(topics->disk_full());
-  const uint64_t used = topics->storage().total_bytes - topics->storage().usable_bytes;
-  world.disk().set_capacity(used + 100);
+  world.disk().put("ballast", Bytes(1000));
+  world.disk().set_capacity(1040);
   world.run_for(6s);
   EXPECT_TRUE(topics->disk_full());
   world.disk().set_capacity(1 << 30);
