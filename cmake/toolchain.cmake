@@ -13,6 +13,11 @@ if(CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
 endif()
 
+# The units of a folder are compiled together, eight at a time: most of a unit's time goes into the headers that all of them
+# include. So names in a folder's anonymous namespaces differ. OFF suits somebody who changes one file again and again.
+option(POLIS_UNITY "Compile the units of a folder together" ON)
+set(CMAKE_UNITY_BUILD ${POLIS_UNITY})
+
 add_compile_options(
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wimplicit-fallthrough -Wunused
   # TRY and CO_TRY are statement expressions (src/kernel/base/result.h).

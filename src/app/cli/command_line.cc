@@ -187,7 +187,7 @@ bool asks_for_help(const std::vector<std::string>& words) {
 }
 
 // "Usage: polis" as a list of words a shell function can hold.
-std::string quoted(std::string_view text) {
+std::string shell_quoted(std::string_view text) {
   std::string out = "'";
   for (char c : text) {
     if (c == '\'')
@@ -354,11 +354,11 @@ std::string CommandLine::bash_completion() const {
   std::string script =
       "# Completion of polis for bash; generated from the declared commands.\n_polis() {\n  local -A following=(\n";
   for (const auto& [path, words] : following)
-    script += fmt::format("    [{}]={}\n", quoted("polis" + (path.empty() ? "" : " " + path)),
-                          quoted(fmt::format("{}", fmt::join(words, " "))));
+    script += fmt::format("    [{}]={}\n", shell_quoted("polis" + (path.empty() ? "" : " " + path)),
+                          shell_quoted(fmt::format("{}", fmt::join(words, " "))));
   script += "  )\n  local -A choices=(\n";
   for (const auto& [flag, values] : choices)
-    script += fmt::format("    [{}]={}\n", quoted(flag), quoted(fmt::format("{}", fmt::join(values, " "))));
+    script += fmt::format("    [{}]={}\n", shell_quoted(flag), shell_quoted(fmt::format("{}", fmt::join(values, " "))));
   script += R"(  )
   local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} path=polis i
   if [[ -n ${choices[$previous]:-} ]]; then

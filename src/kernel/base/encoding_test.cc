@@ -15,7 +15,7 @@ Bytes bytes_of(std::initializer_list<unsigned> values) {
   return bytes;
 }
 
-Bytes random_bytes(SeededRandom& random, size_t size_bytes_max) {
+Bytes bytes_up_to(SeededRandom& random, size_t size_bytes_max) {
   Bytes bytes(random.below(size_bytes_max + 1));
   random.fill(bytes);
   return bytes;
@@ -197,7 +197,7 @@ TEST(Base64Text, anything_but_the_one_right_text_is_refused) {
 TEST(Base64Text, random_bytes_come_back) {
   SeededRandom random(6);
   for (int round = 0; round < 500; ++round) {
-    Bytes bytes = random_bytes(random, 100);
+    Bytes bytes = bytes_up_to(random, 100);
     EXPECT_EQ(base64_decode(base64_encode(bytes)).value(), bytes);
     EXPECT_EQ(base64_decode(base64_encode(bytes, Base64::kUrl), Base64::kUrl).value(), bytes);
     EXPECT_EQ(hex_decode(hex_encode(bytes)).value(), bytes);

@@ -6,14 +6,10 @@
 namespace polis::http {
 namespace {
 
-constexpr size_t kBufferInitial = 16 * 1024;
+constexpr size_t kClientBufferBytes = 16 * 1024;
 constexpr size_t kPiece = 64 * 1024;
 // How long a server may take to ask for the body before it is sent anyway (RFC 9110 §10.1.1).
 constexpr Duration kContinueWait = std::chrono::seconds(1);
-
-SteadyTime now() {
-  return io::Shard::current().now();
-}
 
 bool may_repeat(std::string_view method) {
   switch (method_of(method)) {
@@ -44,7 +40,7 @@ struct ClientConnection {
   bool reused = false;
 
   // Received bytes: the head of the response stays where it is, the body follows from `unread`.
-  Bytes buffer = Bytes(kBufferInitial);
+  Bytes buffer = Bytes(kClientBufferBytes);
   size_t head_begin = 0, unread = 0, end = 0;
   h1::ResponseParser parser;
   h1::ChunkDecoder chunks;
@@ -106,7 +102,7 @@ std::unique_ptr<Client::Connection> Client::take_kept(const std::string& key) {
     found = std::move(at->second.back());
     at->second.pop_back();
     --kept_count_;
-    if (now() - found->kept_since > options_.kept_for) found.reset();
+    if (io::Shard::current().now() - found->kept_since > options_.kept_for) found.reset();
   }
   if (at->second.empty()) kept_.erase(at);
   return found;
@@ -119,8 +115,8 @@ void Client::keep(std::unique_ptr<Connection> connection) {
     if (list.empty()) kept_.erase(key);
     return;
   }
-  connection->kept_since = now();
-  if (connection->buffer.size() > kBufferInitial) connection->buffer = Bytes(kBufferInitial);
+  connection->kept_since = io::Shard::current().now();
+  if (connection->buffer.size() > kClientBufferBytes) connection->buffer = Bytes(kClientBufferBytes);
   connection->unread = connection->end = 0;
   list.push_back(std::move(connection));
   ++kept_count_;
@@ -385,7 +381,7 @@ Task<Result<size_t>> ClientResponse::read(MutableBytes into) {
       const bool direct = framing != Framing::kChunked;
       // A long head leaves no room behind it for chunks.
       if (!direct && connection.buffer.size() - connection.end < 4096) {
-        Bytes larger(connection.end + kBufferInitial);
+        Bytes larger(connection.end + kClientBufferBytes);
         std::copy_n(connection.buffer.begin(), connection.end, larger.begin());
         connection.buffer.swap(larger);
         connection.parser.rebase(BytesView(connection.buffer).subspan(connection.head_begin));
@@ -439,7 +435,7 @@ Task<Result<Bytes>> ClientResponse::read_all(uint64_t size_bytes_max) {
   Bytes body;
   size_t filled = 0;
   for (;;) {
-    if (filled == body.size()) body.resize(std::max(kBufferInitial, body.size() * 2));
+    if (filled == body.size()) body.resize(std::max(kClientBufferBytes, body.size() * 2));
     size_t got = CO_TRY(co_await read(MutableBytes(body).subspan(filled)));
     if (got == 0) break;
     filled += got;

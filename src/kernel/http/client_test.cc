@@ -6,7 +6,7 @@
 
 #include "kernel/http/server.h"
 
-namespace polis::http {
+namespace polis::http::client_tests {
 namespace {
 
 using std::chrono::milliseconds;
@@ -275,4 +275,4 @@ TEST(Url, takes_urls_apart) {
 }
 
 }  // namespace
-}  // namespace polis::http
+}  // namespace polis::http::client_tests

@@ -6,7 +6,7 @@ namespace polis::http {
 namespace {
 
 // Most requests fit, and an idle connection holds no more.
-constexpr size_t kBufferInitial = 4 * 1024;
+constexpr size_t kConnectionBufferBytes = 4 * 1024;
 // Room behind a head for chunked bodies, so that reading them is not one system call a few bytes.
 constexpr size_t kBodyRoom = 8 * 1024;
 // Body reads of at least this size go straight into the reader's memory.
@@ -18,10 +18,6 @@ constexpr uint64_t kFileSlice = 1 << 20;
 // How long a closing connection listens for a client that still sends, so that the reset does not overtake the answer.
 constexpr Duration kLingerTime = std::chrono::seconds(2);
 constexpr uint64_t kLingerBytes = 16 << 20;
-
-SteadyTime now() {
-  return io::Shard::current().now();
-}
 
 }  // namespace
 
@@ -55,7 +51,7 @@ void Connection::resize_buffer(size_t capacity) {
 
 // While a head arrives: nothing is pinned.
 void Connection::make_room() {
-  if (!buffer_) resize_buffer(kBufferInitial);
+  if (!buffer_) resize_buffer(kConnectionBufferBytes);
   if (begin_ == end_) {
     begin_ = unread_ = end_ = 0;
   } else if (end_ == capacity_ && begin_ != 0) {
@@ -94,15 +90,16 @@ Task<Connection::HeadOutcome> Connection::read_head() {
     }
     const bool idle = begin_ == end_;
     if (idle && server_.draining_) co_return HeadOutcome::kEnd;
-    if (idle && capacity_ > kBufferInitial) {
+    if (idle && capacity_ > kConnectionBufferBytes) {
       buffer_.reset();
       capacity_ = begin_ = unread_ = end_ = 0;
     }
     make_room();
     // A connection that never sent a byte gets the time of a head, a kept one the idle time.
-    SteadyTime deadline = now() + (requests_ ? server_.options_.idle_timeout : server_.options_.head_timeout);
+    SteadyTime deadline =
+        io::Shard::current().now() + (requests_ ? server_.options_.idle_timeout : server_.options_.head_timeout);
     if (!idle) {
-      if (head_deadline == SteadyTime{}) head_deadline = now() + server_.options_.head_timeout;
+      if (head_deadline == SteadyTime{}) head_deadline = io::Shard::current().now() + server_.options_.head_timeout;
       deadline = head_deadline;
     }
     io::Scope scope(co_await io::this_scope());
@@ -156,8 +153,9 @@ void Connection::begin_exchange() {
   exchange_began_ = io::Shard::current().clock().steady();
 }
 
-// Content-Length: 0 with Expect: 100-continue leaves nothing to wait for, and the 100 may be left out (RFC 9110 §10.1.1). But then
-// botocore up to 1.29 takes the final answer's status line for that of every later request of the connection, and hangs.
+// Content-Length: 0 with Expect: 100-continue leaves nothing to wait for, and the 100 may be left out (RFC 9110
+// §10.1.1). But then botocore up to 1.29 takes the final answer's status line for that of every later request of the
+// connection, and hangs.
 Task<void> Connection::continue_without_body() {
   if (!parser_.head().expect_continue || parser_.head().framing == Framing::kChunked || body_remaining_ > 0) co_return;
   continue_pending_ = false;
@@ -173,7 +171,7 @@ std::unexpected<Error> Connection::body_failed(Code code, std::string message) {
 
 Task<Result<size_t>> Connection::receive_body(MutableBytes into) {
   const ServerOptions& options = server_.options_;
-  const SteadyTime before = now();
+  const SteadyTime before = io::Shard::current().now();
   Duration allowed = options.body_grace - body_waited_;
   if (options.body_rate_min_bytes_s) {
     allowed += std::chrono::nanoseconds(body_received_ * 1'000'000'000 / options.body_rate_min_bytes_s);
@@ -181,7 +179,7 @@ Task<Result<size_t>> Connection::receive_body(MutableBytes into) {
   io::Scope scope(co_await io::this_scope());
   Deadline::Watch watch(read_deadline_, before + allowed, scope);
   auto got = co_await stream_->read_some(into).within(scope);
-  body_waited_ += now() - before;
+  body_waited_ += io::Shard::current().now() - before;
   if (got) co_return *got;
   Code code = got.error().code();
   switch (code) {
@@ -331,7 +329,7 @@ void Connection::compose_head(uint64_t body_size_bytes, bool last) {
 Task<Result<void>> Connection::send_parts(std::span<const BytesView> parts) {
   if (failed_) co_return fail(Code::kClosed, "the connection is closed");
   io::Scope scope(co_await io::this_scope());
-  Deadline::Watch watch(write_deadline_, now() + server_.options_.write_timeout, scope);
+  Deadline::Watch watch(write_deadline_, io::Shard::current().now() + server_.options_.write_timeout, scope);
   auto written = co_await stream_->write(parts).within(scope);
   if (!written) {
     failed_ = true;
@@ -403,7 +401,7 @@ Task<Result<void>> Connection::write_file(io::File& file, io::ByteRange range) {
   while (range.size != 0) {
     io::ByteRange slice{range.offset, std::min(range.size, kFileSlice)};
     io::Scope scope(co_await io::this_scope());
-    Deadline::Watch watch(write_deadline_, now() + server_.options_.write_timeout, scope);
+    Deadline::Watch watch(write_deadline_, io::Shard::current().now() + server_.options_.write_timeout, scope);
     auto sent = co_await stream_->send_file(file, slice).within(scope);
     if (!sent) {
       failed_ = true;
@@ -505,7 +503,7 @@ Task<void> Connection::linger() {
   // TLS tells its end to the client; then whatever still comes is read and dropped, for a bounded time and amount.
   if (!co_await stream_->finish()) co_return;
   if (body_done_ && unread().empty()) co_return;
-  const SteadyTime deadline = now() + kLingerTime;
+  const SteadyTime deadline = io::Shard::current().now() + kLingerTime;
   auto scratch = std::make_unique_for_overwrite<std::byte[]>(16 * 1024);
   io::Scope scope(co_await io::this_scope());
   Deadline::Watch watch(read_deadline_, deadline, scope);

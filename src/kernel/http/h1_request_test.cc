@@ -66,13 +66,13 @@ std::string describe_all(const RequestParser& parser, const std::expected<Progre
   return out + "|" + std::to_string(parser.head_size_bytes());
 }
 
-struct Case {
+struct RequestCase {
   int line = 0;
   std::string expected, request;
 };
 
-std::vector<Case> read_cases() {
-  std::vector<Case> cases;
+std::vector<RequestCase> read_cases() {
+  std::vector<RequestCase> cases;
   std::ifstream file(std::filesystem::path(__FILE__).parent_path() / "h1_request_cases.txt");
   std::string text;
   for (int line = 1; std::getline(file, text); ++line) {
@@ -98,7 +98,7 @@ std::string feed_in_pieces(std::string_view request, size_t piece, std::string& 
 TEST(RequestParser, accepts_and_refuses_what_the_cases_say) {
   auto cases = read_cases();
   ASSERT_GT(cases.size(), 100u);
-  for (const Case& one : cases) {
+  for (const RequestCase& one : cases) {
     RequestParser parser;
     auto progress = parser.feed(as_bytes(one.request));
     std::string found = describe(parser, progress);
@@ -108,7 +108,7 @@ TEST(RequestParser, accepts_and_refuses_what_the_cases_say) {
 }
 
 TEST(RequestParser, any_split_of_the_input_gives_the_same_result) {
-  for (const Case& one : read_cases()) {
+  for (const RequestCase& one : read_cases()) {
     RequestParser whole;
     std::string expected = describe_all(whole, whole.feed(as_bytes(one.request)));
     // Long cases byte by byte would copy quadratically; their splits are coarser.
@@ -124,7 +124,7 @@ TEST(RequestParser, any_split_of_the_input_gives_the_same_result) {
 
 TEST(RequestParser, vector_and_scalar_scans_agree_on_cases_with_random_damage) {
   base::SeededRandom random(7);
-  for (const Case& one : read_cases()) {
+  for (const RequestCase& one : read_cases()) {
     if (one.request.size() > 4000 || one.request.empty()) continue;
     for (int round = 0; round < 40; ++round) {
       std::string damaged = one.request;

@@ -5,7 +5,7 @@
 namespace polis::http::h1 {
 namespace {
 
-struct Case {
+struct ResponseCase {
   Method to;
   std::string_view text;
   int status;  // 0: refused
@@ -15,7 +15,7 @@ struct Case {
 };
 
 TEST(ResponseParser, knows_the_framing_of_every_kind_of_response) {
-  const Case cases[] = {
+  const ResponseCase cases[] = {
       {Method::kGet, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", 200, Framing::kLength, true, 5},
       {Method::kGet, "HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n", 200, Framing::kNone, true, 0},
       {Method::kGet, "HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", 200, Framing::kNone, true, 0},
@@ -45,7 +45,7 @@ TEST(ResponseParser, knows_the_framing_of_every_kind_of_response) {
       {Method::kGet, "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 0},
       {Method::kGet, "HTTP/1.1 200 OK\r\nX : y\r\n\r\n", 0},
   };
-  for (const Case& one : cases) {
+  for (const ResponseCase& one : cases) {
     ResponseParser parser(one.to);
     auto progress = parser.feed(as_bytes(one.text));
     if (one.status == 0) {

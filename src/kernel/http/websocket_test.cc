@@ -5,7 +5,7 @@
 
 #include "kernel/http/server.h"
 
-namespace polis::http {
+namespace polis::http::websocket_tests {
 namespace {
 
 using std::chrono::seconds;
@@ -158,4 +158,4 @@ TEST(WebSocket, a_draining_server_says_going_away) {
 }
 
 }  // namespace
-}  // namespace polis::http
+}  // namespace polis::http::websocket_tests

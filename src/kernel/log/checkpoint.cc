@@ -9,7 +9,7 @@
 namespace polis::log {
 namespace {
 
-constexpr std::string_view kMagic = "POLISCKP";
+constexpr std::string_view kCheckpointMagic = "POLISCKP";
 constexpr uint32_t kVersion = 1;
 constexpr size_t kSlotBytes = 48, kSlotApart = 512, kCrcAt = 44;
 
@@ -17,7 +17,7 @@ using Slot = std::array<std::byte, kSlotBytes>;
 
 Slot encode(const Checkpoint& checkpoint) {
   Slot slot{};
-  std::memcpy(slot.data(), kMagic.data(), kMagic.size());
+  std::memcpy(slot.data(), kCheckpointMagic.data(), kCheckpointMagic.size());
   base::store_little<uint32_t>(slot.data() + 8, kVersion);
   base::store_little<uint64_t>(slot.data() + 16, checkpoint.segment_first);
   base::store_little<uint64_t>(slot.data() + 24, checkpoint.offset);
@@ -28,7 +28,7 @@ Slot encode(const Checkpoint& checkpoint) {
 
 // Nothing for a slot that is torn, never written, or of a later version: it then says nothing.
 std::optional<Checkpoint> decode(BytesView slot) {
-  if (slot.size() < kSlotBytes || as_text(slot.first(kMagic.size())) != kMagic) return std::nullopt;
+  if (slot.size() < kSlotBytes || as_text(slot.first(kCheckpointMagic.size())) != kCheckpointMagic) return std::nullopt;
   if (base::load_little<uint32_t>(slot.data() + kCrcAt) != base::crc32c(slot.first(kCrcAt))) return std::nullopt;
   if (base::load_little<uint32_t>(slot.data() + 8) != kVersion) return std::nullopt;
   return Checkpoint{base::load_little<uint64_t>(slot.data() + 16), base::load_little<uint64_t>(slot.data() + 24),

@@ -14,7 +14,7 @@ namespace {
 using base::load_little;
 using base::store_little;
 
-constexpr std::string_view kMagic = "POLISSEG";
+constexpr std::string_view kSegmentMagic = "POLISSEG";
 constexpr std::string_view kSuffix = ".segment";
 constexpr size_t kDigits = 20;  // of the largest u64
 
@@ -31,7 +31,7 @@ bool all_zero(BytesView bytes) {
 
 void SegmentHeader::encode(std::byte* out) const {
   std::memset(out, 0, kSegmentHeaderBytes);
-  std::memcpy(out, kMagic.data(), kMagic.size());
+  std::memcpy(out, kSegmentMagic.data(), kSegmentMagic.size());
   store_little<uint32_t>(out + 8, kSegmentVersion);
   store_little<uint32_t>(out + 12, frame_magic);
   store_little<uint32_t>(out + 16, frame_version);
@@ -46,7 +46,7 @@ void SegmentHeader::encode(std::byte* out) const {
 Result<SegmentHeader> SegmentHeader::decode(BytesView bytes) {
   if (bytes.size() < kSegmentHeaderBytes) return fail(Code::kCorrupt, "the segment header is cut off");
   const std::byte* in = bytes.data();
-  if (as_text(bytes.first(kMagic.size())) != kMagic)
+  if (as_text(bytes.first(kSegmentMagic.size())) != kSegmentMagic)
     return fail(Code::kCorrupt, "not a segment file (its magic is wrong)");
   if (load_little<uint32_t>(in + 60) != base::crc32c(bytes.first(60)))
     return fail(Code::kCorrupt, "the segment header's checksum is wrong");

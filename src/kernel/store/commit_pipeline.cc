@@ -19,10 +19,6 @@ constexpr size_t kPurgedVersionsMax = 4096;
 // Under load, so that commits wait for such reads seldom.
 constexpr size_t kTurnsBetweenPurges = 16;
 
-rocksdb::Slice slice(std::string_view text) {
-  return {text.data(), text.size()};
-}
-
 }  // namespace
 
 class CommitPipeline::Batch {
@@ -34,8 +30,8 @@ class CommitPipeline::Batch {
     append_version_suffix(key_, at);
     header_.clear();
     append_row_header(header_, header);
-    const rocksdb::Slice key_part = slice(key_);
-    const rocksdb::Slice value_parts[2] = {slice(header_), slice(payload)};
+    const rocksdb::Slice key_part = rocksdb::Slice(key_);
+    const rocksdb::Slice value_parts[2] = {rocksdb::Slice(header_), rocksdb::Slice(payload)};
     keep(batch_.Put(family, rocksdb::SliceParts(&key_part, 1), rocksdb::SliceParts(value_parts, 2)));
   }
   void put_state(rocksdb::ColumnFamilyHandle* meta, const StoreState& state) {
@@ -331,7 +327,7 @@ void CommitPipeline::purge_dead(Batch& batch) {
     if (!family) continue;
     const std::unique_ptr<rocksdb::Iterator> version(reader_.database()->NewIterator(options, family));
     std::vector<std::string> entries;
-    for (version->Seek(slice(dead.escaped)); version->Valid() && entries.size() <= kPurgedVersionsMax;
+    for (version->Seek(rocksdb::Slice(dead.escaped)); version->Valid() && entries.size() <= kPurgedVersionsMax;
          version->Next()) {
       const auto entry = parse_entry_key({version->key().data(), version->key().size()});
       if (!entry || entry->escaped != dead.escaped) break;

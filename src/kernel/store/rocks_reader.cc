@@ -8,9 +8,6 @@
 namespace polis::store {
 namespace {
 
-rocksdb::Slice slice(std::string_view text) {
-  return {text.data(), text.size()};
-}
 std::string_view view_of(const rocksdb::Slice& text) {
   return {text.data(), text.size()};
 }
@@ -29,7 +26,7 @@ Error corrupt_entry(std::string_view entry) {
 // The first entry at or behind `target` (escaped key, version), if it is a version of the same key.
 Result<std::optional<Seen>> seek(rocksdb::Iterator& iterator, std::string_view target, Tier tier, bool want_value) {
   const std::string_view escaped = target.substr(0, target.size() - kVersionSuffixBytes);
-  iterator.Seek(slice(target));
+  iterator.Seek(rocksdb::Slice(target));
   if (!iterator.Valid()) {
     const rocksdb::Status status = iterator.status();
     if (status.ok()) return Seen{};
@@ -107,8 +104,8 @@ ScanCursor::ScanCursor(const RocksReader& reader, Keyspace keyspace, const KeyRa
 ScanCursor::~ScanCursor() = default;
 
 void ScanCursor::open(Tier tier) {
-  bounds_->lower = slice(lower_);
-  bounds_->upper = slice(upper_);
+  bounds_->lower = rocksdb::Slice(lower_);
+  bounds_->upper = rocksdb::Slice(upper_);
   rocksdb::ReadOptions options = read_options(tier);
   options.total_order_seek = true;
   if (!lower_.empty()) options.iterate_lower_bound = &bounds_->lower;
@@ -116,16 +113,16 @@ void ScanCursor::open(Tier tier) {
   iterator_.reset(reader_.database()->NewIterator(options, reader_.family(keyspace_)));
   if (options_.reverse) {
     if (!position_.empty()) {
-      iterator_->SeekForPrev(slice(position_));  // before every version of that key
+      iterator_->SeekForPrev(rocksdb::Slice(position_));  // before every version of that key
     } else if (upper_.empty()) {
       iterator_->SeekToLast();
     } else {
-      iterator_->SeekForPrev(slice(upper_));
+      iterator_->SeekForPrev(rocksdb::Slice(upper_));
     }
   } else if (position_.empty()) {
-    iterator_->Seek(slice(lower_));
+    iterator_->Seek(rocksdb::Slice(lower_));
   } else {
-    iterator_->Seek(slice(behind_all_versions(position_)));
+    iterator_->Seek(rocksdb::Slice(behind_all_versions(position_)));
   }
 }
 
@@ -164,7 +161,7 @@ Result<ScanCursor::Step> ScanCursor::next_forward() {
       if (++steps < kStepsBeforeSeek) {
         iterator_->Next();
       } else {
-        iterator_->Seek(slice(behind_all_versions(position_)));
+        iterator_->Seek(rocksdb::Slice(behind_all_versions(position_)));
         steps = 0;
       }
     } else if (entry->committed_at > view_) {  // too new: look for the version of our view
@@ -173,7 +170,7 @@ Result<ScanCursor::Step> ScanCursor::next_forward() {
       } else {
         std::string target(entry->escaped);
         append_version_suffix(target, view_);
-        iterator_->Seek(slice(target));
+        iterator_->Seek(rocksdb::Slice(target));
         steps = 0;
       }
     } else {
@@ -194,7 +191,7 @@ Result<ScanCursor::Step> ScanCursor::next_backward() {
     if (!entry) return fail(corrupt_entry(view_of(iterator_->key())));
     escaped = entry->escaped;
     if (escaped == position_) {
-      iterator_->SeekForPrev(slice(position_));
+      iterator_->SeekForPrev(rocksdb::Slice(position_));
       continue;
     }
     CommitTime found = 0;
@@ -204,7 +201,7 @@ Result<ScanCursor::Step> ScanCursor::next_backward() {
       if (steps == kStepsBeforeSeek) {
         std::string target = escaped;
         append_version_suffix(target, view_);
-        iterator_->Seek(slice(target));
+        iterator_->Seek(rocksdb::Slice(target));
         if (!iterator_->Valid()) return not_valid();
         entry = parse_entry_key(view_of(iterator_->key()));
         POLIS_ASSERT(entry && entry->escaped == escaped);  // at least the version we came from
@@ -228,7 +225,8 @@ Result<ScanCursor::Step> ScanCursor::next_backward() {
     position_ = escaped;
     const bool row = found != 0 && TRY(consider(escaped, found, value));
     // Past versions of this key that are too new to see, when any are left in front of the iterator.
-    if (iterator_->Valid() && view_of(iterator_->key()).starts_with(escaped)) iterator_->SeekForPrev(slice(position_));
+    if (iterator_->Valid() && view_of(iterator_->key()).starts_with(escaped))
+      iterator_->SeekForPrev(rocksdb::Slice(position_));
     if (row) return Step::kRow;
   }
   return not_valid();

@@ -19,7 +19,7 @@ std::string text(const CreateResult& result, bool accounts) {
 }
 
 // Pieces of a snapshot, and the same again as a machine.
-std::vector<Bytes> save(const Engine& engine) {
+std::vector<Bytes> saved_pieces(const Engine& engine) {
   std::vector<Bytes> pieces;
   Engine::Saver saver(engine);
   for (;;) {
@@ -387,7 +387,7 @@ TEST_P(EngineModelTest, a_snapshot_is_the_moment_it_began_whatever_happens_meanw
     chunks.finish(SIZE_MAX);
     engine_ = load(pieces, options);
     if (HasFailure()) return;
-    ASSERT_EQ(save(*engine_), pieces);
+    ASSERT_EQ(saved_pieces(*engine_), pieces);
     std::swap(model_, const_cast<BooksModel&>(then));
     ASSERT_NO_FATAL_FAILURE(compare_records());
     ASSERT_NO_FATAL_FAILURE(ask_everything(random));
@@ -429,7 +429,7 @@ TEST_P(EngineModelTest, the_last_reply_of_a_session_is_kept) {
       request.from.session = replies_.back().op;
     }
     if (request.from.client != 0) last[request.from.client] = {request.from, replies_.size() - 1};
-    if (random.one_in(20)) engine_ = load(save(*engine_));
+    if (random.one_in(20)) engine_ = load(saved_pieces(*engine_));
 
     using enum Engine::SessionState;
     for (const auto& [number, entry] : last) {

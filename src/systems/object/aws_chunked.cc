@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "kernel/base/ascii.h"
 #include "kernel/base/text_encoding.h"
 #include "systems/object/sigv4_text.h"
 
@@ -75,7 +76,7 @@ AuthResult<ChunkedDecoder> ChunkedDecoder::make(Verified verified, uint64_t deco
   decoder.decoded_size_bytes_ = decoded_size_bytes;
   while (!trailer_names.empty()) {
     size_t end = trailer_names.find(',');
-    std::string name = lower(trim_view(trailer_names.substr(0, end)));
+    std::string name = base::lower(trim_view(trailer_names.substr(0, end)));
     trailer_names = end == std::string_view::npos ? std::string_view{} : trailer_names.substr(end + 1);
     if (name.empty()) continue;
     if (decoder.trailer_names_.size() == kTrailersMax || !name.starts_with("x-amz-"))
@@ -206,7 +207,7 @@ AuthResult<void> ChunkedDecoder::trailer_line(std::string_view line) {
   }
   size_t colon = line.find(':');
   if (colon == std::string_view::npos) return unexpected(malformed_trailer());
-  std::string name = lower(trim_view(line.substr(0, colon)));
+  std::string name = base::lower(trim_view(line.substr(0, colon)));
   std::string_view value = trim_view(line.substr(colon + 1));
   if (signed_chunks() && name == kTrailerSignature) return end_of_trailers(value);
   bool declared = std::ranges::find(trailer_names_, name) != trailer_names_.end();

@@ -8,7 +8,7 @@
 namespace polis::object {
 namespace {
 
-constexpr std::string_view kSecret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+constexpr std::string_view kExampleSecret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 const CredentialScope kScope{"20130524", "us-east-1", "s3"};
 
 // The example request of the Amazon S3 API Reference, "transferring payload in multiple chunks".
@@ -16,7 +16,7 @@ Verified signing(PayloadMode mode,
                  std::string seed = "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9") {
   Verified verified;
   verified.payload = mode;
-  verified.signing_key = derive_signing_key(kSecret, kScope);
+  verified.signing_key = derive_signing_key(kExampleSecret, kScope);
   verified.seed_signature = std::move(seed);
   verified.amz_date = "20130524T000000Z";
   verified.scope = kScope.text();

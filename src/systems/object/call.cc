@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "kernel/base/ascii.h"
 #include "kernel/base/text_encoding.h"
 #include "kernel/base/time_format.h"
 #include "kernel/http/date.h"
@@ -10,13 +11,6 @@
 
 namespace polis::object {
 namespace {
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-  return out;
-}
 
 // "aws-chunked" describes the transfer, not the object: what is left of the list is stored.
 std::string without_aws_chunked(std::string_view list) {
@@ -84,7 +78,7 @@ Answer<void> take_apart(Call& call, const std::vector<std::string>& domains) {
   if (path.empty() || path.front() != '/') return refuse(ErrorCode::kInvalidUri);
   path.remove_prefix(1);
 
-  std::string host = lower(call.request.authority());
+  std::string host = base::lower(call.request.authority());
   if (size_t colon = host.rfind(':'); colon != host.npos && host.find(']', colon) == host.npos) host.resize(colon);
   for (const std::string& domain : domains) {
     if (call.proved) break;  // the main port's host says nothing about buckets
@@ -132,7 +126,7 @@ Answer<Metadata> metadata_of(const Call& call) {
   }
   constexpr std::string_view kPrefix = "x-amz-meta-";
   for (http::FieldLine line : call.request.fields()) {
-    std::string name = lower(line.name);
+    std::string name = base::lower(line.name);
     if (!name.starts_with(kPrefix)) continue;
     name.erase(0, kPrefix.size());
     if (name.empty()) continue;

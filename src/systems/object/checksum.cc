@@ -1,21 +1,11 @@
 #include "systems/object/checksum.h"
 
+#include "kernel/base/ascii.h"
 #include "kernel/base/crc.h"
 #include "kernel/base/text_encoding.h"
 
 namespace polis::object {
 namespace {
-
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i) {
-    char x = a[i], y = b[i];
-    if (x >= 'A' && x <= 'Z') x = static_cast<char>(x + 32);
-    if (y >= 'A' && y <= 'Z') y = static_cast<char>(y + 32);
-    if (x != y) return false;
-  }
-  return true;
-}
 
 uint64_t read_big(std::string_view raw) {
   uint64_t value = 0;
@@ -73,13 +63,13 @@ std::string_view header_name(ChecksumAlgorithm algorithm) {
 
 std::optional<ChecksumAlgorithm> checksum_algorithm_named(std::string_view text) {
   for (ChecksumAlgorithm algorithm : kChecksumAlgorithms)
-    if (equal_ignoring_case(name(algorithm), text)) return algorithm;
+    if (base::equal_ignoring_case(name(algorithm), text)) return algorithm;
   return std::nullopt;
 }
 
 std::optional<ChecksumAlgorithm> checksum_algorithm_of_header(std::string_view header) {
   for (ChecksumAlgorithm algorithm : kChecksumAlgorithms)
-    if (equal_ignoring_case(header_name(algorithm), header)) return algorithm;
+    if (base::equal_ignoring_case(header_name(algorithm), header)) return algorithm;
   return std::nullopt;
 }
 

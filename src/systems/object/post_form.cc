@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "kernel/base/ascii.h"
 #include "kernel/base/text_encoding.h"
 #include "systems/object/post_policy.h"
 #include "systems/object/service.h"
@@ -12,13 +13,6 @@ namespace {
 constexpr size_t kFieldsBytesMax = 64 * 1024;  // a policy of 20 KiB in base64, and room for the others
 constexpr size_t kFieldsMax = 100;
 constexpr size_t kPieceBytes = 64 * 1024;
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-  return out;
-}
 
 // `name="value"` out of a header's parameters; quoted-string escapes are resolved as browsers write them (\" and %22).
 std::optional<std::string> parameter(std::string_view header, std::string_view name) {
@@ -212,7 +206,7 @@ Answer<Tags> tags_of_form(const FormFields& fields) {
 Service::Done Service::post_form(Call& call) {
   std::string_view type = call.header("content-type");
   auto boundary = parameter(type, "boundary");
-  if (!lower(type).starts_with("multipart/form-data") || !boundary || boundary->empty() || boundary->size() > 70)
+  if (!base::lower(type).starts_with("multipart/form-data") || !boundary || boundary->empty() || boundary->size() > 70)
     co_return refuse(ErrorCode::kMethodNotAllowed,
                      "A POST to a bucket is a form upload: multipart/form-data with a boundary");
   call.request.limit_body(kPutBytesMax + kFieldsBytesMax * 2);
@@ -230,11 +224,11 @@ Service::Done Service::post_form(Call& call) {
       size_t end = std::min(rest.find("\r\n"), rest.size());
       std::string_view line = rest.substr(0, end);
       rest.remove_prefix(std::min(end + 2, rest.size()));
-      if (lower(line).starts_with("content-disposition:")) disposition = line;
+      if (base::lower(line).starts_with("content-disposition:")) disposition = line;
     }
     auto name = parameter(disposition, "name");
     if (!name) co_return malformed("A part of the form has no name");
-    *name = lower(*name);
+    *name = base::lower(*name);
     if (*name == "file") {
       filename = parameter(disposition, "filename").value_or("");
       has_file = true;

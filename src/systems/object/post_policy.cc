@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 #include <charconv>
 
+#include "kernel/base/ascii.h"
 #include "kernel/base/time_format.h"
 
 namespace polis::object {
@@ -11,15 +12,8 @@ namespace {
 
 namespace json = boost::json;
 
-std::unexpected<Failure> malformed(std::string why) {
+std::unexpected<Failure> malformed_policy(std::string why) {
   return refuse(ErrorCode::kInvalidPolicyDocument, "Invalid Policy: " + std::move(why));
-}
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-  return out;
 }
 
 std::optional<uint64_t> number(const json::value& value) {
@@ -48,45 +42,46 @@ Answer<PostPolicy> PostPolicy::parse(std::string_view text) {
   json::parse_options options;
   options.max_depth = 8;
   json::value root = json::parse(text, error, {}, options);
-  if (error || !root.is_object()) return malformed("not a JSON object");
+  if (error || !root.is_object()) return malformed_policy("not a JSON object");
   PostPolicy policy;
   const json::object& object = root.get_object();
   const json::value* expiration = object.if_contains("expiration");
-  if (!expiration || !expiration->is_string()) return malformed("expiration is missing");
+  if (!expiration || !expiration->is_string()) return malformed_policy("expiration is missing");
   // Stricter than RFC 3339: S3 knows only the form with T and Z.
   std::string_view date = expiration->get_string();
   auto time = base::parse_rfc3339(date);
-  if (!time || date[10] != 'T' || date.back() != 'Z') return malformed("expiration is not an ISO 8601 date");
+  if (!time || date[10] != 'T' || date.back() != 'Z') return malformed_policy("expiration is not an ISO 8601 date");
   policy.expires_at = *time;
   const json::value* conditions = object.if_contains("conditions");
-  if (!conditions || !conditions->is_array()) return malformed("conditions are missing");
-  if (conditions->get_array().empty()) return malformed("there are no conditions");
+  if (!conditions || !conditions->is_array()) return malformed_policy("conditions are missing");
+  if (conditions->get_array().empty()) return malformed_policy("there are no conditions");
   for (const json::value& condition : conditions->get_array()) {
     if (const json::object* pairs = condition.if_object()) {
-      if (pairs->empty()) return malformed("a condition is empty");
+      if (pairs->empty()) return malformed_policy("a condition is empty");
       for (const auto& pair : *pairs) {
-        if (!pair.value().is_string()) return malformed("the value of a condition is no text");
-        policy.conditions.push_back({false, lower(pair.key()), std::string(pair.value().get_string())});
+        if (!pair.value().is_string()) return malformed_policy("the value of a condition is no text");
+        policy.conditions.push_back({false, base::lower(pair.key()), std::string(pair.value().get_string())});
       }
       continue;
     }
     const json::array* list = condition.if_array();
     if (!list || list->size() != 3 || !list->front().is_string())
-      return malformed("a condition needs an operator and two arguments");
-    std::string operation = lower(std::string_view(list->front().get_string()));
+      return malformed_policy("a condition needs an operator and two arguments");
+    std::string operation = base::lower(std::string_view(list->front().get_string()));
     const json::value& first = (*list)[1];
     const json::value& second = (*list)[2];
     if (operation == "content-length-range") {
       auto low = number(first), high = number(second);
-      if (!low || !high || *low > *high) return malformed("content-length-range needs two sizes");
+      if (!low || !high || *low > *high) return malformed_policy("content-length-range needs two sizes");
       policy.size_bytes_min = std::max(policy.size_bytes_min, *low);
       policy.size_bytes_max = std::min(policy.size_bytes_max, *high);
       continue;
     }
-    if (operation != "eq" && operation != "starts-with") return malformed("unknown operator " + operation);
+    if (operation != "eq" && operation != "starts-with") return malformed_policy("unknown operator " + operation);
     if (!first.is_string() || !second.is_string() || !std::string_view(first.get_string()).starts_with('$'))
-      return malformed("a condition compares a $field with a text");
-    policy.conditions.push_back({operation == "starts-with", lower(std::string_view(first.get_string()).substr(1)),
+      return malformed_policy("a condition compares a $field with a text");
+    policy.conditions.push_back({operation == "starts-with",
+                                 base::lower(std::string_view(first.get_string()).substr(1)),
                                  std::string(second.get_string())});
   }
   return policy;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "kernel/base/ascii.h"
 #include "systems/object/service.h"
 
 namespace polis::object {
@@ -48,13 +49,6 @@ bool matches_pattern(std::string_view pattern, std::string_view text) {
          text.ends_with(pattern.substr(star + 1));
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-  return out;
-}
-
 const CorsRule* cors_rule(const Bucket& bucket, std::string_view origin, std::string_view method,
                           std::string_view headers) {
   for (const CorsRule& rule : bucket.cors) {
@@ -66,7 +60,7 @@ const CorsRule* cors_rule(const Bucket& bucket, std::string_view origin, std::st
     std::string_view list = headers, header;
     while (all && http::next_list_element(list, header))
       all = std::any_of(rule.headers.begin(), rule.headers.end(),
-                        [&](const auto& one) { return matches_pattern(lower(one), lower(header)); });
+                        [&](const auto& one) { return matches_pattern(base::lower(one), base::lower(header)); });
     if (all) return &rule;
   }
   return nullptr;
@@ -251,7 +245,7 @@ Task<Answer<std::optional<Acl>>> Service::acl_of_headers(Call& call, const Owner
     while (http::next_list_element(list, element)) {
       size_t equals = element.find('=');
       if (equals == element.npos) co_return refuse(ErrorCode::kInvalidArgument, "Argument format not recognized");
-      std::string kind = lower(http::trim_blanks(element.substr(0, equals)));
+      std::string kind = base::lower(http::trim_blanks(element.substr(0, equals)));
       std::string_view value = http::trim_blanks(element.substr(equals + 1));
       if (value.size() >= 2 && value.front() == '"' && value.back() == '"') value = value.substr(1, value.size() - 2);
       Grant grant{.permission = permission};

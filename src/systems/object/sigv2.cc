@@ -4,6 +4,7 @@
 #include <charconv>
 #include <map>
 
+#include "kernel/base/ascii.h"
 #include "kernel/base/text_encoding.h"
 #include "systems/object/sigv4_text.h"
 
@@ -62,7 +63,7 @@ constexpr std::string_view kSignedParameters[] = {
 std::string bucket_of_host(const RequestView& request, std::span<const std::string> domains) {
   auto field = header(request, "host");
   if (!field) return {};
-  std::string host = lower(trim(*field, false));
+  std::string host = base::lower(trim(*field, false));
   if (!host.starts_with('[')) host = host.substr(0, host.find(':'));
   for (const std::string& domain : domains) {
     if (host.size() <= domain.size() + 1 || !host.ends_with(domain)) continue;
@@ -92,7 +93,7 @@ std::string string_to_sign_v2(const RequestView& request, std::string_view date,
   out += '\n';
   std::map<std::string, std::string> amz;
   for (const HeaderView& field : request.headers) {
-    std::string name = lower(field.name);
+    std::string name = base::lower(field.name);
     if (!name.starts_with("x-amz-")) continue;
     auto [entry, fresh] = amz.try_emplace(std::move(name));
     if (!fresh) entry->second += ',';

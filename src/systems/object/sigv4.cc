@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdio>
 
+#include "kernel/base/ascii.h"
 #include "kernel/base/hash.h"
 #include "kernel/base/text_encoding.h"
 #include "systems/object/sigv4_text.h"
@@ -85,7 +86,7 @@ bool parse_signed_headers(std::string_view list, std::vector<std::string>& names
     size_t end = list.find(';');
     std::string_view name = list.substr(0, end);
     if (name.empty() || names.size() == kSignedHeadersMax) return false;
-    names.push_back(lower(name));
+    names.push_back(base::lower(name));
     if (end == std::string_view::npos) return true;
     list.remove_prefix(end + 1);
   }
@@ -281,7 +282,7 @@ std::string canonical_with_path(const RequestView& request, std::string_view pat
     out += ':';
     bool first = true;
     for (const HeaderView& field : request.headers) {
-      if (!equal_ignoring_case(field.name, name)) continue;
+      if (!base::equal_ignoring_case(field.name, name)) continue;
       if (!first) out += ',';
       first = false;
       out += trim(field.value, true);
@@ -299,17 +300,17 @@ std::string canonical_with_path(const RequestView& request, std::string_view pat
 AuthResult<void> check_signed_headers(const RequestView& request, const Credentials& credentials) {
   auto is_signed = [&](std::string_view name) {
     return std::ranges::any_of(credentials.signed_headers,
-                               [&](const std::string& one) { return equal_ignoring_case(one, name); });
+                               [&](const std::string& one) { return base::equal_ignoring_case(one, name); });
   };
   if (!is_signed("host")) return unexpected(access_denied("The request signature must cover the host header."));
   std::string missing;
   for (const HeaderView& field : request.headers) {
-    if (field.name.size() < 6 || !equal_ignoring_case(field.name.substr(0, 6), "x-amz-") || is_signed(field.name))
+    if (field.name.size() < 6 || !base::equal_ignoring_case(field.name.substr(0, 6), "x-amz-") || is_signed(field.name))
       continue;
     // A pre-signed URL says itself whether the body is signed; what an uploader adds about the hash changes nothing.
-    bool about_body = credentials.scheme == AuthScheme::kV4Query && equal_ignoring_case(field.name, kContentSha256) &&
-                      !is_streaming(credentials.payload);
-    if (!about_body) missing += (missing.empty() ? "" : ", ") + lower(field.name);
+    bool about_body = credentials.scheme == AuthScheme::kV4Query &&
+                      base::equal_ignoring_case(field.name, kContentSha256) && !is_streaming(credentials.payload);
+    if (!about_body) missing += (missing.empty() ? "" : ", ") + base::lower(field.name);
   }
   if (!missing.empty())
     return unexpected(access_denied("There were headers present in the request which were not signed: " + missing));
@@ -348,7 +349,7 @@ bool signature_matches(std::string_view presented, std::string_view computed) {
 Verified verified(const Credentials& credentials, const SigningKey& key) {
   Verified result;
   result.payload = credentials.payload;
-  if (credentials.payload == PayloadMode::kHash) result.payload_hash = lower(credentials.payload_hash);
+  if (credentials.payload == PayloadMode::kHash) result.payload_hash = base::lower(credentials.payload_hash);
   result.signing_key = key;
   result.seed_signature = credentials.signature;
   result.amz_date = credentials.amz_date;
@@ -457,7 +458,7 @@ AuthResult<Verified> anonymous_payload(const RequestView& request) {
   if (parsed.payload == PayloadMode::kStreamingSigned || parsed.payload == PayloadMode::kStreamingSignedTrailer)
     return unexpected(access_denied("A body with signed chunks needs a signed request."));
   result.payload = parsed.payload;
-  if (parsed.payload == PayloadMode::kHash) result.payload_hash = lower(parsed.payload_hash);
+  if (parsed.payload == PayloadMode::kHash) result.payload_hash = base::lower(parsed.payload_hash);
   return result;
 }
 
@@ -571,7 +572,7 @@ std::vector<OwnedHeader> sign(const RequestView& request, const SigningIdentity&
   for (const OwnedHeader& field : added) headers.push_back({field.name, field.value});
   std::vector<std::string> names;
   for (const HeaderView& field : headers) {
-    std::string name = lower(field.name);
+    std::string name = base::lower(field.name);
     if (name == "host" || name == "content-type" || name == "content-md5" || name.starts_with("x-amz-"))
       names.push_back(std::move(name));
   }
@@ -592,7 +593,7 @@ std::string presign(const RequestView& request, const SigningIdentity& identity,
   std::string date = amz_date_text(now);
   CredentialScope scope{date.substr(0, 8), identity.region, identity.service};
   std::vector<std::string> names;
-  for (const HeaderView& field : request.headers) names.push_back(lower(field.name));
+  for (const HeaderView& field : request.headers) names.push_back(base::lower(field.name));
   std::ranges::sort(names);
   names.erase(std::unique(names.begin(), names.end()), names.end());
 

@@ -4,14 +4,11 @@
 #include <charconv>
 #include <chrono>
 
+#include "kernel/base/ascii.h"
 #include "kernel/base/text_encoding.h"
 
 namespace polis::object::sigv4 {
 namespace {
-
-char lower_char(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
 
 bool blank(char c) {
   return c == ' ' || c == '\t';
@@ -41,16 +38,6 @@ std::optional<WallTime> make_time(std::optional<int> year, std::optional<int> mo
 
 }  // namespace
 
-std::string lower(std::string_view text) {
-  std::string lowered(text);
-  std::ranges::transform(lowered, lowered.begin(), lower_char);
-  return lowered;
-}
-
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, {}, lower_char, lower_char);
-}
-
 std::string_view trim_view(std::string_view text) {
   while (!text.empty() && blank(text.front())) text.remove_prefix(1);
   while (!text.empty() && blank(text.back())) text.remove_suffix(1);
@@ -77,7 +64,7 @@ bool is_hex64(std::string_view text) {
 
 std::optional<std::string_view> header(const RequestView& request, std::string_view name) {
   for (const HeaderView& field : request.headers)
-    if (equal_ignoring_case(field.name, name)) return field.value;
+    if (base::equal_ignoring_case(field.name, name)) return field.value;
   return {};
 }
 

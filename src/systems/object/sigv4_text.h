@@ -16,8 +16,6 @@ inline constexpr std::string_view kContentSha256 = "x-amz-content-sha256";
 inline constexpr std::string_view kAmzDate = "x-amz-date";
 inline constexpr std::string_view kSecurityToken = "x-amz-security-token";
 
-std::string lower(std::string_view text);
-bool equal_ignoring_case(std::string_view a, std::string_view b);
 // Without blanks at both ends.
 std::string_view trim_view(std::string_view text);
 // The same; `collapse` also turns each run of blanks inside into one.

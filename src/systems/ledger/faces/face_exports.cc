@@ -12,7 +12,7 @@ namespace polis::ledger {
 namespace {
 
 // Transfers, or accounts, of one visit to the ledger's shard.
-constexpr uint32_t kSliceMax = 500;
+constexpr uint32_t kExportSliceMax = 500;
 // Sent when it is so long: a few packets, and little memory for a reader who is slow.
 constexpr size_t kPieceBytes = 64 * 1024;
 
@@ -97,7 +97,7 @@ Task<Result<void>> Face::export_books(http::Request& request, http::Response& re
   if (what == "accounts") co_return co_await export_accounts(response, ledger);
   if (!what.empty() && what != "transfers") co_return fail(Code::kInvalid, "\"what\" is transfers or accounts");
   const auto format = CO_TRY(formats::parse_export_format(CO_TRY(text_parameter(request, "format", 16))));
-  TransferQuery query{.ledger = ledger, .limit = kSliceMax};
+  TransferQuery query{.ledger = ledger, .limit = kExportSliceMax};
   if (std::string from = CO_TRY(text_parameter(request, "from", 64)); !from.empty())
     query.timestamp_min = CO_TRY(co_await moment(std::move(from)));
   // What is booked while the export runs is not in it.
@@ -133,7 +133,7 @@ Task<Result<void>> Face::export_books(http::Request& request, http::Response& re
       CO_TRY(exporter->transfer({.record = transfer, .state = booked.state, .reference = reference}, text));
       CO_TRY(co_await flush(response, text, kPieceBytes));
     }
-    if (slice.size() < kSliceMax) break;
+    if (slice.size() < kExportSliceMax) break;
     query.timestamp_min = slice.back().transfer.timestamp + 1;
   }
   exporter->finish(text);
@@ -148,7 +148,7 @@ Task<Result<void>> Face::export_accounts(http::Response& response, uint32_t ledg
   formats::begin_accounts_csv(text);
   response.status(200).set(http::Field::kContentType, formats::media_type(formats::ExportFormat::kCsv));
   response.set("Content-Disposition", "attachment; filename=\"accounts.csv\"");
-  AccountQuery query{.ledger = ledger, .limit = kSliceMax};
+  AccountQuery query{.ledger = ledger, .limit = kExportSliceMax};
   for (;;) {
     auto slice =
         CO_TRY(co_await parts_.ledger.query([&query](const Engine& engine) { return engine.accounts(query); }));
@@ -159,7 +159,7 @@ Task<Result<void>> Face::export_accounts(http::Response& response, uint32_t ledg
                                   record ? record->name : std::string(), text);
       CO_TRY(co_await flush(response, text, kPieceBytes));
     }
-    if (slice.size() < kSliceMax) break;
+    if (slice.size() < kExportSliceMax) break;
     query.timestamp_min = slice.back().timestamp + 1;
   }
   CO_TRY(co_await flush(response, text, 0));
@@ -209,7 +209,7 @@ Task<Result<void>> Face::statement(http::Request& request, http::Response& respo
   response.status(200).set(http::Field::kContentType, formats::media_type(format));
   response.set("Content-Disposition",
                fmt::format("attachment; filename=\"statement.{}\"", formats::file_extension(format)));
-  TransferQuery query{.account = id, .timestamp_min = head.from, .timestamp_max = horizon, .limit = kSliceMax};
+  TransferQuery query{.account = id, .timestamp_min = head.from, .timestamp_max = horizon, .limit = kExportSliceMax};
   while (query.timestamp_min <= query.timestamp_max) {
     const auto slice = CO_TRY(co_await next_slice(parts_.ledger, query));
     for (const BookedTransfer& booked : slice) {
@@ -222,7 +222,7 @@ Task<Result<void>> Face::statement(http::Request& request, http::Response& respo
                            text));
       CO_TRY(co_await flush(response, text, kPieceBytes));
     }
-    if (slice.size() < kSliceMax) break;
+    if (slice.size() < kExportSliceMax) break;
     query.timestamp_min = slice.back().transfer.timestamp + 1;
   }
   CO_TRY(writer->finish(text));

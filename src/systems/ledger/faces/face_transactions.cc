@@ -21,7 +21,7 @@ constexpr size_t kTransfersShownMax = 100;
 constexpr uint32_t kSliceMax = 2'000;
 constexpr size_t kExaminedMax = 200'000;
 
-Task<Result<std::string>> body_of(http::Request& request) {
+Task<Result<std::string>> transaction_body(http::Request& request) {
   Bytes bytes = CO_TRY(co_await request.read_all(kTransactionBytesMax));
   co_return std::string(as_text(bytes));
 }
@@ -139,7 +139,7 @@ Face::Answering Face::book(http::Request& request, Prepared prepared) {
 
 Face::Answering Face::make_transaction(http::Request& request) {
   std::string key = CO_TRY(idempotency_key(request));
-  NewTransaction wanted = CO_TRY(parse_new_transaction(CO_TRY(co_await body_of(request))));
+  NewTransaction wanted = CO_TRY(parse_new_transaction(CO_TRY(co_await transaction_body(request))));
   Prepared prepared = CO_TRY(co_await books_.prepare(std::move(wanted), std::move(key)));
   CO_TRY(may(request, "ledger:Post", prepared.record.ledgers));
   co_return co_await book(request, std::move(prepared));
@@ -148,7 +148,7 @@ Face::Answering Face::make_transaction(http::Request& request) {
 Face::Answering Face::end_transaction(http::Request& request, TransactionKind kind) {
   const Id id = CO_TRY(transaction_param(request));
   std::string key = CO_TRY(idempotency_key(request));
-  NewPost wanted = CO_TRY(parse_new_post(CO_TRY(co_await body_of(request))));
+  NewPost wanted = CO_TRY(parse_new_post(CO_TRY(co_await transaction_body(request))));
   if (kind == TransactionKind::kVoid && !wanted.amounts.empty())
     co_return fail(Code::kInvalid, "a void releases everything: it takes no amounts");
   CO_TRY(may(request, "ledger:Post", CO_TRY(co_await books_.transaction(id)).ledgers));
@@ -166,7 +166,7 @@ Face::Answering Face::void_transaction(http::Request& request) {
 Face::Answering Face::reverse_transaction(http::Request& request) {
   const Id id = CO_TRY(transaction_param(request));
   std::string key = CO_TRY(idempotency_key(request));
-  NewReversal wanted = CO_TRY(parse_new_reversal(CO_TRY(co_await body_of(request))));
+  NewReversal wanted = CO_TRY(parse_new_reversal(CO_TRY(co_await transaction_body(request))));
   CO_TRY(may(request, "ledger:Post", CO_TRY(co_await books_.transaction(id)).ledgers));
   co_return co_await book(request, CO_TRY(co_await books_.prepare_reversal(
                                        id, std::move(wanted.reference), std::move(wanted.metadata), std::move(key))));

@@ -38,7 +38,7 @@ char upper(char c) {
 }
 
 // Characters outside ASCII become "U" and their number, so that different names stay different ones.
-std::string label_part(std::string_view part) {
+std::string beancount_label_part(std::string_view part) {
   std::string label;
   while (!part.empty()) {
     const char32_t c = take_character(part);
@@ -91,7 +91,7 @@ class BeancountExporter : public BooksExporter {
     std::string label(root_of(account.kind));
     for_each_part(account, [&](std::string_view part) {
       label += ':';
-      label += label_part(part);
+      label += beancount_label_part(part);
     });
     label += suffix;
     return label;

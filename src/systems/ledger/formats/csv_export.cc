@@ -5,10 +5,10 @@
 namespace polis::ledger::formats {
 namespace {
 
-constexpr std::string_view kTransferColumns =
+constexpr std::string_view kTransferHeading =
     "timestamp,time,id,ledger,asset,debit_account,debit_name,credit_account,credit_name,amount,amount_minor,code,flags,"
     "state,pending_id,timeout,user_data_128,user_data_64,user_data_32,reference\r\n";
-constexpr std::string_view kAccountColumns =
+constexpr std::string_view kAccountHeading =
     "timestamp,time,id,ledger,asset,name,kind,code,flags,user_data_128,user_data_64,user_data_32\r\n";
 
 void append_number_cell(u128 value, std::string& out) {
@@ -22,7 +22,7 @@ void append_text_cell(std::string_view text, std::string& out) {
 
 class CsvExporter : public BooksExporter {
  public:
-  void begin(std::string& out) override { out += kTransferColumns; }
+  void begin(std::string& out) override { out += kTransferHeading; }
   void finish(std::string&) override {}
 
  protected:
@@ -105,7 +105,7 @@ std::unique_ptr<Exporter> make_csv_exporter() {
 }
 
 void begin_accounts_csv(std::string& out) {
-  out += kAccountColumns;
+  out += kAccountHeading;
 }
 
 void append_account_csv(const Account& account, std::string_view asset, std::string_view account_name,

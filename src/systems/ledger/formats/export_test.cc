@@ -11,15 +11,15 @@
 namespace polis::ledger::formats {
 namespace {
 
-constexpr ExportFormat kFormats[] = {ExportFormat::kLedger, ExportFormat::kHledger, ExportFormat::kBeancount,
-                                     ExportFormat::kCsv};
-constexpr uint64_t kNoon = 1'795'348'800'000'000'000;  // 2026-11-22T12:00:00Z
+constexpr ExportFormat kExportFormats[] = {ExportFormat::kLedger, ExportFormat::kHledger, ExportFormat::kBeancount,
+                                           ExportFormat::kCsv};
+constexpr uint64_t kExportNoon = 1'795'348'800'000'000'000;  // 2026-11-22T12:00:00Z
 
 NamedAccount account(Id id, std::string name, AccountKind kind = AccountKind::kAsset, uint32_t ledger = 1) {
-  return {.id = id, .ledger = ledger, .kind = kind, .name = std::move(name), .timestamp = kNoon};
+  return {.id = id, .ledger = ledger, .kind = kind, .name = std::move(name), .timestamp = kExportNoon};
 }
 
-NamedTransfer transfer(Id id, Id debit, Id credit, u128 amount, uint64_t timestamp = kNoon) {
+NamedTransfer transfer(Id id, Id debit, Id credit, u128 amount, uint64_t timestamp = kExportNoon) {
   NamedTransfer made;
   made.record.id = id;
   made.record.debit_account_id = debit;
@@ -49,7 +49,7 @@ std::string exported(ExportFormat format, const std::vector<NamedTransfer>& tran
 }
 
 NamedTransfer rich_transfer() {
-  NamedTransfer made = transfer(4711, 17, 18, 123'45, kNoon + 5);
+  NamedTransfer made = transfer(4711, 17, 18, 123'45, kExportNoon + 5);
   made.record.user_data_128 = 99;
   made.reference = "order 7; \"two\" | three";
   return made;
@@ -136,7 +136,7 @@ TEST(Export, beancount_opens_its_accounts_and_escapes_its_strings) {
 }
 
 TEST(Export, csv_has_every_field_of_every_transfer) {
-  NamedTransfer pending = transfer(4712, 18, 17, 5, kNoon + 6);
+  NamedTransfer pending = transfer(4712, 18, 17, 5, kExportNoon + 6);
   pending.record.flags = transfer_flags::kPending;
   pending.record.timeout = 60;
   pending.state = PendingState::kExpired;
@@ -152,12 +152,12 @@ TEST(Export, csv_has_every_field_of_every_transfer) {
 }
 
 TEST(Export, journals_hold_what_was_posted_and_nothing_that_was_only_reserved) {
-  NamedTransfer pending = transfer(1, 17, 18, 100, kNoon);
+  NamedTransfer pending = transfer(1, 17, 18, 100, kExportNoon);
   pending.record.flags = transfer_flags::kPending;
-  NamedTransfer post = transfer(2, 17, 18, 60, kNoon + 1);
+  NamedTransfer post = transfer(2, 17, 18, 60, kExportNoon + 1);
   post.record.flags = transfer_flags::kPostPending;
   post.record.pending_id = 1;
-  NamedTransfer voided = transfer(4, 17, 18, 100, kNoon + 2);
+  NamedTransfer voided = transfer(4, 17, 18, 100, kExportNoon + 2);
   voided.record.flags = transfer_flags::kVoidPending;
   voided.record.pending_id = 3;
   for (ExportFormat format : {ExportFormat::kLedger, ExportFormat::kHledger, ExportFormat::kBeancount}) {
@@ -180,7 +180,7 @@ TEST(Export, the_largest_amount_keeps_every_digit_at_every_scale) {
 }
 
 TEST(Export, what_comes_in_the_wrong_order_or_twice_with_other_content_is_refused) {
-  for (ExportFormat format : kFormats) {
+  for (ExportFormat format : kExportFormats) {
     auto exporter = make_exporter(format);
     std::string out;
     exporter->begin(out);
@@ -202,8 +202,8 @@ TEST(Export, what_comes_in_the_wrong_order_or_twice_with_other_content_is_refuse
     EXPECT_TRUE(exporter->account(account(18, "bob"), out));
     EXPECT_TRUE(exporter->account(account(19, "euro", AccountKind::kAsset, 2), out));
     EXPECT_EQ(code_of(exporter->transfer(transfer(1, 17, 19, 5), out)), Code::kInvalid);
-    EXPECT_TRUE(exporter->transfer(transfer(1, 17, 18, 5, kNoon + 1), out));
-    EXPECT_EQ(code_of(exporter->transfer(transfer(2, 17, 18, 5, kNoon), out)), Code::kInvalid);
+    EXPECT_TRUE(exporter->transfer(transfer(1, 17, 18, 5, kExportNoon + 1), out));
+    EXPECT_EQ(code_of(exporter->transfer(transfer(2, 17, 18, 5, kExportNoon), out)), Code::kInvalid);
     EXPECT_EQ(exporter->counts().transfers, 1u);
   }
 }
@@ -373,13 +373,13 @@ TEST(Text, ids_and_times_have_their_longest_form) {
   append_time(time, kTimestampMax);
   EXPECT_EQ(time, "1970-01-01T00:00:00.000000000Z2262-04-11T23:47:16.854775807Z");
   Calendar calendar;
-  EXPECT_EQ(calendar.date(kNoon), "2026-11-22");
-  EXPECT_EQ(calendar.short_date(kNoon + 43'200 * kNanosecondsPerSecond), "261123");
+  EXPECT_EQ(calendar.date(kExportNoon), "2026-11-22");
+  EXPECT_EQ(calendar.short_date(kExportNoon + 43'200 * kNanosecondsPerSecond), "261123");
   EXPECT_EQ(calendar.date(0), "1970-01-01");
 }
 
 TEST(Export, the_formats_have_names_and_unknown_ones_are_refused) {
-  for (ExportFormat format : kFormats) EXPECT_FALSE(media_type(format).empty());
+  for (ExportFormat format : kExportFormats) EXPECT_FALSE(media_type(format).empty());
   EXPECT_EQ(*parse_export_format("hledger"), ExportFormat::kHledger);
   EXPECT_EQ(parse_export_format("HLEDGER").error().code(), Code::kInvalid);
   EXPECT_EQ(parse_export_format("").error().code(), Code::kInvalid);

@@ -27,7 +27,7 @@ bool is_ascii_digit(char32_t c) {
 
 // One part of an account's name. Two spaces, a tab and ';' end a name; brackets and quotes have meanings: only what has
 // none stays.
-std::string label_part(std::string_view part) {
+std::string journal_label_part(std::string_view part) {
   std::string label;
   while (!part.empty()) {
     char32_t c = take_character(part);
@@ -76,7 +76,7 @@ class JournalExporter : public BooksExporter {
     std::string label(root_of(account.kind));
     for_each_part(account, [&](std::string_view part) {
       label += ':';
-      label += label_part(part);
+      label += journal_label_part(part);
     });
     label += suffix;
     return label;

@@ -9,18 +9,19 @@
 namespace polis::ledger::formats {
 namespace {
 
-constexpr uint64_t kNoon = 1'795'348'800'000'000'000;  // 2026-11-22T12:00:00Z
+constexpr uint64_t kStatementNoon = 1'795'348'800'000'000'000;  // 2026-11-22T12:00:00Z
 constexpr uint64_t kDay = 86'400 * kNanosecondsPerSecond;
-constexpr StatementFormat kFormats[] = {StatementFormat::kJson, StatementFormat::kMt940, StatementFormat::kCamt053};
+constexpr StatementFormat kStatementFormats[] = {StatementFormat::kJson, StatementFormat::kMt940,
+                                                 StatementFormat::kCamt053};
 
 StatementHead some_head(std::string asset = "USD", uint8_t scale = 2) {
   return {.account = {.id = 17, .ledger = 1, .kind = AccountKind::kLiability, .name = "Alice & Söhne", .timestamp = 1},
           .ledger = {.id = 1, .asset = std::move(asset), .scale = scale},
-          .from = kNoon - kDay,
-          .to = kNoon + 30 * kDay,
+          .from = kStatementNoon - kDay,
+          .to = kStatementNoon + 30 * kDay,
           .opening = {.debits = 1000, .credits = 12'345},
           .closing = {.debits = 1000, .credits = 12'345},
-          .created_at = kNoon + 31 * kDay,
+          .created_at = kStatementNoon + 31 * kDay,
           .number = 7};
 }
 
@@ -60,8 +61,8 @@ std::string written(StatementFormat format, StatementHead head, const std::vecto
 
 TEST(Statement, mt940_has_the_fields_of_a_customer_statement) {
   const std::string out = written(StatementFormat::kMt940, some_head(),
-                                  {{transfer(4711, true, 5000, kNoon, "Order/7 für Bob"), "Bob: the builder"},
-                                   {transfer(4712, false, 1, kNoon + kDay), ""}});
+                                  {{transfer(4711, true, 5000, kStatementNoon, "Order/7 für Bob"), "Bob: the builder"},
+                                   {transfer(4712, false, 1, kStatementNoon + kDay), ""}});
   EXPECT_EQ(out,
             ":20:ST00007P00001\r\n:25:17\r\n:28C:00007/00001\r\n:60F:C261121USD113,45\r\n"
             ":61:2611221122C50,00NTRFOrder.7 f.r Bob\r\n"
@@ -71,8 +72,9 @@ TEST(Statement, mt940_has_the_fields_of_a_customer_statement) {
 }
 
 TEST(Statement, json_has_every_number_as_text) {
-  const std::string out = written(StatementFormat::kJson, some_head("KWD", 3),
-                                  {{transfer(kU128Max - 1, false, 1'000'000, kNoon + 5, "a \"b\"\n"), "B\\ob"}});
+  const std::string out =
+      written(StatementFormat::kJson, some_head("KWD", 3),
+              {{transfer(kU128Max - 1, false, 1'000'000, kStatementNoon + 5, "a \"b\"\n"), "B\\ob"}});
   EXPECT_EQ(out,
             R"({"account":{"id":"17","name":"Alice & Söhne","kind":"liability","ledger":1,"asset":"KWD","scale":3},)"
             R"("number":7,"from":"2026-11-21T12:00:00.000000000Z","to":"2026-12-22T12:00:00.000000000Z",)"
@@ -88,8 +90,8 @@ TEST(Statement, json_has_every_number_as_text) {
 }
 
 TEST(Statement, camt_053_has_balances_before_entries_and_escapes_its_text) {
-  const std::string out =
-      written(StatementFormat::kCamt053, some_head("JPY", 0), {{transfer(5, true, 10, kNoon, "<&>\"\x01"), "B&B"}});
+  const std::string out = written(StatementFormat::kCamt053, some_head("JPY", 0),
+                                  {{transfer(5, true, 10, kStatementNoon, "<&>\"\x01"), "B&B"}});
   EXPECT_NE(out.find("<Acct><Id><Othr><Id>17</Id></Othr></Id><Ccy>JPY</Ccy><Nm>Alice &amp; Söhne</Nm></Acct>\n"
                      "<Bal><Tp><CdOrPrtry><Cd>OPBD</Cd></CdOrPrtry></Tp><Amt Ccy=\"JPY\">11345</Amt>"
                      "<CdtDbtInd>CRDT</CdtDbtInd><Dt><Dt>2026-11-21</Dt></Dt></Bal>\n"
@@ -148,9 +150,9 @@ TEST(Statement, every_page_of_mt940_is_within_its_limits_and_adds_up_whatever_th
   }
   std::vector<StatementEntry> entries;
   for (size_t i = 0; i < texts.size(); ++i)
-    entries.push_back(
-        {transfer(i + 1, random.chance(1, 2), random.below(1'000'000), kNoon + i * kNanosecondsPerSecond, texts[i]),
-         texts[texts.size() - 1 - i]});
+    entries.push_back({transfer(i + 1, random.chance(1, 2), random.below(1'000'000),
+                                kStatementNoon + i * kNanosecondsPerSecond, texts[i]),
+                       texts[texts.size() - 1 - i]});
   StatementHead head = some_head();
   head.account.name = texts[3];
   const std::string out = written(StatementFormat::kMt940, head, entries);
@@ -202,7 +204,8 @@ TEST(Statement, camt_053_stays_well_formed_whatever_the_names_are) {
   }
   std::vector<StatementEntry> entries;
   for (size_t i = 0; i < texts.size(); ++i)
-    entries.push_back({transfer(i + 1, random.chance(1, 2), 5, kNoon + i, texts[i]), texts[texts.size() - 1 - i]});
+    entries.push_back(
+        {transfer(i + 1, random.chance(1, 2), 5, kStatementNoon + i, texts[i]), texts[texts.size() - 1 - i]});
   StatementHead head = some_head();
   head.account.name = texts[5];
   const std::string out = written(StatementFormat::kCamt053, head, entries);
@@ -226,12 +229,12 @@ TEST(Statement, camt_053_stays_well_formed_whatever_the_names_are) {
 }
 
 TEST(Statement, pending_transfers_and_voids_are_no_entries) {
-  NamedTransfer pending = transfer(1, true, 70, kNoon), post = transfer(2, true, 60, kNoon + 1),
-                voided = transfer(3, true, 70, kNoon + 2);
+  NamedTransfer pending = transfer(1, true, 70, kStatementNoon), post = transfer(2, true, 60, kStatementNoon + 1),
+                voided = transfer(3, true, 70, kStatementNoon + 2);
   pending.record.flags = transfer_flags::kPending;
   post.record.flags = transfer_flags::kPostPending;
   voided.record.flags = transfer_flags::kVoidPending;
-  for (StatementFormat format : kFormats) {
+  for (StatementFormat format : kStatementFormats) {
     const std::string out = written(format, some_head(), {{pending, ""}, {post, ""}, {voided, ""}});
     EXPECT_EQ(out.find("0,70"), std::string::npos) << out;
     EXPECT_EQ(out.find("0.70"), std::string::npos) << out;
@@ -240,7 +243,7 @@ TEST(Statement, pending_transfers_and_voids_are_no_entries) {
 }
 
 TEST(Statement, a_statement_that_does_not_add_up_is_corrupt_and_not_finished) {
-  for (StatementFormat format : kFormats) {
+  for (StatementFormat format : kStatementFormats) {
     auto writer = make_statement_writer(format);
     StatementHead head = some_head();
     head.closing.credits += 1;
@@ -257,7 +260,7 @@ TEST(Statement, a_statement_that_does_not_add_up_is_corrupt_and_not_finished) {
 
 TEST(Statement, heads_and_entries_that_are_wrong_are_refused_with_the_reason) {
   auto code_of = [](const Result<void>& result) { return result ? Code::kNotFound : result.error().code(); };
-  for (StatementFormat format : kFormats) {
+  for (StatementFormat format : kStatementFormats) {
     auto writer = make_statement_writer(format);
     auto head_with = [&](auto change) {
       StatementHead head = some_head();
@@ -285,12 +288,12 @@ TEST(Statement, heads_and_entries_that_are_wrong_are_refused_with_the_reason) {
     writer->begin(head, out);
     EXPECT_EQ(code_of(writer->entry({transfer(1, true, 5, head.from - 1), ""}, out)), Code::kInvalid);
     EXPECT_EQ(code_of(writer->entry({transfer(1, true, 5, head.to + 1), ""}, out)), Code::kInvalid);
-    NamedTransfer foreign = transfer(1, true, 5, kNoon);
+    NamedTransfer foreign = transfer(1, true, 5, kStatementNoon);
     foreign.record.credit_account_id = 98;
     EXPECT_EQ(code_of(writer->entry({foreign, ""}, out)), Code::kInvalid);
-    EXPECT_TRUE(writer->entry({transfer(1, true, 5, kNoon), ""}, out));
-    EXPECT_EQ(code_of(writer->entry({transfer(2, true, 5, kNoon - 1), ""}, out)), Code::kInvalid);
-    EXPECT_EQ(code_of(writer->entry({transfer(3, true, kU128Max / 2, kNoon), ""}, out)),
+    EXPECT_TRUE(writer->entry({transfer(1, true, 5, kStatementNoon), ""}, out));
+    EXPECT_EQ(code_of(writer->entry({transfer(2, true, 5, kStatementNoon - 1), ""}, out)), Code::kInvalid);
+    EXPECT_EQ(code_of(writer->entry({transfer(3, true, kU128Max / 2, kStatementNoon), ""}, out)),
               json ? Code::kNotFound : Code::kTooLarge);
   }
 }
