@@ -80,12 +80,13 @@ Task<Result<BackupReport>> Backup::make(BackupRequest& request) {
   std::vector<unsigned> drives;
   for (const blob::DriveStatus& drive : sources_.blob.drives()) {
     if (drive.state != blob::DriveState::kOnline) continue;
-    CO_TRY(co_await list_tree(drive.path, fmt::format("blob/{}", drive.index), Opening::kLater, entries));
+    CO_TRY(co_await list_tree(drive.path, fmt::format("blob/{}", drive.index), Opening::kHeld, entries));
     drives.push_back(drive.index);
   }
   // Snapshots first: a journal that is listed later reaches at least as far as they do, never the other way round.
   CO_TRY(co_await list_tree(sources_.data_directory + "/snapshot", "snapshot", Opening::kNow, entries));
   CO_TRY(co_await list_tree(sources_.data_directory + "/journal", "journal", Opening::kNow, entries));
+  const std::vector<std::string> empty_folders = CO_TRY(co_await list_partitions(entries));
   for (const Entry& entry : entries) progress_.total_bytes += entry.size_bytes;
 
   std::string sums;
@@ -107,6 +108,10 @@ Task<Result<BackupReport>> Backup::make(BackupRequest& request) {
     report_.size_bytes += content.size();
     co_return co_await target_disk_->replace_file(target + "/" + name, as_bytes(content));
   };
+  for (const std::string& folder : empty_folders) {
+    CO_TRY(co_await target_disk_->make_directories(target + "/" + folder));
+    CO_TRY(co_await small_file(folder + "/.keep", ""));
+  }
   if (!sources_.config_path.empty()) {
     auto config = co_await target_disk_->read_file(sources_.config_path, 1 << 20);
     if (config)
@@ -148,13 +153,13 @@ Task<Result<void>> Backup::list_tree(std::string source, std::string name, Openi
   if (!listed) co_return fail(listed.error());
   for (const io::DirectoryEntry& entry : *listed) {
     // It speaks of the running segments, which may be ahead of the copies.
-    if (opening == Opening::kNow && entry.name == log::kCheckpointName) continue;
+    if (opening != Opening::kHeld && entry.name == log::kCheckpointName) continue;
     std::string path = source + "/" + entry.name, inside = name + "/" + entry.name;
     if (entry.directory) {
       CO_TRY(co_await list_tree(path, inside, opening, entries));
       continue;
     }
-    if (opening == Opening::kLater) {
+    if (opening != Opening::kNow) {
       entries.push_back(
           {.name = std::move(inside), .path = std::move(path), .file = nullptr, .size_bytes = entry.size_bytes});
       continue;
@@ -167,6 +172,26 @@ Task<Result<void>> Backup::list_tree(std::string source, std::string name, Openi
         {.name = std::move(inside), .path = std::move(path), .file = std::move(*file), .size_bytes = size});
   }
   co_return Result<void>();
+}
+
+// The segments of the event log, of which there may be more than files can be open. Retention takes the oldest of a
+// partition, so the newest is copied first: what may be missing in the end is what was to go. Answers the partitions
+// that have no file yet.
+Task<Result<std::vector<std::string>>> Backup::list_partitions(std::vector<Entry>& entries) {
+  std::vector<std::string> empty;
+  const std::string source = sources_.data_directory + "/stream";
+  auto listed = co_await sources_.disk.list(source);
+  if (!listed && absent(listed.error())) co_return empty;
+  if (!listed) co_return fail(listed.error());
+  for (const io::DirectoryEntry& entry : *listed) {
+    if (!entry.directory) continue;
+    const std::string folder = "stream/" + entry.name;
+    const size_t before = entries.size();
+    CO_TRY(co_await list_tree(source + "/" + entry.name, folder, Opening::kLater, entries));
+    std::reverse(entries.begin() + static_cast<ptrdiff_t>(before), entries.end());
+    if (entries.size() == before) empty.push_back(folder);
+  }
+  co_return empty;
 }
 
 Task<Result<void>> Backup::copy(Entry& entry, const std::string& target, std::string& sums) {

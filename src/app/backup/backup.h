@@ -65,11 +65,13 @@ class Backup {
     std::unique_ptr<io::File> file;  // null: opened when its turn comes
     uint64_t size_bytes = 0;
   };
-  // Files that may be deleted before they are copied are opened at once; the others are held by the Blob.
-  enum class Opening : unsigned char { kNow, kLater };
+  // Files that may be deleted before they are copied are opened at once, or left out if that is what their going means;
+  // those of the Blob are held.
+  enum class Opening : unsigned char { kNow, kLater, kHeld };
   Task<void> run(BackupRequest request);
   Task<Result<BackupReport>> make(BackupRequest& request);
   Task<Result<void>> list_tree(std::string source, std::string name, Opening opening, std::vector<Entry>& entries);
+  Task<Result<std::vector<std::string>>> list_partitions(std::vector<Entry>& entries);
   Result<void> check_drives(const std::vector<unsigned>& drives) const;
   Task<Result<void>> copy(Entry& entry, const std::string& target, std::string& sums);
   Task<Result<void>> sum_store(const std::string& directory, std::string& sums);
