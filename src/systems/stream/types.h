@@ -100,6 +100,9 @@ enum class ErrorCode : int16_t {
   kUnknownTopicId = 100,
   kInconsistentTopicId = 103,
 };
+constexpr int16_t number(ErrorCode code) {
+  return static_cast<int16_t>(code);
+}
 std::string_view name(ErrorCode code);  // "OFFSET_OUT_OF_RANGE"
 // What an operating error of the kernel is to a client: kBusy is retriable, kNoSpace and kUnavailable are storage
 // errors.

@@ -28,9 +28,6 @@ Duration milliseconds(int32_t count) {
 int32_t to_ms(Duration duration) {
   return static_cast<int32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
 }
-int16_t number(ErrorCode code) {
-  return static_cast<int16_t>(code);
-}
 Bytes copy(BytesView bytes) {
   return Bytes(bytes.begin(), bytes.end());
 }
@@ -702,13 +699,13 @@ void Group::tick(SteadyTime now) {
     if (member.session_ends && *member.session_ends <= now) over.push_back(id);
   for (const std::string& id : over) state.expire(now, id);
 
-  if (state.join_due && *state.join_due <= now) {
+  if (state.sync_deadline && *state.sync_deadline <= now) state.sync_due(now);
+  if (state.join_due && *state.join_due <= now) {  // after what may have emptied the group, which then waits for nobody
     if (state.initial)
       state.initial_join_due(now);
     else
       state.complete_join(now);
   }
-  if (state.sync_deadline && *state.sync_deadline <= now) state.sync_due(now);
 }
 
 std::optional<SteadyTime> Group::next_tick() const {

@@ -22,10 +22,6 @@ constexpr size_t kRecordBytesAround = 96;  // of a record besides its group, top
 constexpr int kAppendAttempts = 16;
 constexpr std::string_view kClassic = "classic";
 
-int16_t number(ErrorCode code) {
-  return static_cast<int16_t>(code);
-}
-
 // What a group's client is told when its record cannot be stored: look for the coordinator again.
 ErrorCode of_storage(ErrorCode code) {
   switch (code) {

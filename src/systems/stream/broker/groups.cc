@@ -13,10 +13,6 @@ namespace {
 // Of a group's name; it is part of every record's key. Kafka's own strings end at 32,767 bytes.
 constexpr size_t kGroupIdBytesMax = 4096;
 
-int16_t number(ErrorCode code) {
-  return static_cast<int16_t>(code);
-}
-
 class OpenGroups final : public Groups {
  public:
   explicit OpenGroups(GroupsParts parts)

@@ -11,10 +11,6 @@ namespace {
 constexpr int32_t kLeaderEpoch = 0;
 constexpr int32_t kDescribedPartitionsMax = 2000;
 
-int16_t number(ErrorCode code) {
-  return static_cast<int16_t>(code);
-}
-
 // [a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?, KIP-511.
 bool is_software_name(std::string_view name) {
   const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); };

@@ -11,10 +11,6 @@ namespace {
 // elsewhere, which is none.
 constexpr int64_t kEarliestLocalOffset = -4, kLatestTieredOffset = -5;
 
-int16_t number(ErrorCode code) {
-  return static_cast<int16_t>(code);
-}
-
 // One partition of a request and its place in the answer.
 template <class Asked, class Answered>
 struct Part {

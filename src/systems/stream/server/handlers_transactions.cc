@@ -7,10 +7,6 @@
 namespace polis::stream {
 namespace {
 
-int16_t number(ErrorCode code) {
-  return static_cast<int16_t>(code);
-}
-
 // Clients from before KIP-588 know a fenced producer by its epoch only.
 int16_t known_code(int16_t code, const Call& call, int16_t fenced_since) {
   const bool fenced = code == number(ErrorCode::kProducerFenced);
