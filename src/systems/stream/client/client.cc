@@ -30,7 +30,7 @@ SteadyTime now() {
 }  // namespace
 
 Task<Result<Client>> Client::open(io::Endpoint endpoint, std::string client_id) {
-  co_return Client(CO_TRY(co_await Connection::open(std::move(endpoint), std::move(client_id))));
+  co_return Client(CO_TRY(co_await ClientConnection::open(std::move(endpoint), std::move(client_id))));
 }
 
 // --- topics

@@ -43,9 +43,9 @@ struct ProducerId {
 
 class Client {
  public:
-  explicit Client(Connection connection) : connection_(std::move(connection)) {}
+  explicit Client(ClientConnection connection) : connection_(std::move(connection)) {}
   static Task<Result<Client>> open(io::Endpoint endpoint, std::string client_id);
-  Connection& connection() { return connection_; }
+  ClientConnection& connection() { return connection_; }
 
   // --- topics
   Task<Result<void>> create_topic(std::string name, int32_t partitions, std::map<std::string, std::string> config = {});
@@ -85,7 +85,7 @@ class Client {
   Task<Result<std::optional<Offset>>> committed(std::string group, std::string topic, int32_t partition);
 
  private:
-  Connection connection_;
+  ClientConnection connection_;
 };
 
 // A batch of these values (with keys, if there are as many), compressed so.

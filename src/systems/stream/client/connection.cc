@@ -73,7 +73,7 @@ Result<void> check(int16_t error_code, std::string_view what, std::string_view m
   return fail(code_of(error), std::move(text));
 }
 
-struct Connection::State {
+struct ClientConnection::State {
   struct Pending {
     int32_t correlation = 0;
     ApiVersions api;
@@ -86,29 +86,30 @@ struct Connection::State {
   std::deque<Pending> pending;
 };
 
-Connection::Connection(std::unique_ptr<io::Stream> stream, std::string client_id) : state_(std::make_unique<State>()) {
+ClientConnection::ClientConnection(std::unique_ptr<io::Stream> stream, std::string client_id)
+    : state_(std::make_unique<State>()) {
   state_->stream = std::move(stream);
   state_->client_id = std::move(client_id);
 }
-Connection::Connection(Connection&&) noexcept = default;
-Connection& Connection::operator=(Connection&&) noexcept = default;
-Connection::~Connection() = default;
+ClientConnection::ClientConnection(ClientConnection&&) noexcept = default;
+ClientConnection& ClientConnection::operator=(ClientConnection&&) noexcept = default;
+ClientConnection::~ClientConnection() = default;
 
-size_t Connection::under_way() const {
+size_t ClientConnection::under_way() const {
   return state_->pending.size();
 }
-io::Stream& Connection::stream() {
+io::Stream& ClientConnection::stream() {
   return *state_->stream;
 }
 
-Task<Result<Connection>> Connection::open(io::Endpoint endpoint, std::string client_id) {
+Task<Result<ClientConnection>> ClientConnection::open(io::Endpoint endpoint, std::string client_id) {
   auto stream = co_await io::connect(endpoint);
   if (!stream)
     co_return fail(Error(stream.error().code(), "no broker answers at " + endpoint.text(), std::move(stream).error()));
-  co_return Connection(std::move(*stream), std::move(client_id));
+  co_return ClientConnection(std::move(*stream), std::move(client_id));
 }
 
-Task<Result<void>> Connection::authenticate(std::string user, std::string password) {
+Task<Result<void>> ClientConnection::authenticate(std::string user, std::string password) {
   const auto handshake = CO_TRY(co_await call(SaslHandshakeRequest{.mechanism = "PLAIN"}));
   CO_TRY(check(handshake.error_code, "the broker does not take PLAIN"));
   std::string proof;
@@ -121,7 +122,7 @@ Task<Result<void>> Connection::authenticate(std::string user, std::string passwo
 }
 
 // Request header 1, or 2 in flexible versions: the client's id stays as it is in old ones.
-Encoder Connection::begin(const ApiVersions& api, int16_t version) {
+Encoder ClientConnection::begin(const ApiVersions& api, int16_t version) {
   State& state = *state_;
   state.out.assign(kSizeBytes, std::byte{});
   Encoder encoder(state.out);
@@ -133,14 +134,14 @@ Encoder Connection::begin(const ApiVersions& api, int16_t version) {
   return encoder;
 }
 
-Task<Result<void>> Connection::finish(ApiVersions api, int16_t version, bool answered) {
+Task<Result<void>> ClientConnection::finish(ApiVersions api, int16_t version, bool answered) {
   State& state = *state_;
   base::store_big<uint32_t>(state.out.data(), static_cast<uint32_t>(state.out.size() - kSizeBytes));
   if (answered) state.pending.push_back({.correlation = state.correlation, .api = api, .version = version});
   co_return co_await state.stream->write(BytesView(state.out));
 }
 
-Task<Result<Connection::Answer>> Connection::next(ApiVersions api) {
+Task<Result<ClientConnection::Answer>> ClientConnection::next(ApiVersions api) {
   State& state = *state_;
   if (state.pending.empty() || state.pending.front().api.key != api.key)
     co_return fail(Code::kInvalid, fmt::format("no answer to {} is due", api.name));

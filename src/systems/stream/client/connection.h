@@ -1,7 +1,7 @@
 // One connection to a broker, as any client outside has it: requests go out one after the other, answers come back in
 // the same order. Belongs to one shard and one coroutine at a time.
 //
-//     Connection connection = CO_TRY(co_await Connection::open(endpoint, "tour"));
+//     ClientConnection connection = CO_TRY(co_await ClientConnection::open(endpoint, "tour"));
 //     auto metadata = CO_TRY(co_await connection.call(MetadataRequest{...}));
 //
 // For several requests under way: send() them, then receive() as many answers.
@@ -34,14 +34,14 @@ using AnswerTo = typename detail::AnswerTo<Request>::Type;
 // The largest answer that is taken: what a fetch may ask for, and some room around it.
 inline constexpr size_t kAnswerBytesMax = size_t{256} << 20;
 
-class Connection {
+class ClientConnection {
  public:
-  Connection(std::unique_ptr<io::Stream> stream, std::string client_id);
-  Connection(Connection&&) noexcept;
-  Connection& operator=(Connection&&) noexcept;
-  ~Connection();
+  ClientConnection(std::unique_ptr<io::Stream> stream, std::string client_id);
+  ClientConnection(ClientConnection&&) noexcept;
+  ClientConnection& operator=(ClientConnection&&) noexcept;
+  ~ClientConnection();
 
-  static Task<Result<Connection>> open(io::Endpoint endpoint, std::string client_id);
+  static Task<Result<ClientConnection>> open(io::Endpoint endpoint, std::string client_id);
   // Says who he is by SASL PLAIN, on a door that asks for it. kUnauthenticated.
   Task<Result<void>> authenticate(std::string user, std::string password);
 

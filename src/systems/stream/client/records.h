@@ -10,6 +10,9 @@
 
 namespace polis::stream {
 
+// By the protocol's numbers.
+inline constexpr std::string_view kCompressionNames[] = {"none", "gzip", "snappy", "lz4", "zstd"};
+
 // A transaction that was aborted, as a fetch with read_committed names it.
 struct AbortedRange {
   int64_t producer_id = 0;
