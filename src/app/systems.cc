@@ -2,6 +2,7 @@
 
 #include "systems/ledger/faces/system.h"
 #include "systems/object/system.h"
+#include "systems/stream/faces/system.h"
 
 namespace polis::app {
 
@@ -9,6 +10,7 @@ SystemList all_systems() {
   SystemList list;
   list.push_back(object::make_system());
   list.push_back(ledger::make_system());
+  list.push_back(stream::make_system());
   return list;
 }
 

@@ -37,9 +37,10 @@ Result<json::object> read_manifest(const std::string& backup) {
 }
 
 // Names lead nowhere outside of the backup.
+// No part of the path is "..": a name may well have two dots in it.
 bool harmless(std::string_view name) {
-  return !name.empty() && name[0] != '/' && name.find("..") == std::string_view::npos &&
-         name.find('\0') == std::string_view::npos;
+  return !name.empty() && name[0] != '/' && name.find('\0') == std::string_view::npos &&
+         fmt::format("/{}/", name).find("/../") == std::string::npos;
 }
 
 Result<std::vector<Listed>> read_sums(const std::string& backup, const json::object& manifest) {

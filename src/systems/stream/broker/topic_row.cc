@@ -9,9 +9,9 @@
 namespace polis::stream {
 namespace {
 
-constexpr uint8_t kVersion = 1;
+constexpr uint8_t kTopicRowVersion = 1;
 // Options have short names and short values; twice what the longest could be.
-constexpr size_t kOptionBytesMax = 4096;
+constexpr size_t kTopicOptionBytesMax = 4096;
 
 }  // namespace
 
@@ -22,7 +22,7 @@ std::string topic_key(std::string_view name) {
 std::string encode_topic(const Topic& topic) {
   Bytes bytes;
   base::Writer out(bytes);
-  out.u8(kVersion);
+  out.u8(kTopicRowVersion);
   out.bytes(topic.id.bytes);
   out.varint(static_cast<uint64_t>(topic.partitions));
   out.boolean(topic.internal);
@@ -38,7 +38,7 @@ Result<Topic> decode_topic(std::string_view key, std::string_view value) {
   Topic topic;
   topic.name = std::string(key.substr(std::min(key.size(), kTopicRowPrefix.size())));
   base::Reader in(as_bytes(value));
-  if (const uint8_t version = in.u8(); in.ok() && version != kVersion)
+  if (const uint8_t version = in.u8(); in.ok() && version != kTopicRowVersion)
     return fail(Code::kUnsupported,
                 fmt::format("topic {} was written by a later polis (row version {})", topic.name, version));
   const BytesView id = in.bytes(topic.id.bytes.size());
@@ -47,8 +47,8 @@ Result<Topic> decode_topic(std::string_view key, std::string_view value) {
   topic.internal = in.boolean();
   const size_t options = in.count(2);
   for (size_t i = 0; i < options && in.ok(); ++i) {
-    const std::string option(in.sized_text(kOptionBytesMax));
-    topic.overrides[option] = std::string(in.sized_text(kOptionBytesMax));
+    const std::string option(in.sized_text(kTopicOptionBytesMax));
+    topic.overrides[option] = std::string(in.sized_text(kTopicOptionBytesMax));
   }
   if (in.ok() && (topic.partitions < 1 || !is_topic_name(topic.name))) in.reject("no name or no partitions");
   if (auto whole = in.finish(); !whole)

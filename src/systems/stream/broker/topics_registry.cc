@@ -22,13 +22,13 @@ constexpr size_t kOpeningAtOnce = 16;
 constexpr Duration kTendTurn = std::chrono::seconds(1);
 constexpr Duration kSpaceTurn = std::chrono::seconds(5);
 
-struct UuidHash {
+struct TopicIdHash {
   size_t operator()(const Uuid& id) const { return base::xxh3_64(BytesView(id.bytes)); }
 };
 
-class Picture final : public TopicTable {
+class TopicPicture final : public TopicTable {
  public:
-  explicit Picture(std::vector<TopicPtr> topics) : topics_(std::move(topics)) {
+  explicit TopicPicture(std::vector<TopicPtr> topics) : topics_(std::move(topics)) {
     std::ranges::sort(topics_, {}, [](const TopicPtr& topic) { return std::string_view(topic->name); });
     by_name_.reserve(topics_.size());
     by_id_.reserve(topics_.size());
@@ -44,13 +44,13 @@ class Picture final : public TopicTable {
   int64_t partitions() const { return partitions_; }
 
   // This one with a topic more, exchanged or gone.
-  std::shared_ptr<const Picture> with(TopicPtr topic) const {
+  std::shared_ptr<const TopicPicture> with(TopicPtr topic) const {
     std::vector<TopicPtr> topics = others(topic->name);
     topics.push_back(std::move(topic));
-    return std::make_shared<const Picture>(std::move(topics));
+    return std::make_shared<const TopicPicture>(std::move(topics));
   }
-  std::shared_ptr<const Picture> without(std::string_view name) const {
-    return std::make_shared<const Picture>(others(name));
+  std::shared_ptr<const TopicPicture> without(std::string_view name) const {
+    return std::make_shared<const TopicPicture>(others(name));
   }
 
  private:
@@ -69,27 +69,27 @@ class Picture final : public TopicTable {
 
   std::vector<TopicPtr> topics_;
   std::unordered_map<std::string_view, const Topic*> by_name_;  // the names lie in the topics
-  std::unordered_map<Uuid, const Topic*, UuidHash> by_id_;
+  std::unordered_map<Uuid, const Topic*, TopicIdHash> by_id_;
   int64_t partitions_ = 0;
 };
-using PicturePtr = std::shared_ptr<const Picture>;  // shared by the shards and by whoever looks at it
+using TopicPicturePtr = std::shared_ptr<const TopicPicture>;  // shared by the shards and by whoever looks at it
 
-struct PartitionKey {
+struct WantedPartition {
   TopicPtr topic;
   int32_t number = 0;
 };
 
 // Shared by the slot and those who use the partition while its topic is erased.
-struct Slot {
+struct PartitionSlot {
   std::shared_ptr<Partition> partition;
   std::unique_ptr<Error> error;  // why there is none
 };
 
 // What one shard has. Only that shard touches it.
-struct Home {
+struct TopicsHome {
   log::SyncScheduler scheduler;
-  PicturePtr picture;
-  std::unordered_map<Uuid, std::vector<Slot>, UuidHash>
+  TopicPicturePtr picture;
+  std::unordered_map<Uuid, std::vector<PartitionSlot>, TopicIdHash>
       topics;                                    // by partition number; empty where another shard has it
   std::vector<std::pair<Uuid, int32_t>> rounds;  // whom to tend, in turn
   size_t next_tended = 0;
@@ -97,7 +97,7 @@ struct Home {
   io::Event tended;
   io::TaskGroup tasks;
 
-  Slot* find(const Uuid& id, int32_t partition) {
+  PartitionSlot* find(const Uuid& id, int32_t partition) {
     const auto topic = topics.find(id);
     if (topic == topics.end() || partition < 0 || static_cast<size_t>(partition) >= topic->second.size())
       return nullptr;
@@ -105,7 +105,7 @@ struct Home {
   }
 };
 
-Refusal refusal_of(const Error& error) {
+Refusal change_refusal(const Error& error) {
   const ErrorCode code = error.code() == Code::kBusy || error.code() == Code::kConflict
                              ? ErrorCode::kThrottlingQuotaExceeded
                              : ErrorCode::kKafkaStorageError;
@@ -118,7 +118,7 @@ struct TopicRegistry::State {
   State(TopicsParts parts_in, TopicsOptions options_in) : parts(std::move(parts_in)), options(std::move(options_in)) {
     for (size_t i = 0; i < parts.shards.size(); ++i) {
       POLIS_ASSERT(parts.shards[i]->index() == i);
-      homes.push_back(std::make_unique<Home>());
+      homes.push_back(std::make_unique<TopicsHome>());
     }
   }
 
@@ -126,27 +126,27 @@ struct TopicRegistry::State {
   size_t home_index(const Uuid& id, int32_t partition) const {
     return base::xxh3_64(BytesView(id.bytes), static_cast<uint64_t>(partition)) % parts.shards.size();
   }
-  Home& here() const { return *homes[io::Shard::current().index()]; }
+  TopicsHome& here() const { return *homes[io::Shard::current().index()]; }
   std::string path_of(std::string_view topic, int32_t partition) const {
     return options.directory + "/" + partition_name(topic, partition);
   }
 
   Task<Result<void>> start();
   Task<Result<std::vector<TopicPtr>>> read_rows();
-  Task<Result<std::set<std::string>>> clean(const Picture& picture);
+  Task<Result<std::set<std::string>>> clean(const TopicPicture& picture);
   Task<Result<void>> remove_tree(std::string path);
   Task<void> open_all(const std::vector<TopicPtr>& topics, const std::set<std::string>& present);
 
-  Task<void> open_some(Home& home, const std::vector<PartitionKey>& wanted, const std::set<std::string>* present,
-                       size_t& next, std::optional<Error>* failed);
-  Task<void> open_on(Home& home, const std::vector<PartitionKey>& wanted, const std::set<std::string>* present,
+  Task<void> open_some(TopicsHome& home, const std::vector<WantedPartition>& wanted,
+                       const std::set<std::string>* present, size_t& next, std::optional<Error>* failed);
+  Task<void> open_on(TopicsHome& home, const std::vector<WantedPartition>& wanted, const std::set<std::string>* present,
                      std::optional<Error>* failed);
   Task<Result<void>> open_new(const TopicPtr& topic, int32_t first, int32_t count);
-  Task<void> close_partition(Home& home, std::shared_ptr<Partition> partition);
-  Task<void> close_some(Home& home, std::vector<std::shared_ptr<Partition>>& partitions);
-  Task<void> close_on(Home& home, std::vector<std::shared_ptr<Partition>> partitions);
+  Task<void> close_partition(TopicsHome& home, std::shared_ptr<Partition> partition);
+  Task<void> close_some(TopicsHome& home, std::vector<std::shared_ptr<Partition>>& partitions);
+  Task<void> close_on(TopicsHome& home, std::vector<std::shared_ptr<Partition>> partitions);
   Task<void> drop_from(const Uuid& id, int32_t first);
-  Task<void> publish(PicturePtr next);
+  Task<void> publish(TopicPicturePtr next);
   Task<Result<void>> write_row(const Topic& topic);
 
   Refusal judge_new(const NewTopic& wanted, Topic& topic) const;
@@ -172,7 +172,7 @@ struct TopicRegistry::State {
     co_return co_await io::on(first_shard(), std::cref(work));
   }
 
-  Task<void> tend_rounds(Home& home);
+  Task<void> tend_rounds(TopicsHome& home);
   Task<void> watch_space();
   Task<void> look_at_space();
   void note_problem(const std::string& name, const Error& error);
@@ -180,7 +180,7 @@ struct TopicRegistry::State {
 
   const TopicsParts parts;
   const TopicsOptions options;
-  std::vector<std::unique_ptr<Home>> homes;  // by shard
+  std::vector<std::unique_ptr<TopicsHome>> homes;  // by shard
 
   // --- the first shard's
   io::Semaphore changing{1};
@@ -210,7 +210,7 @@ TopicRegistry::~TopicRegistry() = default;
 Task<Result<void>> TopicRegistry::State::start() {
   CO_TRY(co_await parts.disk.make_directories(options.directory));
   const auto topics = CO_TRY(co_await read_rows());
-  const auto picture = std::make_shared<const Picture>(topics);
+  const auto picture = std::make_shared<const TopicPicture>(topics);
   const auto present = CO_TRY(co_await clean(*picture));
   co_await open_all(topics, present);
   co_await publish(picture);
@@ -241,7 +241,7 @@ Task<Result<std::vector<TopicPtr>>> TopicRegistry::State::read_rows() {
 }
 
 // Removes the directories that no row names, which a crash left; answers those that stay.
-Task<Result<std::set<std::string>>> TopicRegistry::State::clean(const Picture& picture) {
+Task<Result<std::set<std::string>>> TopicRegistry::State::clean(const TopicPicture& picture) {
   std::set<std::string> present;
   bool removed = false;
   for (const io::DirectoryEntry& entry : CO_TRY(co_await parts.disk.list(options.directory))) {
@@ -279,12 +279,12 @@ Task<Result<void>> TopicRegistry::State::remove_tree(std::string path) {
 }
 
 Task<void> TopicRegistry::State::open_all(const std::vector<TopicPtr>& topics, const std::set<std::string>& present) {
-  std::vector<std::vector<PartitionKey>> wanted(homes.size());
+  std::vector<std::vector<WantedPartition>> wanted(homes.size());
   for (const TopicPtr& topic : topics)
     for (int32_t number = 0; number < topic->partitions; ++number)
       wanted[home_index(topic->id, number)].push_back({topic, number});
   io::TaskGroup group;
-  const auto open_there = [](State& state, size_t i, const std::vector<PartitionKey>& keys,
+  const auto open_there = [](State& state, size_t i, const std::vector<WantedPartition>& keys,
                              const std::set<std::string>& names) -> Task<void> {
     const auto work = [&] { return state.open_on(*state.homes[i], keys, &names, nullptr); };
     co_await io::on(*state.parts.shards[i], work);
@@ -297,11 +297,11 @@ Task<void> TopicRegistry::State::open_all(const std::vector<TopicPtr>& topics, c
 
 // One of the workers that share `next`. With `present`, a partition must have its directory and one that cannot be
 // opened stays closed with its error; without, it is new and the first error is told.
-Task<void> TopicRegistry::State::open_some(Home& home, const std::vector<PartitionKey>& wanted,
+Task<void> TopicRegistry::State::open_some(TopicsHome& home, const std::vector<WantedPartition>& wanted,
                                            const std::set<std::string>* present, size_t& next,
                                            std::optional<Error>* failed) {
   while (next < wanted.size() && !(failed && *failed)) {
-    const PartitionKey& key = wanted[next++];
+    const WantedPartition& key = wanted[next++];
     const std::string name = partition_name(key.topic->name, key.number);
     Result<std::unique_ptr<Partition>> opened =
         fail(Code::kCorrupt, fmt::format("{} is missing: restore it from a backup, or erase the topic",
@@ -313,7 +313,7 @@ Task<void> TopicRegistry::State::open_some(Home& home, const std::vector<Partiti
     auto& slots = home.topics[key.topic->id];
     if (slots.size() < static_cast<size_t>(key.topic->partitions))
       slots.resize(static_cast<size_t>(key.topic->partitions));
-    Slot& slot = slots[static_cast<size_t>(key.number)];
+    PartitionSlot& slot = slots[static_cast<size_t>(key.number)];
     if (opened) {
       slot.partition = std::move(*opened);
       home.rounds.emplace_back(key.topic->id, key.number);
@@ -325,7 +325,7 @@ Task<void> TopicRegistry::State::open_some(Home& home, const std::vector<Partiti
   }
 }
 
-Task<void> TopicRegistry::State::open_on(Home& home, const std::vector<PartitionKey>& wanted,
+Task<void> TopicRegistry::State::open_on(TopicsHome& home, const std::vector<WantedPartition>& wanted,
                                          const std::set<std::string>* present, std::optional<Error>* failed) {
   size_t next = 0;
   io::TaskGroup group;
@@ -346,7 +346,7 @@ Task<Result<void>> TopicRegistry::State::open_new(const TopicPtr& topic, int32_t
     clear_problem(name);
   }
   for (size_t i = 0; i < homes.size() && !error; ++i) {
-    std::vector<PartitionKey> wanted;
+    std::vector<WantedPartition> wanted;
     for (int32_t number = first; number < first + count; ++number)
       if (home_index(topic->id, number) == i) wanted.push_back({topic, number});
     if (wanted.empty()) continue;
@@ -360,12 +360,12 @@ Task<Result<void>> TopicRegistry::State::open_new(const TopicPtr& topic, int32_t
   co_return fail(*error);
 }
 
-Task<void> TopicRegistry::State::close_partition(Home& home, std::shared_ptr<Partition> partition) {
+Task<void> TopicRegistry::State::close_partition(TopicsHome& home, std::shared_ptr<Partition> partition) {
   while (home.tending == partition.get()) (void)co_await home.tended.wait();
   (void)co_await partition->close();  // a log that had failed has told it already
 }
 
-Task<void> TopicRegistry::State::close_some(Home& home, std::vector<std::shared_ptr<Partition>>& partitions) {
+Task<void> TopicRegistry::State::close_some(TopicsHome& home, std::vector<std::shared_ptr<Partition>>& partitions) {
   while (!partitions.empty()) {
     auto partition = std::move(partitions.back());
     partitions.pop_back();
@@ -373,7 +373,7 @@ Task<void> TopicRegistry::State::close_some(Home& home, std::vector<std::shared_
   }
 }
 
-Task<void> TopicRegistry::State::close_on(Home& home, std::vector<std::shared_ptr<Partition>> partitions) {
+Task<void> TopicRegistry::State::close_on(TopicsHome& home, std::vector<std::shared_ptr<Partition>> partitions) {
   io::TaskGroup group;
   const size_t workers = std::min(kOpeningAtOnce, partitions.size());
   for (size_t i = 0; i < workers; ++i) group.spawn(close_some(home, partitions));
@@ -384,7 +384,7 @@ Task<void> TopicRegistry::State::close_on(Home& home, std::vector<std::shared_pt
 Task<void> TopicRegistry::State::drop_from(const Uuid& id, int32_t first) {
   for (size_t i = 0; i < homes.size(); ++i) {
     const auto work = [this, i, &id, first]() -> Task<void> {
-      Home& home = *homes[i];
+      TopicsHome& home = *homes[i];
       const auto topic = home.topics.find(id);
       if (topic == home.topics.end()) co_return;
       std::vector<std::shared_ptr<Partition>> open;
@@ -401,7 +401,7 @@ Task<void> TopicRegistry::State::drop_from(const Uuid& id, int32_t first) {
 }
 
 // Gives every shard the picture, and its partitions their options.
-Task<void> TopicRegistry::State::publish(PicturePtr next) {
+Task<void> TopicRegistry::State::publish(TopicPicturePtr next) {
   for (size_t i = 0; i < homes.size(); ++i) {
     const auto work = [this, i, &next]() -> Task<void> {
       homes[i]->picture = next;
@@ -421,7 +421,7 @@ Task<Result<void>> TopicRegistry::State::write_row(const Topic& topic) {
 // --- changes
 
 Refusal TopicRegistry::State::judge_new(const NewTopic& wanted, Topic& topic) const {
-  const Picture& picture = *homes[0]->picture;
+  const TopicPicture& picture = *homes[0]->picture;
   if (!is_topic_name(wanted.name))
     return {
         ErrorCode::kInvalidTopic,
@@ -455,18 +455,18 @@ Task<Refusal> TopicRegistry::State::create(const NewTopic& wanted, bool validate
   do parts.random.fill(made.id.bytes);
   while (std::to_integer<int>(made.id.bytes[0]) >> 2 == 62);
   const auto topic = std::make_shared<const Topic>(std::move(made));
-  if (auto opened = co_await open_new(topic, 0, topic->partitions); !opened) co_return refusal_of(opened.error());
+  if (auto opened = co_await open_new(topic, 0, topic->partitions); !opened) co_return change_refusal(opened.error());
   if (auto written = co_await write_row(*topic); !written) {
     // Whether the row is there only the next start can know: the files, which are empty, stay until then.
     co_await drop_from(topic->id, 0);
-    co_return refusal_of(written.error());
+    co_return change_refusal(written.error());
   }
   co_await publish(homes[0]->picture->with(topic));
   co_return Refusal{};
 }
 
 Task<Refusal> TopicRegistry::State::erase(const std::string& name) {
-  const PicturePtr before = homes[0]->picture;
+  const TopicPicturePtr before = homes[0]->picture;
   const Topic* topic = before->find(name);
   if (!topic) co_return Refusal{ErrorCode::kUnknownTopicOrPartition, fmt::format("There is no topic '{}'.", name)};
   if (topic->internal)
@@ -477,7 +477,7 @@ Task<Refusal> TopicRegistry::State::erase(const std::string& name) {
     CO_TRY(co_await txn->commit());
     co_return {};
   };
-  if (auto erased_row = co_await erase_row(); !erased_row) co_return refusal_of(erased_row.error());
+  if (auto erased_row = co_await erase_row(); !erased_row) co_return change_refusal(erased_row.error());
   co_await publish(before->without(name));
   co_await drop_from(topic->id, 0);
   for (int32_t number = 0; number < topic->partitions; ++number) {
@@ -494,7 +494,7 @@ Task<Refusal> TopicRegistry::State::erase(const std::string& name) {
 }
 
 Task<Refusal> TopicRegistry::State::add_partitions(const std::string& name, int32_t total, bool validate_only) {
-  const PicturePtr before = homes[0]->picture;
+  const TopicPicturePtr before = homes[0]->picture;
   const Topic* topic = before->find(name);
   if (!topic) co_return Refusal{ErrorCode::kUnknownTopicOrPartition, fmt::format("There is no topic '{}'.", name)};
   if (total == topic->partitions)
@@ -513,10 +513,10 @@ Task<Refusal> TopicRegistry::State::add_partitions(const std::string& name, int3
   Topic grown = *topic;
   grown.partitions = total;
   const auto next = std::make_shared<const Topic>(std::move(grown));
-  if (auto opened = co_await open_new(next, topic->partitions, more); !opened) co_return refusal_of(opened.error());
+  if (auto opened = co_await open_new(next, topic->partitions, more); !opened) co_return change_refusal(opened.error());
   if (auto written = co_await write_row(*next); !written) {
     co_await drop_from(topic->id, topic->partitions);
-    co_return refusal_of(written.error());
+    co_return change_refusal(written.error());
   }
   co_await publish(before->with(next));
   co_return Refusal{};
@@ -525,7 +525,7 @@ Task<Refusal> TopicRegistry::State::add_partitions(const std::string& name, int3
 Task<Refusal> TopicRegistry::State::configure(const std::string& name,
                                               const std::map<std::string, std::optional<std::string>>& changes,
                                               bool replace_all, bool validate_only) {
-  const PicturePtr before = homes[0]->picture;
+  const TopicPicturePtr before = homes[0]->picture;
   const Topic* topic = before->find(name);
   if (!topic) co_return Refusal{ErrorCode::kUnknownTopicOrPartition, fmt::format("There is no topic '{}'.", name)};
   Topic changed = *topic;
@@ -545,13 +545,13 @@ Task<Refusal> TopicRegistry::State::configure(const std::string& name,
       co_return Refusal{ErrorCode::kInvalidConfig, set.error().text()};
   if (validate_only) co_return Refusal{};
   const auto next = std::make_shared<const Topic>(std::move(changed));
-  if (auto written = co_await write_row(*next); !written) co_return refusal_of(written.error());
+  if (auto written = co_await write_row(*next); !written) co_return change_refusal(written.error());
   co_await publish(before->with(next));
   for (size_t i = 0; i < homes.size(); ++i) {
     const auto work = [this, i, &next]() -> Task<void> {
       const auto slots = homes[i]->topics.find(next->id);
       if (slots == homes[i]->topics.end()) co_return;
-      for (const Slot& slot : slots->second)
+      for (const PartitionSlot& slot : slots->second)
         if (slot.partition) slot.partition->configure(next->config);
     };
     co_await io::on(*parts.shards[i], work);
@@ -563,14 +563,14 @@ Task<Refusal> TopicRegistry::State::configure(const std::string& name,
 
 // So many a second that each has its turn once in `tend_every`: no timer a partition, and idle ones cost a few
 // instructions a turn.
-Task<void> TopicRegistry::State::tend_rounds(Home& home) {
+Task<void> TopicRegistry::State::tend_rounds(TopicsHome& home) {
   const auto turns = std::max<int64_t>(1, options.tend_every / kTendTurn);
   while (co_await io::sleep_for(std::min(kTendTurn, options.tend_every))) {
     const size_t share = (home.rounds.size() + static_cast<size_t>(turns) - 1) / static_cast<size_t>(turns);
     for (size_t i = 0; i < share && !home.rounds.empty(); ++i) {
       if (home.next_tended >= home.rounds.size()) home.next_tended = 0;
       const auto [id, number] = home.rounds[home.next_tended];
-      const Slot* slot = home.find(id, number);
+      const PartitionSlot* slot = home.find(id, number);
       const Topic* topic = home.picture->find(id);
       if (!slot || !slot->partition) {  // erased
         home.rounds[home.next_tended] = home.rounds.back();
@@ -631,12 +631,12 @@ Task<void> TopicRegistry::close() {
   state.changing.release();
   for (size_t i = 0; i < state.homes.size(); ++i) {
     const auto work = [&state, i]() -> Task<void> {
-      Home& home = *state.homes[i];
+      TopicsHome& home = *state.homes[i];
       home.tasks.stop();
       co_await home.tasks.join();
       std::vector<std::shared_ptr<Partition>> open;
       for (auto& [id, slots] : home.topics)
-        for (Slot& slot : slots)
+        for (PartitionSlot& slot : slots)
           if (slot.partition) open.push_back(std::move(slot.partition));
       home.topics.clear();
       home.rounds.clear();
@@ -677,12 +677,12 @@ io::Shard& TopicRegistry::shard_of(const Topic& topic, int32_t partition) const 
 }
 
 std::shared_ptr<Partition> TopicRegistry::open_partition(const Topic& topic, int32_t partition) const {
-  const Slot* slot = state_->here().find(topic.id, partition);
+  const PartitionSlot* slot = state_->here().find(topic.id, partition);
   return slot ? slot->partition : nullptr;
 }
 
 Error TopicRegistry::why_closed(const Topic& topic, int32_t partition) const {
-  const Slot* slot = state_->here().find(topic.id, partition);
+  const PartitionSlot* slot = state_->here().find(topic.id, partition);
   if (slot && slot->error) return *slot->error;
   return Error(Code::kNotFound, partition_name(topic.name, partition) + " is not here");
 }
