@@ -8,7 +8,7 @@ void OpenFiles::Slot::set(std::shared_ptr<io::File> file, OpenFiles* files) {
   files_ = files;
   if (!files_) return;
   files_->add(*this);
-  files_->shrink();
+  files_->shrink(*this);
 }
 
 void OpenFiles::Slot::touch() {
@@ -39,11 +39,12 @@ void OpenFiles::remove(Slot& slot) {
 }
 
 // Files that are at work are passed over: they may exceed the limit for as long.
-void OpenFiles::shrink() {
+void OpenFiles::shrink(const Slot& newcomer) {
   constexpr size_t kLooks = 64;
   Slot* slot = oldest_;
-  for (size_t looks = 0; open_ > files_max_ && slot && slot != newest_ && looks < kLooks; ++looks) {
+  for (size_t looks = 0; open_ > files_max_ && slot && looks < kLooks; ++looks) {
     Slot* const next = slot->newer_;
+    if (slot == &newcomer) break;
     if (slot->pinned_ || slot->file_.use_count() > 1) {
       slot->touch();
     } else {

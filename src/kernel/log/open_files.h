@@ -45,7 +45,7 @@ class OpenFiles {
  private:
   void add(Slot& slot);
   void remove(Slot& slot);
-  void shrink();
+  void shrink(const Slot& newcomer);
 
   const size_t files_max_;
   size_t open_ = 0;

@@ -953,6 +953,7 @@ Task<Result<std::optional<FrameView>>> FrameReader::next() {
       expected_ = std::max(expected_, segment_->header.first);
       offset_ = kSegmentHeaderBytes;
       window_.clear();
+      continue;  // a rewrite may have left nothing of it
     }
     auto file = CO_TRY(co_await log_->file_of(segment_));
     const auto frame = CO_TRY(

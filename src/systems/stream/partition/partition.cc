@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 
 #include "kernel/base/binary.h"
+#include "kernel/base/crc.h"
+#include "kernel/base/endian.h"
 #include "kernel/io/shard.h"
 #include "kernel/log/segment_log.h"
 #include "systems/stream/partition/batch_frame.h"
@@ -19,15 +21,24 @@ namespace {
 using log::Durability;
 using log::Position;
 
-// A reader finds its batch by an entry of the index and then looks at the heads of at most so many bytes.
-constexpr uint64_t kIndexIntervalBytes = 4 << 10;
+// A reader finds its batch by an entry of the index (24 bytes of memory) and then looks at the heads of at most so many
+// bytes.
+constexpr uint64_t kIndexIntervalBytes = 8 << 10;
 constexpr size_t kChunkBytes = 64 << 10;
 // How far back wait_for_data() knows the size of what a reader has before it.
 constexpr size_t kRecentAppends = 1024;
 constexpr uint8_t kStateVersion = 1;
 constexpr size_t kStateBytesMax = 4096;
+constexpr size_t kStateCrcAt = 1, kStateContentAt = 5;
+// Passes of compaction that are remembered until they are settled.
+constexpr size_t kPassesMax = 32;
 // 24 h of producers at one a second, with their last five batches.
 constexpr size_t kNotesBytesMax = 64 << 20;
+// The notes are written anew after so many bytes, and for fewer when the partition comes to rest: what an open may have
+// to read, against two syncs.
+constexpr uint64_t kNotesIntervalBytes = 64 << 20, kNotesRestBytes = 256 << 10;
+// With `polis.durability = os`: what a power cut may take.
+constexpr Duration kOsFlushInterval = std::chrono::seconds(1);
 
 Durability durability_of(const TopicConfig& config) {
   return config.durability == AckDurability::kOs ? Durability::kOs : Durability::kDisk;
@@ -42,6 +53,12 @@ struct Partition::State {
     uint64_t bytes_min = 1;
     Isolation isolation = Isolation::kReadUncommitted;
     io::Event ready;
+  };
+  // A pass of compaction: everything below `upto` was cleaned then.
+  struct Pass {
+    Offset upto = 0;
+    int64_t at_ms = 0;
+    bool unsettled = false;  // tombstones or markers stayed
   };
   struct Append {
     Offset next = 0;
@@ -65,7 +82,9 @@ struct Partition::State {
   Task<Result<void>> replay();
   Task<Result<Offset>> read_notes();
   void note(const RecordBatch& batch, Offset segment);
+  void take_notes(Offset upto);
   Task<void> write_notes();
+  Task<void> flush();
   Task<Result<void>> read_state();
   Task<Result<void>> write_state();
   Refusal check_client_batch(const RecordBatch& batch) const;
@@ -88,15 +107,22 @@ struct Partition::State {
   std::vector<SegmentNote> closed;
   SegmentNote current;         // the segment that takes appends
   int64_t current_began_ms{};  // when the first batch came to it; at open: now
-  Bytes notes;                 // to be written
+  Bytes notes;                 // to be written, once the log is on disk up to `notes_upto`
+  Offset notes_upto = 0;
+  uint64_t bytes_since_notes = 0;
+  bool replaying = false;
   bool writing_notes = false;
   Offset compacted_upto = 0;
+  std::vector<Pass> passes;  // by time and offset
   bool tending = false;
   uint64_t compaction_seed = 0;
   std::deque<Append> recent;
   uint64_t appended_bytes = 0, appended_batches = 0, duplicates = 0;
   std::vector<DataWaiter*> waiters;
   bool pumping = false;
+  bool flushing = false;
+  io::Event closing;
+  Offset tended_end = 0;
   io::TaskGroup tasks;
 };
 
@@ -118,7 +144,8 @@ Task<Result<std::unique_ptr<Partition>>> Partition::open(io::Disk& disk, log::Sy
                                                   .chunk_bytes = kChunkBytes,
                                                   .index_interval_bytes = kIndexIntervalBytes,
                                                   .first_position = static_cast<Position>(state->log_start),
-                                                  .keep_chunk = false}));
+                                                  .frugal = true,
+                                                  .files = state->options.files}));
   state->log_start = std::max(state->log_start, static_cast<Offset>(state->log->start()));
   state->compaction_seed = random.next();
   state->current_began_ms = base::milliseconds_since_epoch(clock.wall());
@@ -130,11 +157,12 @@ Task<Result<std::unique_ptr<Partition>>> Partition::open(io::Disk& disk, log::Sy
   co_return std::unique_ptr<Partition>(new Partition(std::move(state)));
 }
 
-// What is known of producers and times is the fold of the batches; the notes spare reading closed segments.
+// What is known of producers and times is the fold of the batches; the notes spare reading what they know.
 Task<Result<void>> Partition::State::replay() {
   const Offset from = CO_TRY(co_await read_notes());
   const auto segments = log->segments();
   auto segment = segments.begin();
+  replaying = true;
   auto reader = CO_TRY(log->read(static_cast<Position>(from)));
   while (true) {
     const auto frame = CO_TRY(co_await reader.next());
@@ -144,66 +172,115 @@ Task<Result<void>> Partition::State::replay() {
     note(batch, static_cast<Offset>(segment->first));
     producers.note(batch);
   }
-  notes.clear();  // what a replay finds is written when the next segment is closed
+  replaying = false;
   producers.trim(log_start);
+  tended_end = end();
   co_return {};
 }
 
-// Where the replay begins: at the newest segment if the notes know all before it, else at the start.
+// Where the replay begins: where the notes end if they know every segment up to there, else at the start.
 Task<Result<Offset>> Partition::State::read_notes() {
   const auto start = static_cast<Offset>(log->start());
-  const auto newest_segment = static_cast<Offset>(log->newest_segment());
   current.first = start;
   const auto bytes = co_await disk.read_file(notes_path(), kNotesBytesMax);
   if (!bytes) co_return start;  // none, or none that can be read: they are derived
   auto read = SegmentNotes::decode(*bytes);
-  if (!read || read->upto != newest_segment) co_return start;
-  std::erase_if(read->closed, [&](const SegmentNote& one) { return one.first < start || one.first >= newest_segment; });
-  if (read->closed.size() + 1 != log->segments().size()) co_return start;
-  closed = std::move(read->closed);
+  if (!read || read->upto <= start || read->upto > end()) co_return start;
+  std::vector<SegmentNote> known;
+  for (const auto& segment : log->segments()) {
+    const auto first = static_cast<Offset>(segment.first);
+    if (first >= read->upto) break;
+    const auto note = std::ranges::lower_bound(read->segments, first, {}, &SegmentNote::first);
+    if (note == read->segments.end() || note->first != first) co_return start;
+    known.push_back(*note);
+  }
+  current = known.back();  // the first one begins at `start`
+  if (current.first == read->segments.back().first) current_began_ms = read->began_ms;
+  known.pop_back();
+  closed = std::move(known);
   producers = std::move(read->producers);
-  current.first = newest_segment;
-  co_return newest_segment;
+  co_return read->upto;
 }
 
-// Before the producers know of the batch: the table then stands where the segment begins.
+// Before the producers know of the batch: the table then stands where the batch begins.
 void Partition::State::note(const RecordBatch& batch, Offset segment) {
+  if (!replaying && (segment != current.first || bytes_since_notes >= kNotesIntervalBytes))
+    take_notes(batch.base_offset());
+  bytes_since_notes += batch.bytes().size();
   if (segment != current.first) {
     closed.push_back(current);
     current = {.first = segment, .newest = {}};
     current_began_ms = base::milliseconds_since_epoch(clock.wall());
-    notes = SegmentNotes::encode(closed, producers, segment);
   }
-  if (batch.max_timestamp() > current.newest.timestamp)
+  if (!batch.control() && batch.max_timestamp() > current.newest.timestamp)
     current.newest = {batch.last_offset(), batch.max_timestamp(), 0};
+}
+
+void Partition::State::take_notes(Offset upto) {
+  notes = SegmentNotes::encode(closed, current, current_began_ms, producers, upto);
+  notes_upto = upto;
+  bytes_since_notes = 0;
 }
 
 Task<void> Partition::State::write_notes() {
   while (!notes.empty()) {
     const Bytes bytes = std::exchange(notes, {});
+    // They must not know more than a power cut leaves.
+    if (!co_await log->wait(static_cast<Position>(notes_upto), Durability::kDisk)) break;
     (void)co_await disk.replace_file(notes_path(), bytes);  // without them the segments are read
   }
   writing_notes = false;
 }
 
-// state := version:u8 log_start:varint
+// What only reached the operating system is on disk a second later.
+Task<void> Partition::State::flush() {
+  while (!log->failure() && !closing.is_set() && log->reached(Durability::kDisk) < log->end()) {
+    // The time is over, or the partition is being closed, which makes everything durable itself.
+    (void)co_await io::with_timeout(kOsFlushInterval, closing.wait());
+    (void)co_await log->wait(log->end(), Durability::kDisk);
+  }
+  flushing = false;
+}
+
+// state := version:u8=1 crc32c:u32 (of the rest) log_start:varint compacted_upto:varint
+//          passes:varint { upto:varint at_ms:zigzag unsettled:u8 }
 Task<Result<void>> Partition::State::read_state() {
   const auto bytes = co_await disk.read_file(state_path(), kStateBytesMax);
   if (!bytes && bytes.error().code() == Code::kNotFound) co_return {};
   if (!bytes) co_return fail(bytes.error());
-  base::Reader in(*bytes);
-  if (in.u8() != kStateVersion) in.reject("an unknown version");
+  if (bytes->size() < kStateContentAt || base::load_little<uint32_t>(bytes->data() + kStateCrcAt) !=
+                                             base::crc32c(BytesView(*bytes).subspan(kStateContentAt)))
+    co_return fail(Code::kCorrupt, state_path() + " is damaged. Restore this file from a backup");
+  if ((*bytes)[0] != std::byte{kStateVersion})
+    co_return fail(Code::kUnsupported, state_path() + " is of a later version of polis");
+  base::Reader in(BytesView(*bytes).subspan(kStateContentAt));
   log_start = static_cast<Offset>(in.varint());
+  compacted_upto = static_cast<Offset>(in.varint());
+  for (size_t count = in.count(3); count > 0 && in.ok(); --count) {
+    Pass pass;
+    pass.upto = static_cast<Offset>(in.varint());
+    pass.at_ms = in.zigzag();
+    pass.unsettled = in.u8() != 0;
+    passes.push_back(pass);
+  }
   if (auto whole = in.finish(); !whole)
     co_return fail(Error(Code::kCorrupt, state_path() + " cannot be read", whole.error()));
   co_return {};
 }
 
 Task<Result<void>> Partition::State::write_state() {
-  Bytes bytes;
+  Bytes bytes(kStateContentAt);
+  bytes[0] = std::byte{kStateVersion};
   base::Writer out(bytes);
-  out.u8(kStateVersion);
   out.varint(static_cast<uint64_t>(log_start));
+  out.varint(static_cast<uint64_t>(compacted_upto));
+  out.varint(passes.size());
+  for (const Pass& pass : passes) {
+    out.varint(static_cast<uint64_t>(pass.upto));
+    out.zigzag(pass.at_ms);
+    out.u8(pass.unsettled);
+  }
+  base::store_little<uint32_t>(bytes.data() + kStateCrcAt, base::crc32c(BytesView(bytes).subspan(kStateContentAt)));
   co_return co_await disk.replace_file(state_path(), bytes);
 }
 
@@ -239,14 +316,16 @@ Refusal Partition::State::check_client_batch(const RecordBatch& batch) const {
 AppendResult Partition::State::store(BytesView bytes, bool stamp) {
   const Offset base = end();
   const Offset next = base + RecordBatch(bytes).last_offset_delta() + 1;
-  const auto slot = log->append(bytes.size(), static_cast<Position>(base), static_cast<Position>(next));
+  const int64_t now_ms = stamp ? base::milliseconds_since_epoch(clock.wall()) : -1;
+  const uint64_t mark = stamp ? BatchFrame::mark_of(now_ms) : BatchFrame::mark_of(RecordBatch(bytes));
+  const auto slot = log->append(bytes.size(), static_cast<Position>(base), static_cast<Position>(next), mark);
   if (!slot) return {.refusal = {error_code(slot.error()), slot.error().text()}};
-  std::ranges::copy(bytes, slot->bytes.begin());
+  std::memcpy(slot->bytes.data(), bytes.data(), bytes.size());
   set_base_offset(slot->bytes, base);
   set_leader_epoch(slot->bytes, 0);
   AppendResult result{.refusal = {}, .base_offset = base, .next_offset = next};
   if (stamp) {
-    result.log_append_time = base::milliseconds_since_epoch(clock.wall());
+    result.log_append_time = now_ms;
     set_log_append_time(slot->bytes, result.log_append_time);
   }
   const RecordBatch stored(slot->bytes);
@@ -258,6 +337,7 @@ AppendResult Partition::State::store(BytesView bytes, bool stamp) {
   appended_bytes += bytes.size();
   ++appended_batches;
   if (!std::exchange(pumping, true)) tasks.spawn(pump());
+  if (config.durability == AckDurability::kOs && !std::exchange(flushing, true)) tasks.spawn(flush());
   return result;
 }
 
@@ -406,17 +486,28 @@ Task<Result<OffsetAndTimestamp>> Partition::offset_for(int64_t timestamp, Isolat
   State& state = *state_;
   if (timestamp == kLatestOffset) co_return OffsetAndTimestamp{.offset = state.limit(isolation)};
   if (timestamp == kEarliestOffset) co_return OffsetAndTimestamp{.offset = state.log_start};
-  if (timestamp == kMaxTimestampOffset) {
+  // A whole segment that is too old is passed over; in the first that is not, the index leads near the place.
+  const bool newest_wanted = timestamp == kMaxTimestampOffset;
+  Offset first = state.current.first;
+  if (newest_wanted) {
     OffsetAndTimestamp newest = state.current.newest;
     for (const SegmentNote& one : state.closed)
-      if (one.newest.timestamp >= newest.timestamp) newest = one.newest;
-    co_return newest;
+      if (one.newest.timestamp >= 0 && one.newest.timestamp >= newest.timestamp) {
+        newest = one.newest;
+        first = one.first;
+      }
+    if (newest.timestamp < 0 || newest.offset < state.log_start) co_return OffsetAndTimestamp{};
+    timestamp = newest.timestamp;
+  } else {
+    const auto candidate =
+        std::ranges::find_if(state.closed, [&](const SegmentNote& one) { return one.newest.timestamp >= timestamp; });
+    if (candidate != state.closed.end()) first = candidate->first;
   }
-  // Whole segments that are too old are passed over; the first that is not is read from its beginning.
-  const auto candidate =
-      std::ranges::find_if(state.closed, [&](const SegmentNote& one) { return one.newest.timestamp >= timestamp; });
-  const Offset from = candidate == state.closed.end() ? state.current.first : candidate->first;
-  auto reader = CO_TRY(state.log->read(static_cast<Position>(std::max(state.log_start, from))));
+  const auto place = co_await state.log->seek_mark(static_cast<Position>(first), BatchFrame::mark_of(timestamp));
+  if (!place && place.error().code() != Code::kOutOfRange) co_return fail(place.error());
+  // Without a place the segment is not on disk yet, or has gone.
+  const Offset from = std::max(state.log_start, place ? static_cast<Offset>(*place) : first);
+  auto reader = CO_TRY(state.log->read(static_cast<Position>(from)));
   while (true) {
     const auto frame = CO_TRY(co_await reader.next());
     if (!frame || static_cast<Offset>(frame->first) >= state.limit(isolation)) co_return OffsetAndTimestamp{};
@@ -491,6 +582,16 @@ Task<Result<void>> Partition::State::retain(int64_t now_ms) {
 
 Task<Result<void>> Partition::State::compact(int64_t now_ms) {
   if (config.cleanup_policy == CleanupPolicy::kDelete || closed.empty()) co_return {};
+  // What was cleaned long enough ago that its tombstones may go.
+  Offset settled = 0;
+  bool settling = false;
+  while (!passes.empty() && passes.front().at_ms <= now_ms - config.delete_retention_ms) {
+    settled = passes.front().upto;
+    settling = passes.front().unsettled;
+    if (passes.size() > 1 && passes[1].at_ms > now_ms - config.delete_retention_ms) break;
+    if (passes.size() == 1) break;
+    passes.erase(passes.begin());
+  }
   // Only what is closed, stable, and old enough.
   const Offset end = std::min(current.first, last_stable_offset());
   uint64_t dirty_bytes = 0, size_bytes = 0;
@@ -499,11 +600,16 @@ Task<Result<void>> Partition::State::compact(int64_t now_ms) {
     size_bytes += segment.size_bytes;
     if (static_cast<Offset>(segment.first) >= compacted_upto) dirty_bytes += segment.size_bytes;
   }
-  if (dirty_bytes == 0 ||
-      static_cast<double>(dirty_bytes) < config.min_cleanable_dirty_ratio * static_cast<double>(size_bytes))
-    co_return {};
-  Compaction pass(producers.aborted(log_start, end), now_ms - config.delete_retention_ms, compaction_seed);
-  auto reader = CO_TRY(log->read(static_cast<Position>(std::max(log_start, compacted_upto))));
+  const bool dirty = dirty_bytes > 0 && static_cast<double>(dirty_bytes) >=
+                                            config.min_cleanable_dirty_ratio * static_cast<double>(size_bytes);
+  if (!dirty && !settling) co_return {};
+  const Offset clean_below = std::max(log_start, compacted_upto);
+  Compaction pass({.aborted = producers.aborted(log_start, end),
+                   .last_batches = producers.last_batches(),
+                   .clean_below = clean_below,
+                   .settled = settled,
+                   .seed = compaction_seed});
+  auto reader = CO_TRY(log->read(static_cast<Position>(clean_below)));
   while (true) {
     const auto frame = CO_TRY(co_await reader.next());
     if (!frame || static_cast<Offset>(frame->first) >= end) break;
@@ -511,14 +617,18 @@ Task<Result<void>> Partition::State::compact(int64_t now_ms) {
     if (batch.max_timestamp() > now_ms - config.min_compaction_lag_ms) break;
     if (!CO_TRY(pass.learn(batch))) break;
   }
-  if (pass.learned() <= compacted_upto) co_return {};
+  if (pass.learned() <= clean_below && !settling) co_return {};
   for (const auto& segment : log->segments()) {
     if (static_cast<Offset>(segment.first) >= std::min(pass.learned(), current.first)) break;
     CO_TRY(co_await log->rewrite(segment.first,
                                  [&](const log::FrameView& frame) { return pass.keep(RecordBatch(frame.bytes)); }));
   }
+  for (const Offset marker : pass.dropped_markers()) producers.forget_aborted(marker);
   compacted_upto = pass.learned();
-  co_return {};
+  if (!passes.empty() && passes.front().upto == settled) passes.front().unsettled = false;  // has gone
+  if (passes.size() >= kPassesMax) passes.erase(passes.end() - 1);  // its records wait for this pass
+  passes.push_back({compacted_upto, now_ms, pass.unsettled()});
+  co_return co_await write_state();
 }
 
 Task<Result<void>> Partition::tend() {
@@ -530,6 +640,17 @@ Task<Result<void>> Partition::tend() {
   if (now_ms - state.current_began_ms >= state.config.segment_ms) state.log->close_segment();
   Result<void> done = co_await state.retain(now_ms);
   if (done) done = co_await state.compact(now_ms);
+  if (std::exchange(state.tended_end, state.end()) == state.end() && !state.log->failure()) {
+    if (state.bytes_since_notes >= kNotesRestBytes && !std::exchange(state.writing_notes, true)) {
+      state.take_notes(state.end());
+      co_await state.write_notes();
+    }
+    if (state.recent.size() > 0) {
+      state.recent.clear();
+      state.recent.shrink_to_fit();
+    }
+  }
+  co_await state.log->rest();
   state.tending = false;
   co_return done;
 }
@@ -562,7 +683,13 @@ PartitionStatistics Partition::statistics() const {
 }
 
 Task<Result<void>> Partition::close() {
-  auto closed = co_await state_->log->close();
+  State& state = *state_;
+  state.closing.set();
+  if (state.bytes_since_notes >= kNotesRestBytes && !state.log->failure()) {
+    state.take_notes(state.end());
+    if (!std::exchange(state.writing_notes, true)) co_await state.write_notes();
+  }
+  auto closed = co_await state.log->close();
   co_await state_->tasks.join();
   for (State::DataWaiter* waiter : std::exchange(state_->waiters, {})) waiter->ready.set();
   co_return closed;

@@ -20,9 +20,14 @@ class PartitionTest : public testing::Test {
  protected:
   explicit PartitionTest(uint64_t seed = 1) : world(seed), random(seed) {}
 
-  Result<std::unique_ptr<Partition>> open() {
+  Result<std::unique_ptr<Partition>> try_open() {
     return world.run(
         Partition::open(world.disk(), scheduler, world.clock(), random, {.directory = "t-0", .config = config}));
+  }
+  Result<std::unique_ptr<Partition>> open() {
+    auto opened = try_open();
+    if (!opened) ADD_FAILURE() << opened.error().text();
+    return opened;
   }
   void close(std::unique_ptr<Partition>& partition) {
     EXPECT_TRUE(world.run(partition->close()));
@@ -349,6 +354,213 @@ TEST_F(PartitionTest, an_open_reads_only_the_newest_segment_and_knows_the_produc
   close(partition);
 }
 
+TEST_F(PartitionTest, tombstones_stay_until_readers_had_their_time) {
+  config.segment_bytes = 500;
+  config.cleanup_policy = CleanupPolicy::kCompact;
+  config.delete_retention_ms = 60'000;
+  auto partition = std::move(*open());
+  const auto put = [&](std::string_view key, std::optional<std::string_view> value) {
+    BatchBuilder builder;
+    builder.add(5, as_bytes(key), value ? std::optional<BytesView>(as_bytes(*value)) : std::nullopt);  // of 1970
+    ASSERT_TRUE(append(*partition, builder.finish()).refusal.ok());
+  };
+  put("gone", "value");
+  put("gone", std::nullopt);
+  for (int i = 0; i < 30; ++i) put("other", "value");
+  int records = 0;
+  ASSERT_TRUE(world.run(partition->tend()));
+  EXPECT_EQ(fetch(*partition, 0, 1), std::vector<Offset>{1});
+  for (int round = 0; round < 2; ++round) {
+    ASSERT_TRUE(world.run(partition->tend()));
+    EXPECT_EQ(fetch(*partition, 0, 1), std::vector<Offset>{1}) << "the tombstone stays, also after a restart";
+    close(partition);
+    partition = std::move(*open());
+  }
+  world.run([](PartitionTest&) -> Task<void> { (void)co_await io::sleep_for(61s); }(*this));
+  ASSERT_TRUE(world.run(partition->tend()));  // although nothing came since
+  EXPECT_NE(fetch(*partition, 0, 1), std::vector<Offset>{1});
+  EXPECT_EQ(values(*this, *partition, records).size(), 1u);
+  EXPECT_EQ(partition->end_offset(), 32);
+  close(partition);
+}
+
+TEST_F(PartitionTest, compaction_takes_what_was_aborted_and_then_its_marker_and_keeps_what_was_committed) {
+  config.segment_bytes = 400;
+  config.cleanup_policy = CleanupPolicy::kCompact;
+  config.delete_retention_ms = 60'000;
+  auto partition = std::move(*open());
+  int32_t sequence = 0;
+  const auto transaction = [&](std::string_view key, std::string_view value, bool commit) {
+    partition->begin_transaction(7, 0);
+    BatchBuilder builder({.id = 7, .epoch = 0, .base_sequence = sequence++, .transactional = true});
+    builder.add(1, as_bytes(key), as_bytes(value));
+    ASSERT_TRUE(append(*partition, builder.finish()).refusal.ok());
+    ASSERT_TRUE(world.run(partition->wait(partition->end_transaction(7, 0, commit, 0).next_offset)));
+  };
+  transaction("a", "old", true);       // 0, marker 1: replaced
+  transaction("a", "aborted", false);  // 2, marker 3
+  transaction("a", "new", true);       // 4, marker 5
+  for (int i = 0; i < 20; ++i) (void)append(*partition, batch(1));
+  int records = 0;
+  const auto check = [&] {
+    const auto found = values(*this, *partition, records);
+    EXPECT_EQ(found.at("a"), "new");
+    EXPECT_EQ(partition->last_stable_offset(), 26);
+    // Sequences go on, also where the notes are lost and everything is the fold of what compaction left.
+    EXPECT_TRUE(
+        partition->append(batch(1, "new", {.id = 7, .epoch = 0, .base_sequence = sequence + 5}), AppendOrigin::kClient)
+            .refusal.code == ErrorCode::kOutOfOrderSequenceNumber);
+  };
+  ASSERT_TRUE(world.run(partition->tend()));
+  check();
+  EXPECT_EQ(fetch(*partition, 0, 1), std::vector<Offset>{1}) << "its marker is still there";
+  EXPECT_EQ(world.run(partition->fetch(0, 1 << 20, Isolation::kReadCommitted)).aborted.size(), 1u);
+  world.run([](PartitionTest&) -> Task<void> { (void)co_await io::sleep_for(61s); }(*this));
+  ASSERT_TRUE(world.run(partition->tend()));
+  check();
+  EXPECT_EQ(fetch(*partition, 0, 1), std::vector<Offset>{4});
+  EXPECT_EQ(fetch(*partition, 5, 1), std::vector<Offset>{5}) << "the marker of records that are there";
+  EXPECT_TRUE(world.run(partition->fetch(0, 1 << 20, Isolation::kReadCommitted)).aborted.empty());
+  for (int round = 0; round < 2; ++round) {
+    close(partition);
+    (void)world.run(world.disk().remove("t-0/segments"));
+    partition = std::move(*open());
+    check();
+  }
+  close(partition);
+}
+
+TEST_F(PartitionTest, the_last_batch_of_a_producer_stays_as_an_empty_one) {
+  config.segment_bytes = 300;
+  config.cleanup_policy = CleanupPolicy::kCompact;
+  auto partition = std::move(*open());
+  const Bytes once = batch(2, "v", {.id = 9, .epoch = 0, .base_sequence = 0});
+  (void)append(*partition, once);
+  for (int i = 0; i < 20; ++i) (void)append(*partition, batch(1));  // the same key
+  ASSERT_TRUE(world.run(partition->tend()));
+  int records = 0;
+  EXPECT_EQ(values(*this, *partition, records).size(), 1u);
+  EXPECT_LT(records, 10);
+  close(partition);
+  (void)world.run(world.disk().remove("t-0/segments"));
+  partition = std::move(*open());
+  EXPECT_TRUE(append(*partition, once).duplicate);
+  EXPECT_EQ(append(*partition, batch(1, "v", {.id = 9, .epoch = 0, .base_sequence = 2})).base_offset, 22);
+  close(partition);
+}
+
+TEST_F(PartitionTest, a_search_by_time_reads_a_small_part_of_a_large_segment) {
+  auto partition = std::move(*open());
+  for (int i = 0; i < 2000; ++i) {
+    BatchBuilder builder;
+    builder.add(i * 10, as_bytes("k"), as_bytes(std::string(1000, 'x')));
+    (void)partition->append(builder.finish(), AppendOrigin::kClient);
+    if (i % 100 == 99) ASSERT_TRUE(world.run(partition->wait(partition->end_offset())));
+  }
+  for (int round = 0; round < 2; ++round) {
+    for (const int64_t time : {0, 5, 9'995, 10'000, 19'990}) {
+      const uint64_t before = world.disk().statistics().read_bytes;
+      const auto found = *world.run(partition->offset_for(time, Isolation::kReadUncommitted));
+      EXPECT_EQ(found.offset, (time + 9) / 10);
+      EXPECT_EQ(found.timestamp, (time + 9) / 10 * 10);
+      EXPECT_LT(world.disk().statistics().read_bytes - before, 300'000u);
+    }
+    EXPECT_EQ(world.run(partition->offset_for(19'991, Isolation::kReadUncommitted))->offset, -1);
+    close(partition);
+    partition = std::move(*open());
+  }
+  close(partition);
+}
+
+TEST_F(PartitionTest, what_only_the_operating_system_has_is_on_disk_a_second_later) {
+  config.durability = AckDurability::kOs;
+  auto partition = std::move(*open());
+  (void)append(*partition, batch(3));
+  EXPECT_EQ(partition->high_watermark(), 3);
+  world.run([](PartitionTest&) -> Task<void> { (void)co_await io::sleep_for(1500ms); }(*this));
+  world.disk().crash(sim::Survival::kNothing);
+  (void)world.run(partition->close());
+  partition.reset();
+  world.disk().restart();
+  partition = std::move(*open());
+  EXPECT_EQ(partition->end_offset(), 3);
+  close(partition);
+}
+
+TEST_F(PartitionTest, an_open_after_damage_to_what_is_derived_knows_the_same) {
+  config.segment_bytes = 20'000;
+  auto partition = std::move(*open());
+  for (int32_t i = 0; i < 60; ++i)
+    (void)append(*partition, batch(1, std::string(1000, 'x'), {.id = 1 + i % 2, .epoch = 0, .base_sequence = i / 2}));
+  close(partition);
+  for (int round = 0; round < 6; ++round) {
+    for (const std::string& file : world.disk().files("t-0"))
+      if (!file.ends_with(".segment") && random.chance(1, 2)) {
+        if (round % 2 == 0) {
+          world.disk().flip_random_bit(file);
+        } else {
+          (void)world.run(world.disk().remove(file));
+        }
+      }
+    partition = std::move(*open());
+    EXPECT_EQ(partition->end_offset(), 60 + round);
+    EXPECT_TRUE(
+        append(*partition, batch(1, std::string(1000, 'x'), {.id = 2, .epoch = 0, .base_sequence = 29})).duplicate);
+    EXPECT_EQ(append(*partition, batch(1)).base_offset, 60 + round);
+    close(partition);
+  }
+}
+
+// One flipped bit of a segment: reported when it is opened or read, or what is read is what was written.
+TEST(PartitionDamage, a_flipped_bit_is_reported_and_never_served) {
+  const auto round_of = [](uint64_t seed) {
+    sim::World world(seed);
+    base::SeededRandom random(seed);
+    log::SyncScheduler scheduler;
+    PartitionOptions options{.directory = "t-0", .config = {}};
+    options.config.segment_bytes = 2000;
+    options.config.read_path = ReadPath::kCopy;
+    const auto open = [&] {
+      return world.run(Partition::open(world.disk(), scheduler, world.clock(), random, options));
+    };
+    std::map<Offset, Bytes> sent;
+    {
+      auto partition = std::move(*open());
+      for (int i = 0; i < 30; ++i) {
+        BatchBuilder builder;
+        for (uint64_t r = 0; r <= random.below(3); ++r) builder.add(i, as_bytes("k"), as_bytes(std::string(60, 'v')));
+        const Offset base = partition->end_offset();
+        (void)partition->append(builder.finish(), AppendOrigin::kClient);
+        EXPECT_TRUE(world.run(partition->wait(partition->end_offset())));
+        sent[base] = world.run(partition->fetch(base, 1, Isolation::kReadUncommitted)).bytes;
+      }
+      EXPECT_TRUE(world.run(partition->close()));
+    }
+    std::vector<std::string> segments;
+    for (const std::string& file : world.disk().files("t-0"))
+      if (file.ends_with(".segment")) segments.push_back(file);
+    world.disk().flip_random_bit(segments[random.below(segments.size())]);
+    auto opened = open();
+    if (!opened) {
+      EXPECT_EQ(opened.error().code(), Code::kCorrupt) << "seed " << seed;
+      return;
+    }
+    bool reported = false;
+    for (const auto& [base, bytes] : sent) {
+      const Fetched fetched = world.run((*opened)->fetch(base, 1, Isolation::kReadUncommitted));
+      if (!fetched.refusal.ok()) {
+        EXPECT_EQ(fetched.refusal.code, ErrorCode::kKafkaStorageError) << "seed " << seed;
+        reported = true;
+      } else {
+        EXPECT_EQ(fetched.bytes, bytes) << "seed " << seed << ", offset " << base;
+      }
+    }
+    EXPECT_TRUE(reported) << "seed " << seed;
+    (void)world.run((*opened)->close());
+  };
+  (void)sim::for_each_seed(sim::seeds(), round_of, testing::Test::HasFailure);
+}
+
 // Power cuts at any moment: what was acknowledged is there, once and in order, and nothing else but what was sent.
 TEST(PartitionCrash, nothing_acknowledged_is_lost_or_doubled) {
   const auto round_of = [](uint64_t seed) {
@@ -390,6 +602,10 @@ TEST(PartitionCrash, nothing_acknowledged_is_lost_or_doubled) {
       }
       if (world.disk().powered()) world.disk().crash();
       world.disk().restart();
+      for (const std::string& file : world.disk().files("t-0"))
+        if ((file.ends_with(".index") || file.ends_with("checkpoint") || file.ends_with("t-0/segments")) &&
+            random.chance(1, 6))
+          world.disk().flip_random_bit(file);
     }
   };
   (void)sim::for_each_seed(sim::seeds(), round_of, testing::Test::HasFailure);

@@ -14,8 +14,8 @@ constexpr uint8_t kTableVersion = 1;
 constexpr int32_t kNoSequence = -1;
 
 int32_t last_sequence_of(const RecordBatch& batch) {
-  // Sequences go round after 2^31-1.
-  return static_cast<int32_t>((static_cast<int64_t>(batch.base_sequence()) + batch.count() - 1) & 0x7fffffff);
+  // Sequences go round after 2^31-1. Not the count: compaction takes records out.
+  return static_cast<int32_t>((static_cast<int64_t>(batch.base_sequence()) + batch.last_offset_delta()) & 0x7fffffff);
 }
 
 int32_t following(int32_t sequence) {
@@ -126,7 +126,10 @@ void ProducerTable::note_marker(const RecordBatch& batch) {
   if (producer.transaction_first < 0) return;
   const Ended ended{batch.producer_id(), producer.transaction_first, batch.base_offset()};
   unsettled_.push_back(ended);
-  if (!marker->commit) aborted_.push_back(ended);
+  if (!marker->commit) {
+    aborted_.push_back(ended);
+    longest_aborted_ = std::max(longest_aborted_, ended.marker - ended.first);
+  }
   open_.erase(producer.transaction_first);
   producer.transaction_first = -1;
 }
@@ -147,7 +150,7 @@ std::vector<AbortedTransaction> ProducerTable::aborted(Offset from, Offset below
   std::vector<AbortedTransaction> found;
   auto ended = std::lower_bound(aborted_.begin(), aborted_.end(), from,
                                 [](const Ended& one, Offset offset) { return one.marker < offset; });
-  for (; ended != aborted_.end(); ++ended)
+  for (; ended != aborted_.end() && ended->marker - longest_aborted_ < below; ++ended)
     if (ended->first < below) found.push_back({ended->producer_id, ended->first, ended->marker});
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first_offset < b.first_offset; });
   return found;
@@ -156,6 +159,17 @@ std::vector<AbortedTransaction> ProducerTable::aborted(Offset from, Offset below
 bool ProducerTable::open_transaction(int64_t producer_id) const {
   const auto found = producers_.find(producer_id);
   return found != producers_.end() && found->second.transaction_first >= 0;
+}
+
+void ProducerTable::forget_aborted(Offset marker_offset) {
+  std::erase_if(aborted_, [&](const Ended& ended) { return ended.marker == marker_offset; });
+}
+
+std::unordered_map<int64_t, Offset> ProducerTable::last_batches() const {
+  std::unordered_map<int64_t, Offset> batches;
+  for (const auto& [id, producer] : producers_)
+    if (producer.kept > 0) batches.emplace(id, producer.sent[producer.kept - 1].base_offset);
+  return batches;
 }
 
 void ProducerTable::expire(int64_t now_ms, int64_t age_ms_max) {
@@ -246,6 +260,7 @@ Result<std::pair<ProducerTable, Offset>> ProducerTable::decode(BytesView bytes) 
     ended.marker = in.zigzag();
     if (!table.aborted_.empty() && table.aborted_.back().marker > ended.marker) in.reject("markers out of order");
     table.aborted_.push_back(ended);
+    table.longest_aborted_ = std::max(table.longest_aborted_, ended.marker - ended.first);
   }
   TRY(in.finish());
   return std::pair{std::move(table), upto};

@@ -41,6 +41,10 @@ class ProducerTable {
   // Transactions that were aborted and have records in [from, below).
   std::vector<AbortedTransaction> aborted(Offset from, Offset below) const;
   bool open_transaction(int64_t producer_id) const;
+  // The marker is no longer in the log, nor is any record of its transaction.
+  void forget_aborted(Offset marker_offset);
+  // Where the last batch with a sequence begins, for each producer.
+  std::unordered_map<int64_t, Offset> last_batches() const;
 
   // Forgets producers without open transaction whose last batch is older, and what lies below `log_start`.
   void expire(int64_t now_ms, int64_t age_ms_max);
@@ -82,6 +86,7 @@ class ProducerTable {
   std::unordered_map<int64_t, Producer> producers_;
   std::map<Offset, int64_t> open_;  // first offset → producer
   std::vector<Ended> aborted_;      // by marker
+  Offset longest_aborted_ = 0;      // from the first record to the marker
   std::deque<Ended> unsettled_;     // by marker: ended either way, above the high watermark that was last asked for
 };
 

@@ -97,7 +97,7 @@ Result<Bytes> with_compression(const RecordBatch& batch, Compression compression
 }
 
 Bytes with_records(const RecordBatch& batch, BytesView records, int32_t count) {
-  Bytes made = assemble(batch, records, batch.compression());
+  Bytes made = assemble(batch, records, count == 0 ? Compression::kNone : batch.compression());
   set_count(made, count);
   return made;
 }

@@ -21,7 +21,7 @@ Result<BytesView> open_records(const RecordBatch& batch, Bytes& storage);
 Result<Bytes> with_compression(const RecordBatch& batch, Compression compression);
 
 // The batch with only these `count` records (as RecordReader::raw() gives them, one behind the other), compressed as it
-// was. They keep their offsets, and the batch keeps the range that it covers.
+// was. They keep their offsets, and the batch keeps the range that it covers; it may have none left.
 Bytes with_records(const RecordBatch& batch, BytesView records, int32_t count);
 
 }  // namespace polis::stream
