@@ -19,7 +19,7 @@ constexpr size_t kPeekBytes = 4 << 10;
 // there.
 constexpr size_t kFirstLargeBytes = 1 << 20;
 
-SteadyTime now() {
+SteadyTime steady_now() {
   return io::Shard::current().clock().steady();
 }
 
@@ -62,7 +62,7 @@ struct Connection::Exchange {
              .version = header_in.api_version,
              .client_id = connection.client_id_,
              .externals = {}},
-        since(now()) {
+        since(steady_now()) {
     call.ordered = &ordered;
   }
   Frame frame;
@@ -84,7 +84,7 @@ Connection::Connection(Shared& shared, std::unique_ptr<io::Stream> stream, std::
         POLIS_ASSERT(pollable);
         return *pollable;
       }()),
-      since_(now()) {
+      since_(steady_now()) {
   session_.identity = std::move(identity);
   session_.must_authenticate = must_authenticate;
   session_.local = stream_->local();
@@ -191,7 +191,7 @@ Task<Result<void>> Connection::make_room(size_t bytes) {
         co_return {};
       };
       CO_TRY(co_await pause(shared_.options.idle_max, task(shared_.buffers, bytes, larger)));
-      frame_since_ = now();  // the wait was ours
+      frame_since_ = steady_now();  // the wait was ours
     }
     std::memcpy(larger->bytes.get(), block_->bytes.get() + begin_, there);
     block_ = std::move(larger);
@@ -206,13 +206,13 @@ Task<Result<void>> Connection::wait_readable(size_t wanted_bytes) {
   const bool idle = begin_ == end_;
   Duration limit = shared_.options.idle_max;
   if (session_.must_authenticate && !session_.sasl.authenticated)
-    limit = std::min(limit, kAuthenticationTimeMax - (now() - since_));
+    limit = std::min(limit, kAuthenticationTimeMax - (steady_now() - since_));
   if (idle) {
     block_.reset();
     frame_since_.reset();
   } else {
-    if (!frame_since_) frame_since_ = now();
-    limit = std::min(limit, transfer_limit(wanted_bytes) - (now() - *frame_since_));
+    if (!frame_since_) frame_since_ = steady_now();
+    limit = std::min(limit, transfer_limit(wanted_bytes) - (steady_now() - *frame_since_));
     if (end_ - begin_ <= kFewBytes && block_->capacity_bytes == kSmallBlockBytes) {
       few_.assign(block_->bytes.get() + begin_, block_->bytes.get() + end_);
       block_.reset();
@@ -232,7 +232,7 @@ Task<Result<void>> Connection::wait_readable(size_t wanted_bytes) {
 
 Task<Result<Connection::Frame>> Connection::receive() {
   if (throttled_until_) {
-    const Duration left = *throttled_until_ - now();
+    const Duration left = *throttled_until_ - steady_now();
     throttled_until_.reset();
     if (left > Duration::zero()) CO_TRY(co_await pause(left + std::chrono::seconds(1), io::sleep_for(left)));
   }
@@ -270,7 +270,7 @@ Task<Result<Connection::Frame>> Connection::receive() {
 Task<Result<void>> Connection::handle(Frame frame) {
   if (session_.sasl.raw_tokens) co_return co_await handle_token(frame);
   const RequestHeader header = CO_TRY(read_header(frame.bytes));
-  if (!may_request(session_, header.api_key, now()))
+  if (!may_request(session_, header.api_key, steady_now()))
     co_return fail(Code::kDenied, fmt::format("{} before the client has proved who it is", api_name(header.api_key)));
   if (session_.identity && !session_.identity->plain_door && !co_await rights_are_current(shared_.parts, session_))
     co_return fail(Code::kDenied, "the client's user is gone");
@@ -300,9 +300,9 @@ Task<Result<void>> Connection::answer(Exchange& exchange) {
   CO_TRY(co_await dispatch(exchange.call, exchange.header, exchange.answer));
   if (shared_.metrics) {
     if (exchange.header.api) shared_.metrics->requests[api_index(exchange.header.api)]->add();
-    shared_.metrics->seconds->observe(now() - exchange.since);
+    shared_.metrics->seconds->observe(steady_now() - exchange.since);
   }
-  if (exchange.call.throttle > Duration::zero()) throttled_until_ = now() + exchange.call.throttle;
+  if (exchange.call.throttle > Duration::zero()) throttled_until_ = steady_now() + exchange.call.throttle;
   co_return {};
 }
 

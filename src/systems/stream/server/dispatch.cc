@@ -11,20 +11,20 @@ const ApiVersions* find_api(int16_t key) {
   return found != std::end(kApis) && found->key == key ? &*found : nullptr;
 }
 
-constexpr size_t kSizeBytes = 4;
+constexpr size_t kFrameSizeBytes = 4;
 
 // The size comes last, when it is known.
-void begin(Answer& answer, int32_t correlation_id, bool tags) {
+void begin_answer(Answer& answer, int32_t correlation_id, bool tags) {
   answer.bytes.clear();
   answer.splices.clear();
-  answer.bytes.resize(kSizeBytes);
+  answer.bytes.resize(kFrameSizeBytes);
   Encoder encoder(answer.bytes);
   encoder.field(correlation_id);
   encoder.flexible(tags);
   encoder.no_tags();
 }
-Result<void> finish(Answer& answer) {
-  uint64_t size = answer.bytes.size() - kSizeBytes;
+Result<void> finish_answer(Answer& answer) {
+  uint64_t size = answer.bytes.size() - kFrameSizeBytes;
   for (const Splice& splice : answer.splices) size += splice.size_bytes;
   if (size > INT32_MAX) return fail(Code::kTooLarge, "a response of more than 2 GiB");
   base::store_big(answer.bytes.data(), static_cast<uint32_t>(size));
@@ -32,7 +32,7 @@ Result<void> finish(Answer& answer) {
 }
 
 template <class Request, class Response>
-Task<Result<void>> serve(Call& call, const RequestHeader& header, Answer& answer) {
+Task<Result<void>> serve_api(Call& call, const RequestHeader& header, Answer& answer) {
   Request request;
   Decoder decoder(header.body);
   if (auto decoded = decode(decoder, request, header.api_version); !decoded)
@@ -48,26 +48,26 @@ Task<Result<void>> serve(Call& call, const RequestHeader& header, Answer& answer
   // ApiVersions is answered so that a client which knows no version of ours can read it.
   const bool flexible =
       header.api_version >= header.api->flexible && header.api_key != MessageOf<ApiVersionsRequest>::kApi.key;
-  begin(answer, header.correlation_id, flexible);
+  begin_answer(answer, header.correlation_id, flexible);
   Encoder encoder(answer.bytes, &answer.splices);
   encode(encoder, response, header.api_version);
-  co_return finish(answer);
+  co_return finish_answer(answer);
 }
 
 Task<Result<void>> refuse_version(Call& call, const RequestHeader& header, Answer& answer) {
-  begin(answer, header.correlation_id, false);
+  begin_answer(answer, header.correlation_id, false);
   Encoder encoder(answer.bytes);
   if (header.api_key == MessageOf<ApiVersionsRequest>::kApi.key) {
     // Version 0, with everything that we have: the client asks again.
     call.version = 0;
     ApiVersionsResponse response = co_await handle(call, ApiVersionsRequest());
-    response.error_code = static_cast<int16_t>(ErrorCode::kUnsupportedVersion);
+    response.error_code = number(ErrorCode::kUnsupportedVersion);
     encode(encoder, response, 0);
   } else {
-    encoder.field(static_cast<int16_t>(ErrorCode::kUnsupportedVersion));
+    encoder.field(number(ErrorCode::kUnsupportedVersion));
     call.close_after = true;
   }
-  co_return finish(answer);
+  co_return finish_answer(answer);
 }
 
 }  // namespace
@@ -102,7 +102,7 @@ Task<Result<void>> dispatch(Call& call, const RequestHeader& header, Answer& ans
   switch (header.api_key) {
 #define POLIS_STREAM_API(Name)             \
   case MessageOf<Name##Request>::kApi.key: \
-    return serve<Name##Request, Name##Response>(call, header, answer);
+    return serve_api<Name##Request, Name##Response>(call, header, answer);
 #include "systems/stream/server/apis.inc"
 #undef POLIS_STREAM_API
     default:

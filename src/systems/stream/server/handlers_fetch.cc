@@ -17,11 +17,11 @@ constexpr uint64_t kResponseBytesMax = 55 << 20;
 // What is copied lies in memory until the client has taken it.
 constexpr uint64_t kCopiedBytesMax = 4 << 20;
 // Between looks when a partition says that it has something to tell and nothing comes.
-constexpr Duration kPauseMin = std::chrono::milliseconds(5);
-constexpr Duration kPauseMax = std::chrono::milliseconds(500);
+constexpr Duration kFetchPauseMin = std::chrono::milliseconds(5);
+constexpr Duration kFetchPauseMax = std::chrono::milliseconds(500);
 
 // One partition of the request.
-struct Part {
+struct FetchPart {
   std::list<FetchTarget>::iterator target;
   const Topic* topic = nullptr;
   ErrorCode error = ErrorCode::kNone;
@@ -33,7 +33,7 @@ struct Part {
   ErrorCode code() const { return error != ErrorCode::kNone ? error : found; }
 };
 
-struct Round {
+struct FetchRound {
   const Topics& topics;
   Isolation isolation;
   uint64_t bytes_left = 0;
@@ -44,7 +44,7 @@ struct Round {
 
 // --- on the partitions' shard
 
-Task<void> fetch_one(Round& round, Partition& partition, Part& part) {
+Task<void> fetch_one(FetchRound& round, Partition& partition, FetchPart& part) {
   const FetchTarget& target = *part.target;
   if (target.current_leader_epoch >= 0 && target.current_leader_epoch != partition.leader_epoch()) {
     part.found = target.current_leader_epoch < partition.leader_epoch() ? ErrorCode::kFencedLeaderEpoch
@@ -85,8 +85,8 @@ Task<void> fetch_one(Round& round, Partition& partition, Part& part) {
   if (copies) round.copied_left -= std::min(round.copied_left, size);
 }
 
-Task<void> fetch_here(Round& round, std::span<Part* const> parts) {
-  for (Part* part : parts) {
+Task<void> fetch_here(FetchRound& round, std::span<FetchPart* const> parts) {
+  for (FetchPart* part : parts) {
     part->fetched = {};
     part->diverging.reset();
     part->found = ErrorCode::kNone;
@@ -100,15 +100,15 @@ Task<void> fetch_here(Round& round, std::span<Part* const> parts) {
   }
 }
 
-Task<void> wait_one(Partition& partition, const Part& part, Isolation isolation, io::TaskGroup& others) {
+Task<void> wait_one(Partition& partition, const FetchPart& part, Isolation isolation, io::TaskGroup& others) {
   (void)co_await partition.wait_for_data(part.target->fetch_offset, part.wake_bytes, isolation);
   others.stop();
 }
 
-Task<void> wait_here(const Topics& topics, std::span<Part* const> parts, Isolation isolation) {
+Task<void> wait_here(const Topics& topics, std::span<FetchPart* const> parts, Isolation isolation) {
   std::vector<std::shared_ptr<Partition>> open;
   open.reserve(parts.size());
-  for (const Part* part : parts) {
+  for (const FetchPart* part : parts) {
     open.push_back(topics.open_partition(*part->topic, part->target->partition));
     if (!open.back()) co_return;
   }
@@ -124,14 +124,14 @@ Task<void> wait_here(const Topics& topics, std::span<Part* const> parts, Isolati
 
 // --- on the connection's shard
 
-Task<void> wait_there(const Topics& topics, ShardWork<Part>& work, Isolation isolation, io::TaskGroup* others) {
+Task<void> wait_there(const Topics& topics, ShardWork<FetchPart>& work, Isolation isolation, io::TaskGroup* others) {
   const auto call = [&]() -> Task<void> { return wait_here(topics, work.items, isolation); };
   co_await io::on(*work.shard, call);
   if (others) others->stop();
 }
 
 // Until one of the partitions has more, or the scope ends.
-Task<Result<void>> wait_anywhere(const Topics& topics, std::vector<ShardWork<Part>>& work, Isolation isolation) {
+Task<Result<void>> wait_anywhere(const Topics& topics, std::vector<ShardWork<FetchPart>>& work, Isolation isolation) {
   if (work.size() == 1) {
     co_await wait_there(topics, work.front(), isolation, nullptr);
     co_return {};
@@ -143,7 +143,7 @@ Task<Result<void>> wait_anywhere(const Topics& topics, std::vector<ShardWork<Par
 }
 
 // Shard by shard, so that what one finds is no more than the others have left.
-Task<void> fetch_round(Round& round, std::vector<ShardWork<Part>>& work) {
+Task<void> fetch_round(FetchRound& round, std::vector<ShardWork<FetchPart>>& work) {
   for (auto& one : work) {
     const auto call = [&]() -> Task<void> { return fetch_here(round, one.items); };
     co_await io::on(*one.shard, call);
@@ -152,18 +152,18 @@ Task<void> fetch_round(Round& round, std::vector<ShardWork<Part>>& work) {
 
 // What the poll waits for: by the pigeonhole principle one partition has its share of what is missing when all together
 // have all of it.
-void set_wake_bytes(std::vector<Part>& parts, uint64_t missing_bytes) {
+void set_wake_bytes(std::vector<FetchPart>& parts, uint64_t missing_bytes) {
   const uint64_t share = (missing_bytes + parts.size() - 1) / parts.size();
-  for (Part& part : parts) part.wake_bytes = part.fetched.size_bytes() + std::max<uint64_t>(share, 1);
+  for (FetchPart& part : parts) part.wake_bytes = part.fetched.size_bytes() + std::max<uint64_t>(share, 1);
 }
 
-class Poll {
+class FetchPoll {
  public:
-  Poll(Call& call, int32_t max_wait_ms) : call_(call) {
+  FetchPoll(Call& call, int32_t max_wait_ms) : call_(call) {
     if (max_wait_ms > 0) deadline_ = io::Shard::current().clock().steady() + std::chrono::milliseconds(max_wait_ms);
   }
   // Whether it is worth to look again.
-  Task<bool> wait(const Topics& topics, std::vector<ShardWork<Part>>& work, Isolation isolation, bool progress) {
+  Task<bool> wait(const Topics& topics, std::vector<ShardWork<FetchPart>>& work, Isolation isolation, bool progress) {
     if (!deadline_ || call_.session.polls_end) co_return false;
     const SteadyTime now = io::Shard::current().clock().steady();
     Duration left = *deadline_ - now;
@@ -173,7 +173,7 @@ class Poll {
     // Partitions that have failed always have something to tell; they are not asked without a pause.
     if (waited_ && !progress) {
       (void)co_await io::sleep_for(std::min(left, pause_)).within(scope);
-      pause_ = std::min(2 * pause_, kPauseMax);
+      pause_ = std::min(2 * pause_, kFetchPauseMax);
       left = *deadline_ - io::Shard::current().clock().steady();
     }
     waited_ = true;
@@ -187,11 +187,11 @@ class Poll {
  private:
   Call& call_;
   std::optional<SteadyTime> deadline_;
-  Duration pause_ = kPauseMin;
+  Duration pause_ = kFetchPauseMin;
   bool waited_ = false;
 };
 
-void resolve(const Call& call, const TopicTable& table, Part& part) {
+void resolve_target(const Call& call, const TopicTable& table, FetchPart& part) {
   const FetchTarget& target = *part.target;
   const bool by_id = call.version >= 13;
   part.topic = by_id ? table.find(target.topic_id) : table.find(target.topic);
@@ -207,12 +207,12 @@ void resolve(const Call& call, const TopicTable& table, Part& part) {
   }
 }
 
-using TopicAnswer = FetchResponse::FetchableTopicResponse;
+using FetchedTopic = FetchResponse::FetchableTopicResponse;
 
-TopicAnswer::PartitionData answer_of(Call& call, Part& part, Isolation isolation) {
-  TopicAnswer::PartitionData data;
+FetchedTopic::PartitionData fetched_answer(Call& call, FetchPart& part, Isolation isolation) {
+  FetchedTopic::PartitionData data;
   data.partition_index = part.target->partition;
-  data.error_code = static_cast<int16_t>(part.code());
+  data.error_code = number(part.code());
   data.high_watermark = part.fetched.high_watermark;
   data.last_stable_offset = part.fetched.last_stable_offset;
   data.log_start_offset = part.fetched.log_start_offset;
@@ -280,20 +280,20 @@ Task<FetchResponse> handle(Call& call, const FetchRequest& request) {
   const auto isolation = request.isolation_level == 1 ? Isolation::kReadCommitted : Isolation::kReadUncommitted;
   const FetchContext context = context_of(call, request);
   if (context.error != ErrorCode::kNone) {
-    response.error_code = static_cast<int16_t>(context.error);
+    response.error_code = number(context.error);
     co_return response;
   }
   std::list<FetchTarget> named;
   if (!context.session) named = targets_of(request);
   std::list<FetchTarget>& targets = context.session ? context.session->targets() : named;
 
-  std::vector<Part> parts;
+  std::vector<FetchPart> parts;
   parts.reserve(targets.size());
-  std::vector<ShardWork<Part>> work;
+  std::vector<ShardWork<FetchPart>> work;
   bool error = false;
   for (auto target = targets.begin(); target != targets.end(); ++target) {
-    Part& part = parts.emplace_back(Part{.target = target, .fetched = {}, .diverging = {}});
-    resolve(call, *table, part);
+    FetchPart& part = parts.emplace_back(FetchPart{.target = target, .fetched = {}, .diverging = {}});
+    resolve_target(call, *table, part);
     if (part.error == ErrorCode::kNone)
       add_work(work, topics.shard_of(*part.topic, target->partition), part);
     else
@@ -303,10 +303,10 @@ Task<FetchResponse> handle(Call& call, const FetchRequest& request) {
   const uint64_t bytes_max =
       std::min<uint64_t>(kResponseBytesMax, static_cast<uint64_t>(std::max(request.max_bytes, 0)));
   const uint64_t bytes_min = std::min<uint64_t>(bytes_max, static_cast<uint64_t>(std::max(request.min_bytes, 0)));
-  Poll poll(call, request.max_wait_ms);
+  FetchPoll poll(call, request.max_wait_ms);
   uint64_t bytes = 0;
   for (bool first = true;; first = false) {
-    Round round{.topics = topics, .isolation = isolation, .bytes_left = bytes_max};
+    FetchRound round{.topics = topics, .isolation = isolation, .bytes_left = bytes_max};
     co_await fetch_round(round, work);
     const bool progress = first || round.bytes > bytes;
     bytes = round.bytes;
@@ -321,7 +321,7 @@ Task<FetchResponse> handle(Call& call, const FetchRequest& request) {
 
   response.session_id = context.session ? context.session->id() : 0;
   std::map<std::string_view, size_t> places;  // of topics in the answer, by name or id
-  for (Part& part : parts) {
+  for (FetchPart& part : parts) {
     FetchTarget& target = *part.target;
     const bool has_records = part.code() == ErrorCode::kNone && part.fetched.size_bytes() > 0;
     if (context.incremental && !has_records && part.code() == ErrorCode::kNone && !part.diverging &&
@@ -337,7 +337,7 @@ Task<FetchResponse> handle(Call& call, const FetchRequest& request) {
       topic.topic = target.topic;
       topic.topic_id = target.topic_id;
     }
-    response.responses[place->second].partitions.push_back(answer_of(call, part, isolation));
+    response.responses[place->second].partitions.push_back(fetched_answer(call, part, isolation));
     // An error is told again each time, so that it is not overlooked.
     if (part.code() != ErrorCode::kNone) target.high_watermark = -1;
     if (context.session && has_records) context.session->served(part.target);

@@ -38,28 +38,28 @@ PartitionAnswer describe_partition(const Call& call, int32_t partition) {
   return answer;
 }
 
-using TopicAnswer = MetadataResponse::MetadataResponseTopic;
+using DescribedTopic = MetadataResponse::MetadataResponseTopic;
 
-TopicAnswer describe(const Call& call, const MetadataRequest& request, const Topic& topic) {
-  TopicAnswer answer;
+DescribedTopic describe_topic(const Call& call, const MetadataRequest& request, const Topic& topic) {
+  DescribedTopic answer;
   answer.name = topic.name;
   answer.topic_id = topic.id;
   answer.is_internal = topic.internal;
   answer.partitions.reserve(static_cast<size_t>(topic.partitions));
   for (int32_t i = 0; i < topic.partitions; ++i)
-    answer.partitions.push_back(describe_partition<TopicAnswer::MetadataResponsePartition>(call, i));
+    answer.partitions.push_back(describe_partition<DescribedTopic::MetadataResponsePartition>(call, i));
   if (request.include_topic_authorized_operations)
     answer.topic_authorized_operations =
         call.parts.access.allowed_operations(*call.identity, ResourceType::kTopic, topic.name);
   return answer;
 }
 
-bool may_describe(const Call& call, std::string_view topic) {
+bool may_describe_topic(const Call& call, std::string_view topic) {
   return call.allowed(ResourceType::kTopic, topic, Operation::kDescribe);
 }
 
 // A topic that is not there: made, if that is wanted and allowed.
-Task<ErrorCode> create(const Call& call, const MetadataRequest& request, std::string name) {
+Task<ErrorCode> create_asked_topic(const Call& call, const MetadataRequest& request, std::string name) {
   if (!is_topic_name(name)) co_return ErrorCode::kInvalidTopic;
   const bool wanted = request.allow_auto_topic_creation && call.broker().options.auto_create_topics &&
                       call.identity->plain_door && name != kOffsetsTopic;
@@ -75,27 +75,27 @@ Task<ErrorCode> create(const Call& call, const MetadataRequest& request, std::st
   co_return refusal.code;
 }
 
-Task<TopicAnswer> describe_one(Call& call, const MetadataRequest& request,
-                               const MetadataRequest::MetadataRequestTopic& asked) {
-  TopicAnswer answer;
+Task<DescribedTopic> describe_asked_topic(Call& call, const MetadataRequest& request,
+                                          const MetadataRequest::MetadataRequestTopic& asked) {
+  DescribedTopic answer;
   if (!asked.name) {
     const auto table = call.broker().topics.table();
     const Topic* topic = table->find(asked.topic_id);
     // Who may not see a topic does not learn its name.
-    if (topic && may_describe(call, topic->name)) co_return describe(call, request, *topic);
+    if (topic && may_describe_topic(call, topic->name)) co_return describe_topic(call, request, *topic);
     answer.topic_id = asked.topic_id;
     answer.error_code = number(ErrorCode::kUnknownTopicId);
     co_return answer;
   }
   answer.name = std::string(*asked.name);
-  if (!may_describe(call, *asked.name)) {
+  if (!may_describe_topic(call, *asked.name)) {
     answer.error_code = number(ErrorCode::kTopicAuthorizationFailed);
     co_return answer;
   }
   auto table = call.broker().topics.table();
   const Topic* topic = table->find(*asked.name);
   if (!topic) {
-    const ErrorCode code = co_await create(call, request, std::string(*asked.name));
+    const ErrorCode code = co_await create_asked_topic(call, request, std::string(*asked.name));
     table = call.broker().topics.table();
     topic = code == ErrorCode::kNone ? table->find(*asked.name) : nullptr;
     if (!topic) {
@@ -103,7 +103,7 @@ Task<TopicAnswer> describe_one(Call& call, const MetadataRequest& request,
       co_return answer;
     }
   }
-  co_return describe(call, request, *topic);
+  co_return describe_topic(call, request, *topic);
 }
 
 }  // namespace
@@ -136,9 +136,10 @@ Task<MetadataResponse> handle(Call& call, const MetadataRequest& request) {
   if (all) {
     const auto table = call.broker().topics.table();
     for (const auto& topic : table->all())
-      if (may_describe(call, topic->name)) response.topics.push_back(describe(call, request, *topic));
+      if (may_describe_topic(call, topic->name)) response.topics.push_back(describe_topic(call, request, *topic));
   } else {
-    for (const auto& asked : *request.topics) response.topics.push_back(co_await describe_one(call, request, asked));
+    for (const auto& asked : *request.topics)
+      response.topics.push_back(co_await describe_asked_topic(call, request, asked));
   }
   if (request.include_cluster_authorized_operations)
     response.cluster_authorized_operations =
@@ -175,7 +176,7 @@ Task<DescribeTopicPartitionsResponse> handle(Call& call, const DescribeTopicPart
   std::vector<std::string_view> names;
   if (request.topics.empty()) {
     for (const auto& topic : table->all())
-      if (may_describe(call, topic->name)) names.push_back(topic->name);
+      if (may_describe_topic(call, topic->name)) names.push_back(topic->name);
   } else {
     for (const auto& topic : request.topics) names.push_back(topic.name);
     std::ranges::sort(names);
@@ -196,7 +197,7 @@ Task<DescribeTopicPartitionsResponse> handle(Call& call, const DescribeTopicPart
     Answer& answer = response.topics.emplace_back();
     answer.name = std::string(name);
     const Topic* topic = table->find(name);
-    if (!may_describe(call, name)) {
+    if (!may_describe_topic(call, name)) {
       answer.error_code = number(ErrorCode::kTopicAuthorizationFailed);
     } else if (!topic) {
       answer.error_code = number(is_topic_name(name) ? ErrorCode::kUnknownTopicOrPartition : ErrorCode::kInvalidTopic);

@@ -13,7 +13,7 @@ constexpr int64_t kEarliestLocalOffset = -4, kLatestTieredOffset = -5;
 
 // One partition of a request and its place in the answer.
 template <class Asked, class Answered>
-struct Part {
+struct AskedPartition {
   const Topic* topic = nullptr;
   int32_t partition = 0;
   const Asked* asked = nullptr;
@@ -21,18 +21,19 @@ struct Part {
   ErrorCode error = ErrorCode::kNone;
 };
 
-ErrorCode check(const Call& call, std::string_view name, const Topic* topic, int32_t partition, Operation operation) {
+ErrorCode check_asked(const Call& call, std::string_view name, const Topic* topic, int32_t partition,
+                      Operation operation) {
   if (!call.allowed(ResourceType::kTopic, name, operation)) return ErrorCode::kTopicAuthorizationFailed;
   if (!topic || partition < 0 || partition >= topic->partitions) return ErrorCode::kUnknownTopicOrPartition;
   return ErrorCode::kNone;
 }
 
-ErrorCode check_epoch(const Partition& partition, int32_t epoch) {
+ErrorCode check_leader_epoch(const Partition& partition, int32_t epoch) {
   if (epoch < 0 || epoch == partition.leader_epoch()) return ErrorCode::kNone;
   return epoch < partition.leader_epoch() ? ErrorCode::kFencedLeaderEpoch : ErrorCode::kUnknownLeaderEpoch;
 }
 
-// Asks every partition, one hop a shard: `ask(Partition&, Part&)` is a Task<void>.
+// Asks every partition, one hop a shard: `ask(Partition&, AskedPartition&)` is a Task<void>.
 template <class Item, class F>
 Task<void> ask_here(const Topics& topics, std::span<Item* const> parts, F& ask) {
   for (Item* part : parts) {
@@ -54,8 +55,8 @@ Task<void> ask_all(const Topics& topics, std::vector<Item>& parts, F& ask) {
   co_await on_shards(work, run);
 }
 
-using ListPart = Part<ListOffsetsRequest::ListOffsetsTopic::ListOffsetsPartition,
-                      ListOffsetsResponse::ListOffsetsTopicResponse::ListOffsetsPartitionResponse>;
+using ListPart = AskedPartition<ListOffsetsRequest::ListOffsetsTopic::ListOffsetsPartition,
+                                ListOffsetsResponse::ListOffsetsTopicResponse::ListOffsetsPartitionResponse>;
 
 // Version 0 wanted the beginnings of segments, newest first; what its clients need of them are the two ends.
 void answer_old_style(const Partition& partition, const OffsetAndTimestamp& found, ListPart& part) {
@@ -68,7 +69,7 @@ void answer_old_style(const Partition& partition, const OffsetAndTimestamp& foun
 }
 
 Task<void> list_offset(Partition& partition, ListPart& part, Isolation isolation, int16_t version) {
-  part.error = check_epoch(partition, part.asked->current_leader_epoch);
+  part.error = check_leader_epoch(partition, part.asked->current_leader_epoch);
   if (part.error != ErrorCode::kNone) co_return;
   int64_t timestamp = part.asked->timestamp;
   if (timestamp == kLatestTieredOffset) co_return;
@@ -91,17 +92,17 @@ Task<void> list_offset(Partition& partition, ListPart& part, Isolation isolation
   if (found->offset >= 0) part.answered.leader_epoch = found->leader_epoch;
 }
 
-using EpochPart = Part<OffsetForLeaderEpochRequest::OffsetForLeaderTopic::OffsetForLeaderPartition,
-                       OffsetForLeaderEpochResponse::OffsetForLeaderTopicResult::EpochEndOffset>;
+using EpochPart = AskedPartition<OffsetForLeaderEpochRequest::OffsetForLeaderTopic::OffsetForLeaderPartition,
+                                 OffsetForLeaderEpochResponse::OffsetForLeaderTopicResult::EpochEndOffset>;
 
 Task<void> end_of_epoch(Partition& partition, EpochPart& part) {
-  part.error = check_epoch(partition, part.asked->current_leader_epoch);
+  part.error = check_leader_epoch(partition, part.asked->current_leader_epoch);
   if (part.error != ErrorCode::kNone) co_return;
   std::tie(part.answered.leader_epoch, part.answered.end_offset) = partition.end_of_epoch(part.asked->leader_epoch);
 }
 
-using DeletePart = Part<DeleteRecordsRequest::DeleteRecordsTopic::DeleteRecordsPartition,
-                        DeleteRecordsResponse::DeleteRecordsTopicResult::DeleteRecordsPartitionResult>;
+using DeletePart = AskedPartition<DeleteRecordsRequest::DeleteRecordsTopic::DeleteRecordsPartition,
+                                  DeleteRecordsResponse::DeleteRecordsTopicResult::DeleteRecordsPartitionResult>;
 
 Task<void> delete_records(Partition& partition, DeletePart& part) {
   const auto deleted = co_await partition.delete_before(part.asked->offset);
@@ -122,7 +123,7 @@ Task<ListOffsetsResponse> handle(Call& call, const ListOffsetsRequest& request) 
       part.topic = found;
       part.partition = one.partition_index;
       part.asked = &one;
-      part.error = check(call, topic.name, found, one.partition_index, Operation::kDescribe);
+      part.error = check_asked(call, topic.name, found, one.partition_index, Operation::kDescribe);
     }
   }
   const auto isolation = request.isolation_level == 1 ? Isolation::kReadCommitted : Isolation::kReadUncommitted;
@@ -156,7 +157,7 @@ Task<OffsetForLeaderEpochResponse> handle(Call& call, const OffsetForLeaderEpoch
       part.topic = found;
       part.partition = one.partition;
       part.asked = &one;
-      part.error = check(call, topic.topic, found, one.partition, Operation::kDescribe);
+      part.error = check_asked(call, topic.topic, found, one.partition, Operation::kDescribe);
     }
   }
   const auto ask = [](Partition& partition, EpochPart& part) { return end_of_epoch(partition, part); };
@@ -187,7 +188,7 @@ Task<DeleteRecordsResponse> handle(Call& call, const DeleteRecordsRequest& reque
       part.partition = one.partition_index;
       part.asked = &one;
       part.answered.low_watermark = -1;
-      part.error = check(call, topic.name, found, one.partition_index, Operation::kDelete);
+      part.error = check_asked(call, topic.name, found, one.partition_index, Operation::kDelete);
       if (part.error != ErrorCode::kNone) continue;
       if (found->internal) part.error = ErrorCode::kInvalidTopic;
       // What is compacted is kept by key, not by age.

@@ -11,7 +11,7 @@ namespace {
 constexpr size_t kMagicAt = 16;
 
 // One partition of the request.
-struct Part {
+struct ProducePart {
   const Topic* topic = nullptr;
   int32_t partition = 0;
   BytesView records;
@@ -22,7 +22,7 @@ struct Part {
   Offset log_start_offset = -1;
 };
 
-struct Round {
+struct ProduceRound {
   const Topics& topics;
   AppendTurns& turns;
   Meter* meter;
@@ -31,7 +31,7 @@ struct Round {
 
 // What an append would find too late: before version 3 there may be several batches, later exactly one. The formats
 // before 2 are refused as KIP-896 does.
-Refusal check_records(const Records& records, int16_t version) {
+Refusal check_produced_records(const Records& records, int16_t version) {
   const BytesView bytes = records.bytes;
   if (records.null || bytes.empty())
     return {ErrorCode::kInvalidRecord, "a produce request without records for a partition"};
@@ -52,7 +52,7 @@ Refusal check_records(const Records& records, int16_t version) {
   return {};
 }
 
-bool transactional(const ProduceRequest& request) {
+bool has_transactional(const ProduceRequest& request) {
   for (const auto& topic : request.topic_data)
     for (const auto& data : topic.partition_data)
       if (data.records.bytes.size() >= kBatchHeaderBytes && RecordBatch(data.records.bytes).transactional())
@@ -61,7 +61,8 @@ bool transactional(const ProduceRequest& request) {
 }
 
 // Of one topic: what holds for all its partitions.
-Refusal check_topic(const Call& call, const ProduceRequest& request, std::string_view name, const Topic* topic) {
+Refusal check_produced_topic(const Call& call, const ProduceRequest& request, std::string_view name,
+                             const Topic* topic) {
   if (request.acks < -1 || request.acks > 1)
     return {ErrorCode::kInvalidRequiredAcks, fmt::format("acks is {}; -1, 0 and 1 are known", request.acks)};
   if (!call.allowed(ResourceType::kTopic, name, Operation::kWrite)) return {ErrorCode::kTopicAuthorizationFailed, {}};
@@ -77,7 +78,7 @@ Refusal check_topic(const Call& call, const ProduceRequest& request, std::string
 
 // --- on the partition's shard
 
-void note(const Round& round, Part& part, const AppendResult& result, const RecordBatch& batch) {
+void note_append(const ProduceRound& round, ProducePart& part, const AppendResult& result, const RecordBatch& batch) {
   if (!result.refusal.ok()) {
     part.refusal = result.refusal;
     if (round.meter) round.meter->refused();
@@ -97,33 +98,34 @@ BytesView take_batch(BytesView& rest) {
   return batch;
 }
 
-Task<void> wait_for_disk(Partition& partition, Part& part) {
+Task<void> wait_for_disk(Partition& partition, ProducePart& part) {
   const auto waited = co_await partition.wait(part.next_offset);
   if (!waited) part.refusal = {error_code(waited.error()), waited.error().text()};
   part.log_start_offset = partition.log_start_offset();
 }
 
 // The batch that comes next has its place already; `rest` follows it.
-Task<void> append_later(const Round& round, Partition& partition, Part& part, BytesView batch, BytesView rest) {
-  note(round, part, co_await round.turns.append_in_turn(partition, batch), RecordBatch(batch));
+Task<void> append_later(const ProduceRound& round, Partition& partition, ProducePart& part, BytesView batch,
+                        BytesView rest) {
+  note_append(round, part, co_await round.turns.append_in_turn(partition, batch), RecordBatch(batch));
   while (part.refusal.ok() && !rest.empty()) {
     batch = take_batch(rest);
     auto result = round.turns.append(partition, batch);
     if (!result) result = co_await round.turns.append_in_turn(partition, batch);
-    note(round, part, *result, RecordBatch(batch));
+    note_append(round, part, *result, RecordBatch(batch));
   }
   if (part.refusal.ok() && round.wait) co_await wait_for_disk(partition, part);
 }
 
 // Everything is appended, or has its place, before this suspends: the order of requests is the order of batches.
-Task<void> append_here(const Round& round, std::span<Part* const> parts) {
+Task<void> append_here(const ProduceRound& round, std::span<ProducePart* const> parts) {
   // Partitions die on their shard only.
   std::vector<std::shared_ptr<Partition>> open;
   open.reserve(parts.size());
   io::Scope* const scope = co_await io::this_scope();  // does not suspend
   std::optional<io::TaskGroup> tasks;
-  Part* single = nullptr;  // the only one that waits
-  for (Part* part : parts) {
+  ProducePart* single = nullptr;  // the only one that waits
+  for (ProducePart* part : parts) {
     open.push_back(round.topics.open_partition(*part->topic, part->partition));
     if (!open.back()) {
       const Error why = round.topics.why_closed(*part->topic, part->partition);
@@ -136,7 +138,7 @@ Task<void> append_here(const Round& round, std::span<Part* const> parts) {
     while (part->refusal.ok() && !rest.empty() && !later) {
       const BytesView batch = take_batch(rest);
       if (const auto result = round.turns.append(partition, batch)) {
-        note(round, *part, *result, RecordBatch(batch));
+        note_append(round, *part, *result, RecordBatch(batch));
       } else {
         later = true;
         if (!tasks) tasks.emplace(scope);
@@ -162,36 +164,37 @@ Task<ProduceResponse> handle(Call& call, const ProduceRequest& request) {
   const SteadyTime since = call.broker().clock.steady();
   const Topics& topics = call.broker().topics;
   const auto table = topics.table();
-  const bool id_denied = transactional(request) &&
+  const bool id_denied = has_transactional(request) &&
                          (!request.transactional_id ||
                           !call.allowed(ResourceType::kTransactionalId, *request.transactional_id, Operation::kWrite));
-  std::vector<Part> parts;
+  std::vector<ProducePart> parts;
   size_t count = 0;
   for (const auto& topic : request.topic_data) count += topic.partition_data.size();
   parts.reserve(count);
-  std::vector<ShardWork<Part>> work;
+  std::vector<ShardWork<ProducePart>> work;
   uint64_t bytes = 0;
   AckLevel level = request.acks == 0 ? AckLevel::kNone : AckLevel::kOs;
   for (const auto& data : request.topic_data) {
     const Topic* topic = table->find(data.name);
     const Refusal refusal = id_denied ? Refusal{ErrorCode::kTransactionalIdAuthorizationFailed, {}}
-                                      : check_topic(call, request, data.name, topic);
+                                      : check_produced_topic(call, request, data.name, topic);
     if (topic && request.acks != 0 && topic->config.durability == AckDurability::kFsync) level = AckLevel::kFsync;
     for (const auto& one : data.partition_data) {
-      Part& part = parts.emplace_back(
-          Part{.topic = topic, .partition = one.index, .records = one.records.bytes, .refusal = refusal});
+      ProducePart& part = parts.emplace_back(
+          ProducePart{.topic = topic, .partition = one.index, .records = one.records.bytes, .refusal = refusal});
       bytes += one.records.bytes.size();
       if (part.refusal.ok() && (one.index < 0 || one.index >= topic->partitions))
         part.refusal = {ErrorCode::kUnknownTopicOrPartition, {}};
-      if (part.refusal.ok()) part.refusal = check_records(one.records, call.version);
+      if (part.refusal.ok()) part.refusal = check_produced_records(one.records, call.version);
       if (part.refusal.ok())
         add_work(work, topics.shard_of(*topic, part.partition), part);
       else if (call.parts.meter)
         call.parts.meter->refused();
     }
   }
-  const Round round{.topics = topics, .turns = *call.parts.turns, .meter = call.parts.meter, .wait = request.acks != 0};
-  const auto run = [&round](std::span<Part* const> here) { return append_here(round, here); };
+  const ProduceRound round{
+      .topics = topics, .turns = *call.parts.turns, .meter = call.parts.meter, .wait = request.acks != 0};
+  const auto run = [&round](std::span<ProducePart* const> here) { return append_here(round, here); };
   co_await on_shards(work, run, call.ordered);
   if (bytes > 0)
     call.throttle =
@@ -203,7 +206,7 @@ Task<ProduceResponse> handle(Call& call, const ProduceRequest& request) {
   if (request.acks == 0) {
     call.no_response = true;
     // The only way to tell such a client that something is wrong.
-    call.close_after = std::ranges::any_of(parts, [](const Part& part) { return !part.refusal.ok(); });
+    call.close_after = std::ranges::any_of(parts, [](const ProducePart& part) { return !part.refusal.ok(); });
     co_return response;
   }
   response.responses.reserve(request.topic_data.size());
@@ -215,7 +218,7 @@ Task<ProduceResponse> handle(Call& call, const ProduceRequest& request) {
     for (size_t i = 0; i < data.partition_data.size(); ++i, ++part) {
       auto& answer = topic.partition_responses.emplace_back();
       answer.index = part->partition;
-      answer.error_code = static_cast<int16_t>(part->refusal.code);
+      answer.error_code = number(part->refusal.code);
       if (!part->refusal.message.empty()) answer.error_message = part->refusal.message;
       answer.base_offset = part->refusal.ok() ? part->base_offset : -1;
       answer.log_append_time_ms = part->refusal.ok() ? part->log_append_time : -1;
