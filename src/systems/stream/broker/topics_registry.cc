@@ -17,6 +17,8 @@ namespace {
 
 using TopicPtr = std::shared_ptr<const Topic>;  // shared by the pictures of all shards
 
+// Segment files that the partitions of a shard keep open together; a process of few descriptors has 4,096.
+constexpr size_t kSegmentFilesMax = 1024;
 // Opening and closing waits for the disk: so many at once keep it busy without taking all threads of the pool.
 constexpr size_t kOpeningAtOnce = 16;
 constexpr Duration kTendTurn = std::chrono::seconds(1);
@@ -88,6 +90,7 @@ struct PartitionSlot {
 // What one shard has. Only that shard touches it.
 struct TopicsHome {
   log::SyncScheduler scheduler;
+  log::OpenFiles files{kSegmentFilesMax};
   TopicPicturePtr picture;
   std::unordered_map<Uuid, std::vector<PartitionSlot>, TopicIdHash>
       topics;                                    // by partition number; empty where another shard has it
@@ -307,9 +310,9 @@ Task<void> TopicRegistry::State::open_some(TopicsHome& home, const std::vector<W
         fail(Code::kCorrupt, fmt::format("{} is missing: restore it from a backup, or erase the topic",
                                          path_of(key.topic->name, key.number)));
     if (!present || present->contains(name))
-      opened =
-          co_await Partition::open(parts.disk, home.scheduler, parts.clock, parts.random,
-                                   {.directory = path_of(key.topic->name, key.number), .config = key.topic->config});
+      opened = co_await Partition::open(
+          parts.disk, home.scheduler, parts.clock, parts.random,
+          {.directory = path_of(key.topic->name, key.number), .config = key.topic->config, .files = &home.files});
     auto& slots = home.topics[key.topic->id];
     if (slots.size() < static_cast<size_t>(key.topic->partitions))
       slots.resize(static_cast<size_t>(key.topic->partitions));
