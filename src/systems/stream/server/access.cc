@@ -16,9 +16,9 @@ namespace {
 //
 //     type u8, pattern u8, operation u8, permission u8, name sized, principal sized, host sized
 
-constexpr std::string_view kPrefix = "a";
+constexpr std::string_view kAccessPrefix = "a";
 
-std::string row_key(const AccessRule& rule) {
+std::string access_row_key(const AccessRule& rule) {
   Bytes bytes;
   base::Writer writer(bytes);
   writer.u8(static_cast<uint8_t>(rule.resource));
@@ -28,11 +28,11 @@ std::string row_key(const AccessRule& rule) {
   writer.sized(rule.name);
   writer.sized(rule.principal);
   writer.sized(rule.host);
-  return std::string(kPrefix) + std::string(as_text(bytes));
+  return std::string(kAccessPrefix) + std::string(as_text(bytes));
 }
 
-Result<AccessRule> read_row(std::string_view key) {
-  base::Reader reader(as_bytes(key.substr(kPrefix.size())));
+Result<AccessRule> read_access_row(std::string_view key) {
+  base::Reader reader(as_bytes(key.substr(kAccessPrefix.size())));
   AccessRule rule;
   rule.resource = static_cast<ResourceType>(reader.u8());
   rule.pattern = static_cast<PatternType>(reader.u8());
@@ -75,7 +75,7 @@ uint32_t operations_of(ResourceType resource) {
   }
 }
 
-bool printable(std::string_view text) {
+bool is_printable(std::string_view text) {
   return base::utf8_valid(text) && std::ranges::none_of(text, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
 }
 
@@ -156,10 +156,10 @@ class StoredAccess final : public Access {
   Task<Result<void>> load() {
     std::vector<AccessRule> rules;
     auto txn = CO_TRY(co_await parts_.store.begin());
-    store::KeyRange range = store::prefix_range(kPrefix);
+    store::KeyRange range = store::prefix_range(kAccessPrefix);
     for (bool more = true; more;) {
       const store::Scan scan = CO_TRY(co_await txn->scan(parts_.rows, range, {.keys_only = true}));
-      for (const store::Row& row : scan.rows) rules.push_back(CO_TRY(read_row(row.key)));
+      for (const store::Row& row : scan.rows) rules.push_back(CO_TRY(read_access_row(row.key)));
       more = scan.more;
       if (more) range.begin = scan.rows.back().key + '\0';
     }
@@ -255,7 +255,7 @@ class StoredAccess final : public Access {
       co_return fail(Code::kTooLarge, fmt::format("there may be {} access rules", kAccessRulesMax));
     if (next->all().size() == picture().all().size()) co_return Result<void>{};
     const auto write = [this, &rules](store::Txn& txn) -> Task<Result<void>> {
-      for (const AccessRule& rule : rules) CO_TRY(txn.put(parts_.rows, row_key(rule), {}));
+      for (const AccessRule& rule : rules) CO_TRY(txn.put(parts_.rows, access_row_key(rule), {}));
       co_return Result<void>{};
     };
     CO_TRY(co_await store::transact(parts_.store, write));
@@ -270,7 +270,7 @@ class StoredAccess final : public Access {
     for (const AccessRule& rule : picture().all()) (matches(filter, rule) ? gone : kept).push_back(rule);
     if (gone.empty()) co_return gone;
     const auto write = [this, &gone](store::Txn& txn) -> Task<Result<void>> {
-      for (const AccessRule& rule : gone) CO_TRY(txn.erase(parts_.rows, row_key(rule)));
+      for (const AccessRule& rule : gone) CO_TRY(txn.erase(parts_.rows, access_row_key(rule)));
       co_return Result<void>{};
     };
     CO_TRY(co_await store::transact(parts_.store, write));
@@ -306,16 +306,16 @@ Result<void> check_rule(const AccessRule& rule) {
   if (operation >= 32 || (possible >> operation & 1) == 0)
     return fail(Code::kInvalid, fmt::format("a {} has no such operation", word(rule.resource)));
   if (rule.name.empty()) return fail(Code::kInvalid, "Resource name should not be empty");
-  if (rule.name.size() > kResourceNameBytesMax || !printable(rule.name))
+  if (rule.name.size() > kResourceNameBytesMax || !is_printable(rule.name))
     return fail(Code::kInvalid, "the name of the resource is too long or not printable");
   if (rule.resource == ResourceType::kCluster && rule.name != kClusterResource)
     return fail(Code::kInvalid, "The only valid name for the CLUSTER resource is kafka-cluster");
   const size_t colon = rule.principal.find(':');
   if (colon == std::string::npos || colon == 0 || colon + 1 == rule.principal.size())
     return fail(Code::kInvalid, "a principal is written TYPE:NAME, as in User:alice");
-  if (rule.principal.size() > kPrincipalBytesMax || !printable(rule.principal))
+  if (rule.principal.size() > kPrincipalBytesMax || !is_printable(rule.principal))
     return fail(Code::kInvalid, "the name of the principal is too long or not printable");
-  if (rule.host.empty() || rule.host.size() > kHostBytesMax || !printable(rule.host))
+  if (rule.host.empty() || rule.host.size() > kHostBytesMax || !is_printable(rule.host))
     return fail(Code::kInvalid, "a host is \"*\" or an address");
   return {};
 }

@@ -14,15 +14,15 @@ namespace {
 
 // --- rows: "c" scope u8 (0: this broker, 1: every broker), name  →  value
 
-constexpr std::string_view kPrefix = "c";
+constexpr std::string_view kConfigPrefix = "c";
 constexpr std::string_view kSessionLifetime = "connections.max.reauth.ms";
 constexpr size_t kValueBytesMax = 4096;
 
-std::string row_key(bool every_broker, std::string_view name) {
-  return std::string(kPrefix) + static_cast<char>(every_broker ? 1 : 0) + std::string(name);
+std::string config_row_key(bool every_broker, std::string_view name) {
+  return std::string(kConfigPrefix) + static_cast<char>(every_broker ? 1 : 0) + std::string(name);
 }
 
-std::vector<BrokerOption> make_options(const BrokerOptions& options) {
+std::vector<BrokerOption> make_broker_options(const BrokerOptions& options) {
   std::vector<BrokerOption> made;
   const auto started = [&](std::string_view name, std::string_view type, std::string value, std::string_view help) {
     made.push_back({name, type, help, std::move(value), false, true});
@@ -81,7 +81,7 @@ std::vector<BrokerOption> make_options(const BrokerOptions& options) {
   return made;
 }
 
-Refusal check(const BrokerOption& option, std::string_view value) {
+Refusal check_option(const BrokerOption& option, std::string_view value) {
   if (value.size() > kValueBytesMax) return {ErrorCode::kInvalidConfig, fmt::format("{} is too long", option.name)};
   int64_t number = 0;
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
@@ -93,12 +93,14 @@ Refusal check(const BrokerOption& option, std::string_view value) {
 
 class StoredBrokerConfigs final : public BrokerConfigs {
  public:
-  explicit StoredBrokerConfigs(BrokerConfigsParts parts) : parts_(parts), options_(make_options(parts.options)) {}
+  explicit StoredBrokerConfigs(BrokerConfigsParts parts)
+      : parts_(parts), options_(make_broker_options(parts.options)) {}
 
   Task<Result<void>> load() {
     auto txn = CO_TRY(co_await parts_.store.begin());
     // As many rows as there are options, at most twice.
-    const store::Scan scan = CO_TRY(co_await txn->scan(parts_.rows, store::prefix_range(kPrefix), {.limit = 1000}));
+    const store::Scan scan =
+        CO_TRY(co_await txn->scan(parts_.rows, store::prefix_range(kConfigPrefix), {.limit = 1000}));
     for (const store::Row& row : scan.rows) {
       if (row.key.size() < 2) continue;
       set_[row.key[1] != 0 ? 1 : 0].insert_or_assign(row.key.substr(2), row.value);
@@ -124,7 +126,7 @@ class StoredBrokerConfigs final : public BrokerConfigs {
       if (option == options_.end() || !option->settable) {
         fixed += (fixed.empty() ? "" : ", ") + name.substr(0, 128);
       } else if (value) {
-        if (Refusal refusal = check(*option, *value); !refusal.ok()) co_return refusal;
+        if (Refusal refusal = check_option(*option, *value); !refusal.ok()) co_return refusal;
       }
     }
     if (!fixed.empty())
@@ -144,12 +146,12 @@ class StoredBrokerConfigs final : public BrokerConfigs {
     const auto write = [&](store::Txn& txn) -> Task<Result<void>> {
       if (replace_all)
         for (const auto& [name, value] : overrides(every_broker))
-          if (!changes.contains(name)) CO_TRY(txn.erase(parts_.rows, row_key(every_broker, name)));
+          if (!changes.contains(name)) CO_TRY(txn.erase(parts_.rows, config_row_key(every_broker, name)));
       for (const auto& [name, value] : changes) {
         if (value)
-          CO_TRY(txn.put(parts_.rows, row_key(every_broker, name), *value));
+          CO_TRY(txn.put(parts_.rows, config_row_key(every_broker, name), *value));
         else
-          CO_TRY(txn.erase(parts_.rows, row_key(every_broker, name)));
+          CO_TRY(txn.erase(parts_.rows, config_row_key(every_broker, name)));
       }
       co_return Result<void>{};
     };

@@ -9,13 +9,13 @@
 namespace polis::stream {
 namespace {
 
-std::optional<std::string> text(const std::optional<std::string_view>& value) {
+std::optional<std::string> text_of(const std::optional<std::string_view>& value) {
   return value ? std::optional<std::string>(*value) : std::nullopt;
 }
 
 // Of a DescribeAclsRequest or a DeleteAclsFilter; version 0 knows no patterns, which the decoder reads as literal ones.
 template <class Filter>
-Result<AccessFilter> read_filter(const Filter& request, int8_t operation, int8_t permission) {
+Result<AccessFilter> read_acl_filter(const Filter& request, int8_t operation, int8_t permission) {
   const auto between = [](int8_t value, auto last) { return value >= 1 && value <= static_cast<int8_t>(last); };
   if (!between(request.pattern_type_filter, PatternType::kPrefixed) ||
       !between(request.resource_type_filter, ResourceType::kUser))
@@ -24,20 +24,20 @@ Result<AccessFilter> read_filter(const Filter& request, int8_t operation, int8_t
     return fail(Code::kInvalid, "Unknown entryFilter.");
   return AccessFilter{.resource = static_cast<ResourceType>(request.resource_type_filter),
                       .pattern = static_cast<PatternType>(request.pattern_type_filter),
-                      .name = text(request.resource_name_filter),
-                      .principal = text(request.principal_filter),
-                      .host = text(request.host_filter),
+                      .name = text_of(request.resource_name_filter),
+                      .principal = text_of(request.principal_filter),
+                      .host = text_of(request.host_filter),
                       .operation = static_cast<Operation>(operation),
                       .permission = static_cast<Permission>(permission)};
 }
 
-std::string describe(const AccessRule& rule) {
+std::string describe_rule(const AccessRule& rule) {
   return fmt::format("{} {} {} on {} {} '{}' from {}", rule.permission == Permission::kDeny ? "deny" : "allow",
                      shown(rule.principal), static_cast<int>(rule.operation), static_cast<int>(rule.resource),
                      rule.pattern == PatternType::kPrefixed ? "prefix" : "literal", shown(rule.name), shown(rule.host));
 }
 
-Refusal refusal_of(const Error& error) {
+Refusal acl_refusal(const Error& error) {
   if (error.code() == Code::kTooLarge) return {ErrorCode::kPolicyViolation, error.message()};
   return {error_code(error), error.message()};
 }
@@ -62,9 +62,9 @@ Task<DescribeAclsResponse> handle(Call& call, const DescribeAclsRequest& request
     put_refusal(response, {ErrorCode::kClusterAuthorizationFailed, {}});
     co_return response;
   }
-  const auto filter = read_filter(request, request.operation, request.permission_type);
+  const auto filter = read_acl_filter(request, request.operation, request.permission_type);
   if (!filter) {
-    put_refusal(response, refusal_of(filter.error()));
+    put_refusal(response, acl_refusal(filter.error()));
     co_return response;
   }
   using Resource = DescribeAclsResponse::DescribeAclsResource;
@@ -104,7 +104,7 @@ Task<CreateAclsResponse> handle(Call& call, const CreateAclsRequest& request) {
   for (size_t i = 0; i < request.creations.size(); ++i) {
     AccessRule rule = read_rule(request.creations[i]);
     if (auto sound = check_rule(rule); !sound) {
-      put_refusal(response.results[i], refusal_of(sound.error()));
+      put_refusal(response.results[i], acl_refusal(sound.error()));
       continue;
     }
     rules.push_back(std::move(rule));
@@ -113,9 +113,9 @@ Task<CreateAclsResponse> handle(Call& call, const CreateAclsRequest& request) {
   if (rules.empty()) co_return response;
   const auto added = co_await call.parts.access.add(rules);
   for (const size_t place : places)
-    if (!added) put_refusal(response.results[place], refusal_of(added.error()));
+    if (!added) put_refusal(response.results[place], acl_refusal(added.error()));
   if (added)
-    for (const AccessRule& rule : rules) co_await record_change(call, "stream:CreateAcl", describe(rule));
+    for (const AccessRule& rule : rules) co_await record_change(call, "stream:CreateAcl", describe_rule(rule));
   co_return response;
 }
 
@@ -128,16 +128,16 @@ Task<DeleteAclsResponse> handle(Call& call, const DeleteAclsRequest& request) {
       put_refusal(result, {ErrorCode::kClusterAuthorizationFailed, {}});
       continue;
     }
-    auto filter = read_filter(wish, wish.operation, wish.permission_type);
+    auto filter = read_acl_filter(wish, wish.operation, wish.permission_type);
     if (!filter) {
-      put_refusal(result, refusal_of(filter.error()));
+      put_refusal(result, acl_refusal(filter.error()));
       continue;
     }
     // Version 0 would not see what it erases.
     if (call.version == 0 && filter->pattern != PatternType::kLiteral) filter->pattern = PatternType::kLiteral;
     const auto gone = co_await call.parts.access.remove(*filter);
     if (!gone) {
-      put_refusal(result, refusal_of(gone.error()));
+      put_refusal(result, acl_refusal(gone.error()));
       continue;
     }
     for (const AccessRule& rule : *gone) {
@@ -149,7 +149,7 @@ Task<DeleteAclsResponse> handle(Call& call, const DeleteAclsRequest& request) {
       matching.host = rule.host;
       matching.operation = static_cast<int8_t>(rule.operation);
       matching.permission_type = static_cast<int8_t>(rule.permission);
-      co_await record_change(call, "stream:DeleteAcl", describe(rule));
+      co_await record_change(call, "stream:DeleteAcl", describe_rule(rule));
     }
   }
   co_return response;

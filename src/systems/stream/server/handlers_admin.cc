@@ -63,13 +63,15 @@ class Mutations {
   Duration wait_{};
 };
 
-// One partition's replicas as somebody wants them: this node and nothing else.
+// One partition's replicas as somebody wants them: this node and nothing else, unless fewer may be made.
 Refusal check_replicas(const Call& call, const std::vector<int32_t>& brokers) {
   const auto refuse = [](std::string message) {
     return Refusal{ErrorCode::kInvalidReplicaAssignment, std::move(message)};
   };
   if (brokers.empty()) return refuse("The manual partition assignment includes an empty replica list.");
   const int32_t here = call.broker().options.node_id;
+  const std::set<int32_t> different(brokers.begin(), brokers.end());
+  if (call.broker().options.fewer_replicas && different.size() == brokers.size()) return {};
   for (const int32_t broker : brokers)
     if (broker != here)
       return refuse(
@@ -270,19 +272,19 @@ Task<Refusal> add_partitions(Call& call, const MorePartitions& wish, bool valida
 
 // --- DescribeLogDirs
 
-struct Wanted {
+struct Measured {
   std::shared_ptr<const Topic> topic;
   int32_t partition = 0;
   int64_t size_bytes = -1;  // -1: it is not open
 };
 
 // One visit to each shard, whatever the number of partitions.
-Task<void> measure(Topics& topics, std::vector<Wanted>& wanted) {
-  std::map<io::Shard*, std::vector<Wanted*>> by_shard;
-  for (Wanted& one : wanted) by_shard[&topics.shard_of(*one.topic, one.partition)].push_back(&one);
+Task<void> measure(Topics& topics, std::vector<Measured>& wanted) {
+  std::map<io::Shard*, std::vector<Measured*>> by_shard;
+  for (Measured& one : wanted) by_shard[&topics.shard_of(*one.topic, one.partition)].push_back(&one);
   for (auto& [shard, ones] : by_shard) {
     const auto look = [&topics, &ones]() -> Task<Result<void>> {
-      for (Wanted* one : ones)
+      for (Measured* one : ones)
         if (const auto open = topics.open_partition(*one->topic, one->partition))
           one->size_bytes = static_cast<int64_t>(open->statistics().size_bytes);
       co_return Result<void>{};
@@ -292,8 +294,8 @@ Task<void> measure(Topics& topics, std::vector<Wanted>& wanted) {
   }
 }
 
-std::vector<Wanted> find_wanted(const DescribeLogDirsRequest& request, const TopicTable& table) {
-  std::vector<Wanted> wanted;
+std::vector<Measured> find_measured(const DescribeLogDirsRequest& request, const TopicTable& table) {
+  std::vector<Measured> wanted;
   std::map<std::string_view, std::set<int32_t>> asked;
   if (request.topics)
     for (const auto& topic : *request.topics)
@@ -390,14 +392,14 @@ Task<DescribeLogDirsResponse> handle(Call& call, const DescribeLogDirsRequest& r
   }
   Topics& topics = call.broker().topics;
   const std::shared_ptr<const TopicTable> table = topics.table();
-  std::vector<Wanted> wanted = find_wanted(request, *table);
+  std::vector<Measured> wanted = find_measured(request, *table);
   co_await measure(topics, wanted);
   const Storage storage = topics.storage();
   auto& directory = response.results.emplace_back();
   directory.log_dir = storage.directory;
   directory.total_bytes = static_cast<int64_t>(storage.total_bytes);
   directory.usable_bytes = static_cast<int64_t>(storage.usable_bytes);
-  for (const Wanted& one : wanted) {
+  for (const Measured& one : wanted) {
     if (one.size_bytes < 0) continue;
     if (directory.topics.empty() || directory.topics.back().name != one.topic->name)
       directory.topics.emplace_back().name = one.topic->name;

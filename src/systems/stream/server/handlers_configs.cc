@@ -47,7 +47,7 @@ std::string_view broker_name(std::string_view topic_option) {
 }
 
 // Which of the options are asked for, and how much of each.
-struct Detail {
+struct OptionDetail {
   const std::optional<std::vector<std::string_view>>& names;
   bool synonyms = false, documentation = false;
 
@@ -56,7 +56,7 @@ struct Detail {
   }
 };
 
-void add_option(DescribedResource& result, const Detail& detail, DescribedOption option, ConfigSource source,
+void add_option(DescribedResource& result, const OptionDetail& detail, DescribedOption option, ConfigSource source,
                 std::string_view type, std::string_view help) {
   option.config_source = static_cast<int8_t>(source);
   option.is_default = source == ConfigSource::kDefault;
@@ -66,7 +66,7 @@ void add_option(DescribedResource& result, const Detail& detail, DescribedOption
   result.configs.push_back(std::move(option));
 }
 
-void describe_topic(const Topic& topic, const Detail& detail, DescribedResource& result) {
+void describe_topic(const Topic& topic, const OptionDetail& detail, DescribedResource& result) {
   const TopicConfig defaults;
   for (const ConfigOption& option : topic_options()) {
     if (!detail.wants(option.name)) continue;
@@ -88,7 +88,8 @@ void describe_topic(const Topic& topic, const Detail& detail, DescribedResource&
 }
 
 // Everything about this broker, or only what was set for every broker.
-void describe_broker(const BrokerConfigs& configs, bool every_broker, const Detail& detail, DescribedResource& result) {
+void describe_broker(const BrokerConfigs& configs, bool every_broker, const OptionDetail& detail,
+                     DescribedResource& result) {
   const auto own = configs.overrides(false), common = configs.overrides(true);
   for (const BrokerOption& option : configs.options()) {
     const std::string name(option.name);
@@ -135,11 +136,11 @@ Refusal check_rights(const Call& call, int8_t type, std::string_view name, Opera
   return {ErrorCode::kInvalidRequest, fmt::format("Unsupported resource type {}", type)};
 }
 
-Refusal describe_one(const Call& call, const DescribeConfigsRequest::DescribeConfigsResource& wish,
-                     const DescribeConfigsRequest& request, DescribedResource& result) {
+Refusal describe_resource(const Call& call, const DescribeConfigsRequest::DescribeConfigsResource& wish,
+                          const DescribeConfigsRequest& request, DescribedResource& result) {
   Refusal refusal = check_rights(call, wish.resource_type, wish.resource_name, Operation::kDescribeConfigs);
   if (!refusal.ok()) return refusal;
-  const Detail detail{wish.configuration_keys, request.include_synonyms, request.include_documentation};
+  const OptionDetail detail{wish.configuration_keys, request.include_synonyms, request.include_documentation};
   if (wish.resource_type == kBrokerResource) {
     refusal = check_broker(call, wish.resource_name);
     if (refusal.ok()) describe_broker(call.parts.configs, wish.resource_name.empty(), detail, result);
@@ -156,7 +157,7 @@ Refusal describe_one(const Call& call, const DescribeConfigsRequest::DescribeCon
 // --- changes
 
 using Changes = std::map<std::string, std::optional<std::string>>;
-enum class Step : int8_t { kSet = 0, kDelete = 1, kAppend = 2, kSubtract = 3 };
+enum class ConfigStep : int8_t { kSet = 0, kDelete = 1, kAppend = 2, kSubtract = 3 };
 
 std::vector<std::string> parts_of(std::string_view list) {
   std::vector<std::string> parts;
@@ -170,12 +171,12 @@ std::vector<std::string> parts_of(std::string_view list) {
   return parts;
 }
 
-std::string changed_list(std::string_view now, std::string_view wanted, Step step) {
+std::string changed_list(std::string_view now, std::string_view wanted, ConfigStep step) {
   std::vector<std::string> parts = parts_of(now);
   for (const std::string& part : parts_of(wanted)) {
     const auto found = std::ranges::find(parts, part);
-    if (step == Step::kAppend && found == parts.end()) parts.push_back(part);
-    if (step == Step::kSubtract && found != parts.end()) parts.erase(found);
+    if (step == ConfigStep::kAppend && found == parts.end()) parts.push_back(part);
+    if (step == ConfigStep::kSubtract && found != parts.end()) parts.erase(found);
   }
   std::string list;
   for (const std::string& part : parts) list += (list.empty() ? "" : ",") + part;
@@ -195,8 +196,8 @@ Refusal check_keys(const Configs& configs, NeedsValue needs_value) {
   return {};
 }
 
-Task<Refusal> apply(Call& call, int8_t type, std::string_view name, Changes changes, bool replace_all,
-                    bool validate_only) {
+Task<Refusal> apply_changes(Call& call, int8_t type, std::string_view name, Changes changes, bool replace_all,
+                            bool validate_only) {
   Refusal refusal;
   if (type == kBrokerResource)
     refusal = co_await call.parts.configs.alter(name.empty(), std::move(changes), replace_all, validate_only);
@@ -213,13 +214,14 @@ Refusal check_target(const Call& call, int8_t type, std::string_view name) {
   return refusal;
 }
 
-Task<Refusal> alter(Call& call, const AlterConfigsRequest::AlterConfigsResource& wish, bool validate_only) {
+Task<Refusal> alter_options(Call& call, const AlterConfigsRequest::AlterConfigsResource& wish, bool validate_only) {
   Refusal refusal = check_keys(wish.configs, [](const auto&) { return true; });
   if (refusal.ok()) refusal = check_target(call, wish.resource_type, wish.resource_name);
   if (!refusal.ok()) co_return refusal;
   Changes changes;
   for (const auto& config : wish.configs) changes.emplace(std::string(config.name), std::string(*config.value));
-  co_return co_await apply(call, wish.resource_type, wish.resource_name, std::move(changes), true, validate_only);
+  co_return co_await apply_changes(call, wish.resource_type, wish.resource_name, std::move(changes), true,
+                                   validate_only);
 }
 
 using Incremental = IncrementalAlterConfigsRequest::AlterConfigsResource;
@@ -237,28 +239,29 @@ std::optional<std::string> list_now(const Call& call, const Incremental& wish, s
   return topic == nullptr ? std::string() : topic->config.get(name);
 }
 
-Task<Refusal> alter(Call& call, const Incremental& wish, bool validate_only) {
-  Refusal refusal = check_keys(
-      wish.configs, [](const auto& config) { return static_cast<Step>(config.config_operation) != Step::kDelete; });
+Task<Refusal> alter_options(Call& call, const Incremental& wish, bool validate_only) {
+  Refusal refusal = check_keys(wish.configs, [](const auto& config) {
+    return static_cast<ConfigStep>(config.config_operation) != ConfigStep::kDelete;
+  });
   if (refusal.ok()) refusal = check_target(call, wish.resource_type, wish.resource_name);
   if (!refusal.ok()) co_return refusal;
   Changes changes;
   for (const auto& config : wish.configs) {
-    const auto step = static_cast<Step>(config.config_operation);
+    const auto step = static_cast<ConfigStep>(config.config_operation);
     std::optional<std::string>& change = changes[std::string(config.name)];
     switch (step) {
-      case Step::kSet:
+      case ConfigStep::kSet:
         change = std::string(*config.value);
         break;
-      case Step::kDelete:
+      case ConfigStep::kDelete:
         break;
-      case Step::kAppend:
-      case Step::kSubtract: {
+      case ConfigStep::kAppend:
+      case ConfigStep::kSubtract: {
         const std::optional<std::string> now = list_now(call, wish, config.name);
         if (!now)
           co_return Refusal{ErrorCode::kInvalidConfig,
                             fmt::format("Can't {} to key {} because its type is not LIST.",
-                                        step == Step::kAppend ? "APPEND" : "SUBTRACT", shown(config.name))};
+                                        step == ConfigStep::kAppend ? "APPEND" : "SUBTRACT", shown(config.name))};
         change = changed_list(*now, *config.value, step);
         break;
       }
@@ -267,7 +270,8 @@ Task<Refusal> alter(Call& call, const Incremental& wish, bool validate_only) {
                           fmt::format("Unknown operations type {}", config.config_operation)};
     }
   }
-  co_return co_await apply(call, wish.resource_type, wish.resource_name, std::move(changes), false, validate_only);
+  co_return co_await apply_changes(call, wish.resource_type, wish.resource_name, std::move(changes), false,
+                                   validate_only);
 }
 
 template <class Request, class Response>
@@ -281,7 +285,7 @@ Task<void> alter_all(Call& call, const Request& request, Response& response) {
     if (times[{resource.resource_type, resource.resource_name}] > 1)
       put_refusal(result, {ErrorCode::kInvalidRequest, "Each resource must appear at most once."});
     else
-      put_refusal(result, co_await alter(call, resource, request.validate_only));
+      put_refusal(result, co_await alter_options(call, resource, request.validate_only));
   }
 }
 
@@ -293,7 +297,7 @@ Task<DescribeConfigsResponse> handle(Call& call, const DescribeConfigsRequest& r
     auto& result = response.results.emplace_back();
     result.resource_type = wish.resource_type;
     result.resource_name = wish.resource_name;
-    put_refusal(result, describe_one(call, wish, request, result));
+    put_refusal(result, describe_resource(call, wish, request, result));
   }
   co_return response;
 }

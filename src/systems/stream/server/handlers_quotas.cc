@@ -9,7 +9,7 @@
 namespace polis::stream {
 namespace {
 
-constexpr int8_t kExact = 0, kDefault = 1, kSpecified = 2;
+constexpr int8_t kExactName = 0, kDefaultName = 1, kAnyName = 2;
 
 // What a DescribeClientQuotas asks for.
 struct QuotaFilter {
@@ -29,7 +29,7 @@ struct QuotaFilter {
   }
 };
 
-Refusal read_filter(const DescribeClientQuotasRequest& request, QuotaFilter& filter) {
+Refusal read_quota_filter(const DescribeClientQuotasRequest& request, QuotaFilter& filter) {
   const auto refuse = [](std::string message) { return Refusal{ErrorCode::kInvalidRequest, std::move(message)}; };
   for (const auto& component : request.components) {
     const std::string type(component.entity_type);
@@ -39,17 +39,17 @@ Refusal read_filter(const DescribeClientQuotasRequest& request, QuotaFilter& fil
     if (filter.exact.contains(type) || filter.any_of_type.contains(type))
       return refuse("Entity type " + type + " cannot appear more than once in the filter.");
     switch (component.match_type) {
-      case kExact:
+      case kExactName:
         if (!component.match) return refuse("Request specified MATCH_TYPE_EXACT, but set match string to null.");
         filter.exact.emplace(type, std::string(*component.match));
         break;
-      case kDefault:
-      case kSpecified:
+      case kDefaultName:
+      case kAnyName:
         if (component.match)
           return refuse(std::string("Request specified ") +
-                        (component.match_type == kDefault ? "MATCH_TYPE_DEFAULT" : "MATCH_TYPE_SPECIFIED") +
+                        (component.match_type == kDefaultName ? "MATCH_TYPE_DEFAULT" : "MATCH_TYPE_SPECIFIED") +
                         ", but also specified a match string.");
-        if (component.match_type == kDefault)
+        if (component.match_type == kDefaultName)
           filter.exact.emplace(type, std::nullopt);
         else
           filter.any_of_type.insert(type);
@@ -71,7 +71,7 @@ Refusal read_filter(const DescribeClientQuotasRequest& request, QuotaFilter& fil
 
 using AlterEntry = AlterClientQuotasRequest::EntryData;
 
-Task<Refusal> alter(Call& call, const AlterEntry& wish, bool validate_only) {
+Task<Refusal> alter_quota(Call& call, const AlterEntry& wish, bool validate_only) {
   QuotaEntity entity;
   for (const auto& part : wish.entity) {
     std::optional<std::string> name;
@@ -101,7 +101,7 @@ Task<DescribeClientQuotasResponse> handle(Call& call, const DescribeClientQuotas
   if (!call.allowed(ResourceType::kCluster, kClusterResource, Operation::kDescribeConfigs))
     refusal.code = ErrorCode::kClusterAuthorizationFailed;
   else
-    refusal = read_filter(request, filter);
+    refusal = read_quota_filter(request, filter);
   if (!refusal.ok()) {
     put_refusal(response, refusal);
     co_return response;
@@ -126,7 +126,7 @@ Task<AlterClientQuotasResponse> handle(Call& call, const AlterClientQuotasReques
       named.entity_type = part.entity_type;
       if (part.entity_name) named.entity_name = std::string(*part.entity_name);
     }
-    put_refusal(entry, allowed ? co_await alter(call, wish, request.validate_only)
+    put_refusal(entry, allowed ? co_await alter_quota(call, wish, request.validate_only)
                                : Refusal{ErrorCode::kClusterAuthorizationFailed, {}});
   }
   co_return response;

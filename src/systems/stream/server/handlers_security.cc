@@ -32,30 +32,31 @@ using Alteration = AlterUserScramCredentialsRequest;
 using AlterResult = AlterUserScramCredentialsResponse::AlterUserScramCredentialsResult;
 
 // A SCRAM credential of somebody who is a user of polis opens his rights: only he and administrators may make one.
-struct Owner {
+struct CredentialOwner {
   Refusal refusal;
   std::string user_id;
 };
-Task<Owner> owner_of(Call& call, std::string name) {
+Task<CredentialOwner> owner_of(Call& call, std::string name) {
   auto user = co_await call.parts.auth.find_user(name);
   if (!user && user.error().code() != Code::kNotFound && user.error().code() != Code::kInvalid)
-    co_return Owner{{error_code(user.error()), user.error().message()}, {}};
-  if (!user) co_return Owner{};
+    co_return CredentialOwner{{error_code(user.error()), user.error().message()}, {}};
+  if (!user) co_return CredentialOwner{};
   const auth::Principal& asking = *call.identity->principal;
-  if (asking.administrator || (!asking.anonymous() && asking.user_id == user->id)) co_return Owner{{}, user->id};
-  co_return Owner{{ErrorCode::kClusterAuthorizationFailed,
-                   shown(name) + " is a user of polis: only he and administrators may set that credential"},
-                  {}};
+  if (asking.administrator || (!asking.anonymous() && asking.user_id == user->id))
+    co_return CredentialOwner{{}, user->id};
+  co_return CredentialOwner{{ErrorCode::kClusterAuthorizationFailed,
+                             shown(name) + " is a user of polis: only he and administrators may set that credential"},
+                            {}};
 }
 
-Task<Refusal> upsert(Call& call, const Alteration::ScramCredentialUpsertion& wish) {
+Task<Refusal> put_credential(Call& call, const Alteration::ScramCredentialUpsertion& wish) {
   if (wish.name.empty()) co_return Refusal{ErrorCode::kUnacceptableCredential, "Username must not be empty"};
   const auto mechanism = static_cast<ScramMechanism>(wish.mechanism);
   if (mechanism != ScramMechanism::kSha256 && mechanism != ScramMechanism::kSha512)
     co_return Refusal{ErrorCode::kUnsupportedSaslMechanism, "Unknown SCRAM mechanism"};
   auto credential = credential_from_salted(mechanism, wish.salted_password, wish.salt, wish.iterations);
   if (!credential) co_return Refusal{ErrorCode::kUnacceptableCredential, credential.error().message()};
-  Owner owner = co_await owner_of(call, std::string(wish.name));
+  CredentialOwner owner = co_await owner_of(call, std::string(wish.name));
   if (!owner.refusal.ok()) co_return owner.refusal;
   credential->user_id = std::move(owner.user_id);
   auto put = co_await call.parts.scram.put(std::string(wish.name), std::move(*credential));
@@ -69,7 +70,7 @@ Task<Refusal> upsert(Call& call, const Alteration::ScramCredentialUpsertion& wis
       put.error().message()};
 }
 
-Task<Refusal> erase(Call& call, const Alteration::ScramCredentialDeletion& wish) {
+Task<Refusal> erase_credential(Call& call, const Alteration::ScramCredentialDeletion& wish) {
   if (wish.name.empty()) co_return Refusal{ErrorCode::kUnacceptableCredential, "Username must not be empty"};
   const auto mechanism = static_cast<ScramMechanism>(wish.mechanism);
   if (mechanism != ScramMechanism::kSha256 && mechanism != ScramMechanism::kSha512)
@@ -83,7 +84,7 @@ Task<Refusal> erase(Call& call, const Alteration::ScramCredentialDeletion& wish)
 }
 
 // Kafka: a user is altered once a request.
-std::set<std::string_view> named_twice(const Alteration& request) {
+std::set<std::string_view> users_named_twice(const Alteration& request) {
   std::set<std::string_view> seen, twice;
   for (const auto& one : request.deletions)
     if (!seen.insert(one.name).second) twice.insert(one.name);
@@ -170,15 +171,15 @@ Task<AlterUserScramCredentialsResponse> handle(Call& call, const AlterUserScramC
     put_refusal(result, refusal);
     response.results.push_back(std::move(result));
   };
-  const std::set<std::string_view> twice = named_twice(request);
+  const std::set<std::string_view> twice = users_named_twice(request);
   for (const std::string_view user : twice)
     add(user, {ErrorCode::kDuplicateResource, "A user credential cannot be altered twice in the same request"});
   const bool allowed = call.allowed(ResourceType::kCluster, kClusterResource, Operation::kAlter);
   const Refusal denied{ErrorCode::kClusterAuthorizationFailed, {}};
   for (const auto& wish : request.deletions)
-    if (!twice.contains(wish.name)) add(wish.name, allowed ? co_await erase(call, wish) : denied);
+    if (!twice.contains(wish.name)) add(wish.name, allowed ? co_await erase_credential(call, wish) : denied);
   for (const auto& wish : request.upsertions)
-    if (!twice.contains(wish.name)) add(wish.name, allowed ? co_await upsert(call, wish) : denied);
+    if (!twice.contains(wish.name)) add(wish.name, allowed ? co_await put_credential(call, wish) : denied);
   co_return response;
 }
 

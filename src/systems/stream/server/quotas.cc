@@ -20,14 +20,14 @@ constexpr std::string_view kUser = "user", kClient = "client-id", kAddress = "ip
 constexpr size_t kQuotasMax = 10'000, kEntityNameBytesMax = 256;
 constexpr Duration kWaitMax = std::chrono::seconds(30);
 
-struct Kind {
+struct LimitKind {
   QuotaKind kind;
   std::string_view key;
   bool of_address, whole;
   // What may be used at once after a pause.
   Duration burst;
 };
-constexpr Kind kKinds[] = {
+constexpr LimitKind kLimitKinds[] = {
     {QuotaKind::kProducerBytes, "producer_byte_rate", false, true, std::chrono::seconds(1)},
     {QuotaKind::kConsumerBytes, "consumer_byte_rate", false, true, std::chrono::seconds(1)},
     {QuotaKind::kRequestPercentage, "request_percentage", false, false, std::chrono::seconds(1)},
@@ -35,16 +35,16 @@ constexpr Kind kKinds[] = {
     {QuotaKind::kControllerMutations, "controller_mutation_rate", false, false, std::chrono::seconds(10)},
     {QuotaKind::kConnections, "connection_creation_rate", true, true, std::chrono::seconds(1)},
 };
-const Kind& kind_of(QuotaKind kind) {
-  return kKinds[static_cast<size_t>(kind)];
+const LimitKind& kind_of(QuotaKind kind) {
+  return kLimitKinds[static_cast<size_t>(kind)];
 }
 
 // --- rows: "q", then the entity  →  version u8 = 1, the entity, count, then (key sized, limit u64: the double's bits)
 //
 //     entity := count varint, then (type sized, named bool, name sized)
 
-constexpr std::string_view kPrefix = "q";
-constexpr uint8_t kRowVersion = 1;
+constexpr std::string_view kQuotaPrefix = "q";
+constexpr uint8_t kQuotaRowVersion = 1;
 
 void write_entity(base::Writer& writer, const QuotaEntity& entity) {
   writer.varint(entity.size());
@@ -55,17 +55,17 @@ void write_entity(base::Writer& writer, const QuotaEntity& entity) {
   }
 }
 
-std::string row_key(const QuotaEntity& entity) {
+std::string quota_row_key(const QuotaEntity& entity) {
   Bytes bytes;
   base::Writer writer(bytes);
   write_entity(writer, entity);
-  return std::string(kPrefix) + std::string(as_text(bytes));
+  return std::string(kQuotaPrefix) + std::string(as_text(bytes));
 }
 
-std::string row_value(const Quota& quota) {
+std::string quota_row_value(const Quota& quota) {
   Bytes bytes;
   base::Writer writer(bytes);
-  writer.u8(kRowVersion);
+  writer.u8(kQuotaRowVersion);
   write_entity(writer, quota.entity);
   writer.varint(quota.limits.size());
   for (const auto& [key, limit] : quota.limits) {
@@ -75,9 +75,9 @@ std::string row_value(const Quota& quota) {
   return std::string(as_text(bytes));
 }
 
-Result<Quota> read_row(std::string_view value) {
+Result<Quota> read_quota_row(std::string_view value) {
   base::Reader reader(as_bytes(value));
-  if (reader.u8() != kRowVersion) reader.reject("made by a later polis");
+  if (reader.u8() != kQuotaRowVersion) reader.reject("made by a later polis");
   Quota quota;
   for (size_t left = reader.count(3); left > 0 && reader.ok(); --left) {
     std::string type(reader.sized_text());
@@ -95,35 +95,35 @@ Result<Quota> read_row(std::string_view value) {
 
 // --- what may be set
 
-Refusal refuse(std::string message) {
+Refusal refuse_quota(std::string message) {
   return {ErrorCode::kInvalidRequest, std::move(message)};
 }
 
 Refusal check_entity(const QuotaEntity& entity) {
-  if (entity.empty()) return refuse("Invalid empty client quota entity");
+  if (entity.empty()) return refuse_quota("Invalid empty client quota entity");
   for (const auto& [type, name] : entity) {
     if (type != kUser && type != kClient && type != kAddress)
-      return refuse("Unhandled client quota entity type: " + type.substr(0, 64));
+      return refuse_quota("Unhandled client quota entity type: " + type.substr(0, 64));
     if (name && (name->empty() || name->size() > kEntityNameBytesMax || !base::utf8_valid(*name) ||
                  std::ranges::any_of(*name, [](unsigned char c) { return c < 0x20 || c == 0x7f; })))
-      return refuse("Empty or invalid " + type + " not supported");
+      return refuse_quota("Empty or invalid " + type + " not supported");
   }
   if (entity.contains(std::string(kAddress)) && entity.size() > 1)
-    return refuse("Invalid quota entity combination, IP entity should not be combined with User or ClientId");
+    return refuse_quota("Invalid quota entity combination, IP entity should not be combined with User or ClientId");
   return {};
 }
 
 Refusal check_limit(const QuotaEntity& entity, const std::string& key, const std::optional<double>& limit) {
   const bool of_address = entity.contains(std::string(kAddress));
-  const auto* kind =
-      std::ranges::find_if(kKinds, [&](const Kind& one) { return one.key == key && one.of_address == of_address; });
-  if (kind == std::end(kKinds)) return refuse("Invalid configuration key " + key.substr(0, 64));
+  const auto* kind = std::ranges::find_if(
+      kLimitKinds, [&](const LimitKind& one) { return one.key == key && one.of_address == of_address; });
+  if (kind == std::end(kLimitKinds)) return refuse_quota("Invalid configuration key " + key.substr(0, 64));
   if (!limit) return {};
-  if (!(*limit > 0)) return refuse("Quota " + key + " must be greater than 0");
+  if (!(*limit > 0)) return refuse_quota("Quota " + key + " must be greater than 0");
   // 2^53: whole numbers are exact up to here.
-  if (*limit > 9007199254740992.0) return refuse("Proposed value for " + key + " is too large");
+  if (*limit > 9007199254740992.0) return refuse_quota("Proposed value for " + key + " is too large");
   if (kind->whole && std::abs(std::remainder(*limit, 1.0)) > 1e-6)
-    return refuse(key + " cannot be a fractional value.");
+    return refuse_quota(key + " cannot be a fractional value.");
   return {};
 }
 
@@ -147,15 +147,15 @@ class Bucket {
   std::atomic<int64_t> paid_at_ns_{0};
 };
 
-using Table = std::map<QuotaEntity, std::map<std::string, double>>;
+using QuotaTable = std::map<QuotaEntity, std::map<std::string, double>>;
 
 // What limits one user and client: the bucket's name and the limit.
-struct Found {
+struct Limiting {
   std::string bucket;
   double limit = 0;
 };
-std::optional<Found> find(const Table& table, const Kind& kind, const std::string& user, const std::string& client,
-                          const std::string& address) {
+std::optional<Limiting> find_limiting(const QuotaTable& table, const LimitKind& kind, const std::string& user,
+                                      const std::string& client, const std::string& address) {
   const auto limit = [&](const QuotaEntity& entity) -> std::optional<double> {
     const auto row = table.find(entity);
     if (row == table.end()) return std::nullopt;
@@ -166,16 +166,16 @@ std::optional<Found> find(const Table& table, const Kind& kind, const std::strin
   const std::string u(kUser), c(kClient), ip(kAddress);
   if (kind.of_address) {
     for (const std::optional<std::string>& name : {std::optional(address), std::optional<std::string>()})
-      if (auto value = limit({{ip, name}})) return Found{named("ip", address), *value};
+      if (auto value = limit({{ip, name}})) return Limiting{named("ip", address), *value};
     return std::nullopt;
   }
   for (const std::optional<std::string>& who : {std::optional(user), std::optional<std::string>()}) {
     for (const std::optional<std::string>& what : {std::optional(client), std::optional<std::string>()})
-      if (auto value = limit({{u, who}, {c, what}})) return Found{named("u" + user, "c" + client), *value};
-    if (auto value = limit({{u, who}})) return Found{named("u" + user, ""), *value};
+      if (auto value = limit({{u, who}, {c, what}})) return Limiting{named("u" + user, "c" + client), *value};
+    if (auto value = limit({{u, who}})) return Limiting{named("u" + user, ""), *value};
   }
   for (const std::optional<std::string>& what : {std::optional(client), std::optional<std::string>()})
-    if (auto value = limit({{c, what}})) return Found{named("", "c" + client), *value};
+    if (auto value = limit({{c, what}})) return Limiting{named("", "c" + client), *value};
   return std::nullopt;
 }
 
@@ -204,20 +204,20 @@ class StoredQuotas final : public Quotas {
   explicit StoredQuotas(QuotaParts parts) : parts_(std::move(parts)), views_(parts_.shards.size()) {}
 
   Task<Result<void>> load() {
-    Table table;
+    QuotaTable table;
     auto txn = CO_TRY(co_await parts_.store.begin());
-    store::KeyRange range = store::prefix_range(kPrefix);
+    store::KeyRange range = store::prefix_range(kQuotaPrefix);
     for (bool more = true; more;) {
       const store::Scan scan = CO_TRY(co_await txn->scan(parts_.rows, range));
       for (const store::Row& row : scan.rows) {
-        Quota quota = CO_TRY(read_row(row.value));
+        Quota quota = CO_TRY(read_quota_row(row.value));
         table.emplace(std::move(quota.entity), std::move(quota.limits));
       }
       more = scan.more;
       if (more) range.begin = scan.rows.back().key + '\0';
     }
     txn.reset();
-    co_await show(std::make_shared<const Table>(std::move(table)));
+    co_await show(std::make_shared<const QuotaTable>(std::move(table)));
     co_return Result<void>{};
   }
 
@@ -255,9 +255,9 @@ class StoredQuotas final : public Quotas {
     std::shared_ptr<Bucket> bucket;  // null: no limit
     double limit = 0;
   };
-  using Bounds = std::array<Bound, std::size(kKinds)>;
+  using Bounds = std::array<Bound, std::size(kLimitKinds)>;
   struct alignas(64) View {
-    std::shared_ptr<const Table> table = std::make_shared<const Table>();
+    std::shared_ptr<const QuotaTable> table = std::make_shared<const QuotaTable>();
     std::unordered_map<std::string, Bounds> seen;
     std::string key;  // reused
   };
@@ -273,16 +273,16 @@ class StoredQuotas final : public Quotas {
     if (const auto found = view.seen.find(view.key); found != view.seen.end()) return found->second;
     if (view.seen.size() >= kSeenMax) view.seen.clear();
     Bounds& made = view.seen[view.key];
-    for (const Kind& one : kKinds) {
+    for (const LimitKind& one : kLimitKinds) {
       if (one.of_address != kind_of(kind).of_address) continue;
-      const auto found =
-          find(*view.table, one, std::string(user), std::string(client_id.substr(0, kEntityNameBytesMax)), who.host);
+      const auto found = find_limiting(*view.table, one, std::string(user),
+                                       std::string(client_id.substr(0, kEntityNameBytesMax)), who.host);
       if (found) made[static_cast<size_t>(one.kind)] = {buckets_.get(found->bucket), found->limit};
     }
     return made;
   }
 
-  Task<void> show(std::shared_ptr<const Table> table) {
+  Task<void> show(std::shared_ptr<const QuotaTable> table) {
     for (io::Shard* shard : parts_.shards) {
       const auto swap = [this, shard, &table]() -> Task<Result<void>> {
         View& view = views_.at(shard->index());
@@ -299,7 +299,7 @@ class StoredQuotas final : public Quotas {
                                 const std::map<std::string, std::optional<double>>& changes) {
     CO_TRY(co_await one_.acquire());
     const Turn turn(one_);
-    Table next = *views_.at(io::Shard::current().index()).table;
+    QuotaTable next = *views_.at(io::Shard::current().index()).table;
     std::map<std::string, double>& limits = next[entity];
     for (const auto& [key, limit] : changes) {
       if (limit)
@@ -311,11 +311,11 @@ class StoredQuotas final : public Quotas {
     if (limits.empty()) next.erase(entity);
     if (next.size() > kQuotasMax) co_return fail(Code::kTooLarge, fmt::format("there may be {} quotas", kQuotasMax));
     const auto write = [&](store::Txn& txn) -> Task<Result<void>> {
-      if (quota.limits.empty()) co_return txn.erase(parts_.rows, row_key(entity));
-      co_return txn.put(parts_.rows, row_key(entity), row_value(quota));
+      if (quota.limits.empty()) co_return txn.erase(parts_.rows, quota_row_key(entity));
+      co_return txn.put(parts_.rows, quota_row_key(entity), quota_row_value(quota));
     };
     CO_TRY(co_await store::transact(parts_.store, write));
-    co_await show(std::make_shared<const Table>(std::move(next)));
+    co_await show(std::make_shared<const QuotaTable>(std::move(next)));
     co_return Result<void>{};
   }
 

@@ -48,14 +48,14 @@ std::shared_ptr<const auth::Principal> with_credential(const auth::Principal& pr
   return copy;
 }
 
-SaslReply refused(ErrorCode code, std::string message) {
+SaslReply sasl_refusal(ErrorCode code, std::string message) {
   SaslReply reply;
   reply.code = code;
   reply.message = std::move(message);
   return reply;
 }
 
-Task<SaslReply> failed(ServerParts& parts, Session& session, std::string user, std::string message) {
+Task<SaslReply> refuse_guess(ServerParts& parts, Session& session, std::string user, std::string message) {
   session.sasl.state = State::kFailed;
   session.sasl.memory.reset();
   auth::AuditRecord record = parts.auth.audit().describe(
@@ -63,16 +63,16 @@ Task<SaslReply> failed(ServerParts& parts, Session& session, std::string user, s
       auth::AuditOutcome::kDenied, session.sasl.mechanism + ": wrong name or password");
   // The refusal stands whether or not it could be recorded.
   if (auto recorded = co_await parts.auth.audit().record(std::move(record)); !recorded)
-    co_return refused(ErrorCode::kSaslAuthenticationFailed, std::move(message));
+    co_return sasl_refusal(ErrorCode::kSaslAuthenticationFailed, std::move(message));
   if (auto slept = co_await io::sleep_for(kFailureDelay); !slept)
-    co_return refused(ErrorCode::kSaslAuthenticationFailed, {});
-  co_return refused(ErrorCode::kSaslAuthenticationFailed, std::move(message));
+    co_return sasl_refusal(ErrorCode::kSaslAuthenticationFailed, {});
+  co_return sasl_refusal(ErrorCode::kSaslAuthenticationFailed, std::move(message));
 }
 
-SaslReply failed_at_once(Session& session, ErrorCode code, std::string message) {
+SaslReply refuse_exchange(Session& session, ErrorCode code, std::string message) {
   session.sasl.state = State::kFailed;
   session.sasl.memory.reset();
-  return refused(code, std::move(message));
+  return sasl_refusal(code, std::move(message));
 }
 
 std::string invalid_credentials(const Session& session) {
@@ -81,11 +81,11 @@ std::string invalid_credentials(const Session& session) {
 }
 
 // He proved who he is.
-SaslReply succeeded(ServerParts& parts, Session& session, std::string name, PrincipalPtr principal, Bytes token) {
+SaslReply let_in(ServerParts& parts, Session& session, std::string name, PrincipalPtr principal, Bytes token) {
   SaslExchange& sasl = session.sasl;
   sasl.memory.reset();
   if (sasl.authenticated && session.identity->name != name)
-    return failed_at_once(
+    return refuse_exchange(
         session, ErrorCode::kSaslAuthenticationFailed,
         fmt::format("Cannot change principals during re-authentication from {} to {}", session.identity->name, name));
   auto identity = std::make_shared<Identity>(*session.identity);
@@ -167,22 +167,22 @@ Task<Result<PrincipalPtr>> by_password(ServerParts& parts, const PlainToken& pla
 
 Task<SaslReply> plain_step(ServerParts& parts, Session& session, BytesView token) {
   auto plain = parse_plain(token);
-  if (!plain) co_return failed_at_once(session, ErrorCode::kSaslAuthenticationFailed, plain.error().message());
+  if (!plain) co_return refuse_exchange(session, ErrorCode::kSaslAuthenticationFailed, plain.error().message());
   const std::string address = session.peer.address;
   if (!co_await turn_to_guess(parts, plain->user, address))
-    co_return failed_at_once(session, ErrorCode::kSaslAuthenticationFailed, std::string(kTooMany));
+    co_return refuse_exchange(session, ErrorCode::kSaslAuthenticationFailed, std::string(kTooMany));
   auto principal = co_await by_access_key(parts, *plain);
   if (!principal) principal = co_await by_password(parts, *plain, session.peer.text());
   base::secure_wipe(as_writable_bytes(plain->password));
   if (!principal) {
     if (principal.error().code() == Code::kBusy)
-      co_return failed_at_once(session, ErrorCode::kSaslAuthenticationFailed, std::string(kTooMany));
+      co_return refuse_exchange(session, ErrorCode::kSaslAuthenticationFailed, std::string(kTooMany));
     if (principal.error().code() != Code::kUnauthenticated)
-      co_return failed_at_once(session, error_code(principal.error()), principal.error().message());
-    co_return co_await failed(parts, session, plain->user, "Authentication failed: Invalid username or password");
+      co_return refuse_exchange(session, error_code(principal.error()), principal.error().message());
+    co_return co_await refuse_guess(parts, session, plain->user, "Authentication failed: Invalid username or password");
   }
   co_await parts.scram.succeeded(plain->user, address);
-  co_return succeeded(parts, session, principal_name(**principal), *principal, {});
+  co_return let_in(parts, session, principal_name(**principal), *principal, {});
 }
 
 // --- SCRAM
@@ -208,12 +208,12 @@ Task<SaslReply> scram_first(ServerParts& parts, Session& session, BytesView toke
   auto memory =
       std::make_shared<ScramMemory>(ScramExchange(mechanism, base::base64_encode(random, base::Base64::kUrl)), "");
   auto user = memory->exchange.begin(token);
-  if (!user) co_return failed_at_once(session, ErrorCode::kSaslAuthenticationFailed, invalid_credentials(session));
+  if (!user) co_return refuse_exchange(session, ErrorCode::kSaslAuthenticationFailed, invalid_credentials(session));
   memory->user = std::move(*user);
   if (!co_await turn_to_guess(parts, memory->user, session.peer.address))
-    co_return failed_at_once(session, ErrorCode::kSaslAuthenticationFailed, std::string(kTooMany));
+    co_return refuse_exchange(session, ErrorCode::kSaslAuthenticationFailed, std::string(kTooMany));
   auto credential = co_await parts.scram.find(memory->user, mechanism);
-  if (!credential) co_return failed_at_once(session, error_code(credential.error()), credential.error().message());
+  if (!credential) co_return refuse_exchange(session, error_code(credential.error()), credential.error().message());
   SaslReply reply;
   reply.token = memory->exchange.challenge(*credential ? **credential : parts.scram.decoy(memory->user, mechanism));
   session.sasl.memory = std::move(memory);
@@ -227,15 +227,16 @@ Task<SaslReply> scram_final(ServerParts& parts, Session& session, BytesView toke
   auto answer = memory->exchange.finish(token);
   // Known users and unknown ones take the same way.
   auto credential = co_await parts.scram.find(memory->user, mechanism);
-  if (!credential) co_return failed_at_once(session, error_code(credential.error()), credential.error().message());
-  if (!answer || !*credential) co_return co_await failed(parts, session, memory->user, invalid_credentials(session));
+  if (!credential) co_return refuse_exchange(session, error_code(credential.error()), credential.error().message());
+  if (!answer || !*credential)
+    co_return co_await refuse_guess(parts, session, memory->user, invalid_credentials(session));
   auto principal = co_await scram_principal(parts, memory->user, **credential);
   if (!principal && principal.error().code() != Code::kUnauthenticated)
-    co_return failed_at_once(session, error_code(principal.error()), principal.error().message());
-  if (!principal) co_return co_await failed(parts, session, memory->user, invalid_credentials(session));
+    co_return refuse_exchange(session, error_code(principal.error()), principal.error().message());
+  if (!principal) co_return co_await refuse_guess(parts, session, memory->user, invalid_credentials(session));
   co_await parts.scram.succeeded(memory->user, session.peer.address);
   std::string name = (*principal)->anonymous() ? "User:" + memory->user : principal_name(**principal);
-  co_return succeeded(parts, session, std::move(name), std::move(*principal), std::move(*answer));
+  co_return let_in(parts, session, std::move(name), std::move(*principal), std::move(*answer));
 }
 
 constexpr int16_t kSaslHandshakeKey = 17, kApiVersionsKey = 18, kSaslAuthenticateKey = 36;
@@ -267,11 +268,12 @@ bool may_request(const Session& session, int16_t api_key, SteadyTime now) {
 Task<SaslReply> sasl_token(ServerParts& parts, Session& session, BytesView token) {
   SaslExchange& sasl = session.sasl;
   if (sasl.state != State::kHandshaken && sasl.state != State::kChallenged)
-    co_return refused(ErrorCode::kIllegalSaslState,
-                      sasl.state == State::kDone ? "SaslAuthenticate request received after successful authentication"
-                                                 : "SaslAuthenticate request received before SaslHandshake");
+    co_return sasl_refusal(ErrorCode::kIllegalSaslState,
+                           sasl.state == State::kDone
+                               ? "SaslAuthenticate request received after successful authentication"
+                               : "SaslAuthenticate request received before SaslHandshake");
   if (token.size() > kSaslTokenBytesMax)
-    co_return failed_at_once(session, ErrorCode::kSaslAuthenticationFailed, "the SASL token is too long");
+    co_return refuse_exchange(session, ErrorCode::kSaslAuthenticationFailed, "the SASL token is too long");
   if (sasl.mechanism == kPlain) co_return co_await plain_step(parts, session, token);
   if (sasl.state == State::kHandshaken) co_return co_await scram_first(parts, session, token);
   co_return co_await scram_final(parts, session, token);

@@ -87,7 +87,7 @@ std::span<const std::string_view> sasl_mechanisms();
 
 inline constexpr size_t kSaslTokenBytesMax = 4096;
 // What a connection may send before it is authenticated, and how long it may take.
-inline constexpr size_t kFrameBytesMaxBeforeAuthentication = 64 << 10;
+inline constexpr size_t kFrameBytesMaxBeforeAuthentication = 8 << 10;
 inline constexpr Duration kAuthenticationTimeMax = std::chrono::seconds(15);
 
 // Whether a request of this api may be handled now. If not, the connection is closed without an answer, as Kafka does:

@@ -16,17 +16,17 @@ namespace {
 //     "s" mechanism u8, name  →  version u8 = 1, iterations varint, salt, stored key, server key, user id (sized)
 //     "S"                     →  32 random bytes: what decoys are made from
 
-constexpr std::string_view kPrefix = "s", kSecret = "S";
-constexpr uint8_t kRowVersion = 1;
+constexpr std::string_view kScramPrefix = "s", kDecoySecret = "S";
+constexpr uint8_t kScramRowVersion = 1;
 
-std::string row_key(std::string_view user, ScramMechanism mechanism) {
-  return std::string(kPrefix) + static_cast<char>(mechanism) + std::string(user);
+std::string scram_row_key(std::string_view user, ScramMechanism mechanism) {
+  return std::string(kScramPrefix) + static_cast<char>(mechanism) + std::string(user);
 }
 
-std::string row_value(const ScramCredential& credential) {
+std::string scram_row_value(const ScramCredential& credential) {
   Bytes bytes;
   base::Writer writer(bytes);
-  writer.u8(kRowVersion);
+  writer.u8(kScramRowVersion);
   writer.varint(static_cast<uint64_t>(credential.iterations));
   writer.sized(credential.salt);
   writer.sized(credential.stored_key);
@@ -35,25 +35,25 @@ std::string row_value(const ScramCredential& credential) {
   return std::string(as_text(bytes));
 }
 
-Bytes copy(BytesView bytes) {
+Bytes copy_of(BytesView bytes) {
   return {bytes.begin(), bytes.end()};
 }
 
-Result<ScramCredential> read_row(ScramMechanism mechanism, std::string_view value) {
+Result<ScramCredential> read_scram_row(ScramMechanism mechanism, std::string_view value) {
   base::Reader reader(as_bytes(value));
-  if (reader.u8() != kRowVersion) reader.reject("made by a later polis");
+  if (reader.u8() != kScramRowVersion) reader.reject("made by a later polis");
   ScramCredential credential;
   credential.mechanism = mechanism;
   credential.iterations = static_cast<int32_t>(reader.varint_up_to(kScramIterationsMax));
-  credential.salt = copy(reader.sized());
-  credential.stored_key = copy(reader.sized());
-  credential.server_key = copy(reader.sized());
+  credential.salt = copy_of(reader.sized());
+  credential.stored_key = copy_of(reader.sized());
+  credential.server_key = copy_of(reader.sized());
   credential.user_id = reader.sized_text();
   TRY(reader.finish());
   return credential;
 }
 
-Result<void> check_user(std::string_view user) {
+Result<void> check_scram_user(std::string_view user) {
   if (user.empty()) return fail(Code::kInvalid, "Username must not be empty");
   if (user.size() > kUserNameBytesMax || !base::utf8_valid(user) ||
       std::ranges::any_of(user, [](unsigned char c) { return c < 0x20 || c == 0x7f; }))
@@ -73,33 +73,33 @@ class StoredScramCredentials final : public ScramCredentials {
 
   Task<Result<void>> load() {
     const auto read = [this](store::Txn& txn) -> Task<Result<void>> {
-      const auto row = CO_TRY(co_await txn.get(parts_.rows, kSecret));
+      const auto row = CO_TRY(co_await txn.get(parts_.rows, kDecoySecret));
       if (row && row->value.size() == secret_.size()) {
         std::ranges::copy(as_bytes(row->value), secret_.begin());
         co_return Result<void>{};
       }
       parts_.random.fill(secret_);
-      co_return txn.put(parts_.rows, kSecret, as_text(secret_));
+      co_return txn.put(parts_.rows, kDecoySecret, as_text(secret_));
     };
     co_return co_await store::transact(parts_.store, read);
   }
 
   Task<Result<std::optional<ScramCredential>>> find(std::string user, ScramMechanism mechanism) override {
     auto txn = CO_TRY(co_await parts_.store.begin());
-    const auto row = CO_TRY(co_await txn->get(parts_.rows, row_key(user, mechanism)));
+    const auto row = CO_TRY(co_await txn->get(parts_.rows, scram_row_key(user, mechanism)));
     if (!row) co_return std::optional<ScramCredential>{};
-    co_return std::optional(CO_TRY(read_row(mechanism, row->value)));
+    co_return std::optional(CO_TRY(read_scram_row(mechanism, row->value)));
   }
 
   Task<Result<std::vector<std::pair<std::string, ScramCredential>>>> all() override {
     std::vector<std::pair<std::string, ScramCredential>> found;
     auto txn = CO_TRY(co_await parts_.store.begin());
-    store::KeyRange range = store::prefix_range(kPrefix);
+    store::KeyRange range = store::prefix_range(kScramPrefix);
     for (bool more = true; more;) {
       const store::Scan scan = CO_TRY(co_await txn->scan(parts_.rows, range));
       for (const store::Row& row : scan.rows) {
-        const auto mechanism = static_cast<ScramMechanism>(row.key.at(kPrefix.size()));
-        found.emplace_back(row.key.substr(kPrefix.size() + 1), CO_TRY(read_row(mechanism, row.value)));
+        const auto mechanism = static_cast<ScramMechanism>(row.key.at(kScramPrefix.size()));
+        found.emplace_back(row.key.substr(kScramPrefix.size() + 1), CO_TRY(read_scram_row(mechanism, row.value)));
       }
       more = scan.more;
       if (more) range.begin = scan.rows.back().key + '\0';
@@ -109,28 +109,28 @@ class StoredScramCredentials final : public ScramCredentials {
   }
 
   Task<Result<void>> put(std::string user, ScramCredential credential) override {
-    CO_TRY(check_user(user));
+    CO_TRY(check_scram_user(user));
     const size_t size = hash_bytes(credential.mechanism);
     if (scram_mechanism(name(credential.mechanism)) == ScramMechanism::kUnknown ||
         credential.stored_key.size() != size || credential.server_key.size() != size || credential.salt.empty() ||
         credential.iterations < kScramIterationsMin || credential.iterations > kScramIterationsMax)
       co_return fail(Code::kInvalid, "the SCRAM credential is incomplete");
     const auto write = [&](store::Txn& txn) -> Task<Result<void>> {
-      const std::string key = row_key(user, credential.mechanism);
+      const std::string key = scram_row_key(user, credential.mechanism);
       if (!CO_TRY(co_await txn.get(parts_.rows, key))) {
-        const store::Scan there = CO_TRY(
-            co_await txn.scan(parts_.rows, store::prefix_range(kPrefix), {.limit = kScramUsersMax, .keys_only = true}));
+        const store::Scan there = CO_TRY(co_await txn.scan(parts_.rows, store::prefix_range(kScramPrefix),
+                                                           {.limit = kScramUsersMax, .keys_only = true}));
         if (there.rows.size() >= kScramUsersMax)
           co_return fail(Code::kTooLarge, fmt::format("there may be {} SCRAM credentials", kScramUsersMax));
       }
-      co_return txn.put(parts_.rows, key, row_value(credential));
+      co_return txn.put(parts_.rows, key, scram_row_value(credential));
     };
     co_return co_await store::transact(parts_.store, write);
   }
 
   Task<Result<bool>> erase(std::string user, ScramMechanism mechanism) override {
     const auto write = [&](store::Txn& txn) -> Task<Result<bool>> {
-      const std::string key = row_key(user, mechanism);
+      const std::string key = scram_row_key(user, mechanism);
       if (!CO_TRY(co_await txn.get_for_update(parts_.rows, key))) co_return false;
       CO_TRY(txn.erase(parts_.rows, key));
       co_return true;
