@@ -31,24 +31,6 @@ ErrorCode begin_exchange(Call& call, std::string_view mechanism) {
 using Alteration = AlterUserScramCredentialsRequest;
 using AlterResult = AlterUserScramCredentialsResponse::AlterUserScramCredentialsResult;
 
-// A SCRAM credential of somebody who is a user of polis opens his rights: only he and administrators may make one.
-struct CredentialOwner {
-  Refusal refusal;
-  std::string user_id;
-};
-Task<CredentialOwner> owner_of(Call& call, std::string name) {
-  auto user = co_await call.parts.auth.find_user(name);
-  if (!user && user.error().code() != Code::kNotFound && user.error().code() != Code::kInvalid)
-    co_return CredentialOwner{{error_code(user.error()), user.error().message()}, {}};
-  if (!user) co_return CredentialOwner{};
-  const auth::Principal& asking = *call.identity->principal;
-  if (asking.administrator || (!asking.anonymous() && asking.user_id == user->id))
-    co_return CredentialOwner{{}, user->id};
-  co_return CredentialOwner{{ErrorCode::kClusterAuthorizationFailed,
-                             shown(name) + " is a user of polis: only he and administrators may set that credential"},
-                            {}};
-}
-
 Task<Refusal> put_credential(Call& call, const Alteration::ScramCredentialUpsertion& wish) {
   if (wish.name.empty()) co_return Refusal{ErrorCode::kUnacceptableCredential, "Username must not be empty"};
   const auto mechanism = static_cast<ScramMechanism>(wish.mechanism);
@@ -56,18 +38,10 @@ Task<Refusal> put_credential(Call& call, const Alteration::ScramCredentialUpsert
     co_return Refusal{ErrorCode::kUnsupportedSaslMechanism, "Unknown SCRAM mechanism"};
   auto credential = credential_from_salted(mechanism, wish.salted_password, wish.salt, wish.iterations);
   if (!credential) co_return Refusal{ErrorCode::kUnacceptableCredential, credential.error().message()};
-  CredentialOwner owner = co_await owner_of(call, std::string(wish.name));
-  if (!owner.refusal.ok()) co_return owner.refusal;
-  credential->user_id = std::move(owner.user_id);
-  auto put = co_await call.parts.scram.put(std::string(wish.name), std::move(*credential));
-  if (put) {
-    co_await record_change(call, "stream:PutScramCredential", shown(wish.name), name(mechanism));
-    co_return Refusal{};
-  }
-  const Code code = put.error().code();
-  co_return Refusal{
-      code == Code::kInvalid || code == Code::kTooLarge ? ErrorCode::kUnacceptableCredential : error_code(put.error()),
-      put.error().message()};
+  Refusal refusal =
+      co_await put_scram_credential(call.parts, *call.identity, std::string(wish.name), std::move(*credential));
+  if (refusal.ok()) co_await record_change(call, "stream:PutScramCredential", shown(wish.name), name(mechanism));
+  co_return refusal;
 }
 
 Task<Refusal> erase_credential(Call& call, const Alteration::ScramCredentialDeletion& wish) {

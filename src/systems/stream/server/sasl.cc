@@ -30,12 +30,6 @@ struct ScramMemory {
   std::string user;
 };
 
-// One user has one name, whichever way he came: rules name him by it.
-std::string principal_name(const auth::Principal& principal) {
-  return principal.of_main_account ? "User:" + principal.user_name
-                                   : fmt::format("User:{}/{}", principal.account_id, principal.user_name);
-}
-
 std::string directory_name(const auth::Principal& principal) {
   return principal.of_main_account ? principal.user_name : principal.account_id + "/" + principal.user_name;
 }
@@ -242,6 +236,32 @@ Task<SaslReply> scram_final(ServerParts& parts, Session& session, BytesView toke
 constexpr int16_t kSaslHandshakeKey = 17, kApiVersionsKey = 18, kSaslAuthenticateKey = 36;
 
 }  // namespace
+
+// One user has one name, whichever way he came.
+std::string principal_name(const auth::Principal& principal) {
+  return principal.of_main_account ? "User:" + principal.user_name
+                                   : fmt::format("User:{}/{}", principal.account_id, principal.user_name);
+}
+
+Task<Refusal> put_scram_credential(ServerParts& parts, const Identity& who, std::string user,
+                                   ScramCredential credential) {
+  auto owner = co_await parts.auth.find_user(user);
+  if (!owner && owner.error().code() != Code::kNotFound && owner.error().code() != Code::kInvalid)
+    co_return Refusal{error_code(owner.error()), owner.error().message()};
+  if (owner) {
+    const auth::Principal& asking = *who.principal;
+    if (!asking.administrator && (asking.anonymous() || asking.user_id != owner->id))
+      co_return Refusal{ErrorCode::kClusterAuthorizationFailed,
+                        shown(user) + " is a user of polis: only he and administrators may set that credential"};
+    credential.user_id = owner->id;
+  }
+  auto put = co_await parts.scram.put(std::move(user), std::move(credential));
+  if (put) co_return Refusal{};
+  const Code code = put.error().code();
+  co_return Refusal{
+      code == Code::kInvalid || code == Code::kTooLarge ? ErrorCode::kUnacceptableCredential : error_code(put.error()),
+      put.error().message()};
+}
 
 std::span<const std::string_view> sasl_mechanisms() {
   return kMechanisms;

@@ -105,6 +105,15 @@ struct SaslReply {
 };
 Task<SaslReply> sasl_token(ServerParts& parts, Session& session, BytesView token);
 
+// What rules call a user of kernel/auth: "User:alice", of another account than main "User:ACCOUNT/alice".
+std::string principal_name(const auth::Principal& principal);
+
+// Stores a credential on behalf of `who`, whose right to alter the cluster was checked before. If `user` is a user of
+// kernel/auth, the credential opens that user's rights, and only he or an administrator may set it:
+// kClusterAuthorizationFailed. kUnacceptableCredential for what cannot be.
+Task<Refusal> put_scram_credential(ServerParts& parts, const Identity& who, std::string user,
+                                   ScramCredential credential);
+
 // Who a client is by the certificate that TLS checked; kUnauthenticated for one that names nobody.
 Task<Result<std::shared_ptr<const Identity>>> certificate_identity(ServerParts& parts, const io::Stream& stream);
 
