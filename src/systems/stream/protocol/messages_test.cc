@@ -205,6 +205,22 @@ TEST(Messages, a_count_larger_than_what_follows_is_refused_before_anything_is_al
   EXPECT_FALSE(decode(decoder, request, 0));
 }
 
+TEST(Messages, a_message_with_more_elements_than_its_reader_wants_is_refused) {
+  DescribeGroupsRequest request;
+  const Bytes bytes =
+      hex("04"  // three groups
+          "0261"
+          "0262"
+          "0263"
+          "00"
+          "00");
+  Decoder enough(bytes, 3);
+  EXPECT_TRUE(decode(enough, request, 5));
+  EXPECT_EQ(request.groups.size(), 3u);
+  Decoder few(bytes, 2);
+  EXPECT_FALSE(decode(few, request, 5));
+}
+
 TEST(Messages, records_that_lie_in_a_file_leave_a_place_for_the_sender) {
   FetchResponse response;
   auto& topic = response.responses.emplace_back();

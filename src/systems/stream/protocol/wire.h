@@ -58,7 +58,9 @@ struct MessageOf;
 // Reads one message body. The first failure sticks: later reads give zeros and empty views, and status() tells.
 class Decoder {
  public:
-  explicit Decoder(BytesView input) : rest_(input) {}
+  // `elements_max`: of all arrays of the message together. An element of one byte may become hundreds in memory, so a
+  // server bounds what a stranger's message may hold.
+  explicit Decoder(BytesView input, size_t elements_max = SIZE_MAX) : rest_(input), elements_left_(elements_max) {}
 
   void flexible(bool value) { flexible_ = value; }
   bool is_flexible() const { return flexible_; }
@@ -148,9 +150,10 @@ class Decoder {
     template <class F>
     void tag(uint64_t which, bool /*is_default*/, F read) {
       if (which != number) return;
-      Decoder inner(content);
+      Decoder inner(content, outer.elements_left_);
       inner.flexible(true);
       read(inner);
+      outer.elements_left_ = inner.elements_left_;
       if (!inner.ok()) outer.fail(inner.why_);
     }
   };
@@ -165,6 +168,8 @@ class Decoder {
   template <class T, class F>
   void elements(std::vector<T>& values, size_t count, F element) {
     values.clear();
+    if (count > elements_left_) return fail("more elements than a message may have");
+    elements_left_ -= count;
     // An element takes at least a byte; room grows with what is really read.
     values.reserve(std::min<size_t>(count, 1024));
     for (size_t i = 0; i < count && ok(); ++i) {
@@ -175,6 +180,7 @@ class Decoder {
   }
 
   BytesView rest_;
+  size_t elements_left_;
   bool flexible_ = false;
   const char* why_ = nullptr;
 };

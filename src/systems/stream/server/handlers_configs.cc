@@ -13,6 +13,8 @@ namespace {
 
 // Of resources of options; numbers are the protocol's.
 constexpr int8_t kTopicResource = 2, kBrokerResource = 4;
+// Options of one answer: of 13,000 topics; about 150 MB with all that may be told of them.
+constexpr size_t kDescribedMax = 400'000;
 
 using DescribedResource = DescribeConfigsResponse::DescribeConfigsResult;
 using DescribedOption = DescribedResource::DescribeConfigsResourceResult;
@@ -293,11 +295,15 @@ Task<void> alter_all(Call& call, const Request& request, Response& response) {
 
 Task<DescribeConfigsResponse> handle(Call& call, const DescribeConfigsRequest& request) {
   DescribeConfigsResponse response;
+  size_t described = 0;
   for (const auto& wish : request.resources) {
     auto& result = response.results.emplace_back();
     result.resource_type = wish.resource_type;
     result.resource_name = wish.resource_name;
-    put_refusal(result, describe_resource(call, wish, request, result));
+    put_refusal(result, described < kDescribedMax
+                            ? describe_resource(call, wish, request, result)
+                            : Refusal{ErrorCode::kInvalidRequest, "too many options at once: ask in parts"});
+    described += result.configs.size();
   }
   co_return response;
 }
