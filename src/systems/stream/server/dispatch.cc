@@ -31,10 +31,13 @@ Result<void> finish_answer(Answer& answer) {
   return {};
 }
 
+// Of the arrays of a request: a fetch of all 100,000 partitions stays below. About 60 MB in memory at worst.
+constexpr size_t kElementsMax = 250'000;
+
 template <class Request, class Response>
 Task<Result<void>> serve_api(Call& call, const RequestHeader& header, Answer& answer) {
   Request request;
-  Decoder decoder(header.body);
+  Decoder decoder(header.body, kElementsMax);
   if (auto decoded = decode(decoder, request, header.api_version); !decoded)
     co_return fail(Error(Code::kInvalid,
                          fmt::format("a {} request of version {} is malformed", header.api->name, header.api_version),

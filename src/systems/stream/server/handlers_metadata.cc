@@ -1,6 +1,7 @@
 // What a client asks before all else: which apis and versions, which broker, which topics.
 #include <algorithm>
 #include <fmt/format.h>
+#include <set>
 
 #include "systems/stream/server/call.h"
 
@@ -138,8 +139,11 @@ Task<MetadataResponse> handle(Call& call, const MetadataRequest& request) {
     for (const auto& topic : table->all())
       if (may_describe_topic(call, topic->name)) response.topics.push_back(describe_topic(call, request, *topic));
   } else {
+    // Each once, however often it is named: a short request has no endless answer.
+    std::set<std::pair<Uuid, std::optional<std::string_view>>> answered;
     for (const auto& asked : *request.topics)
-      response.topics.push_back(co_await describe_asked_topic(call, request, asked));
+      if (answered.emplace(asked.topic_id, asked.name).second)
+        response.topics.push_back(co_await describe_asked_topic(call, request, asked));
   }
   if (request.include_cluster_authorized_operations)
     response.cluster_authorized_operations =
