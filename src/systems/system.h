@@ -47,6 +47,7 @@ class Directory;
 
 namespace polis::systems {
 
+class Offers;      // offers.h: what systems give each other
 class LiveTopics;  // live.h: what the console sees move
 class Plans;       // plan.h: destructive work is listed first, then done by its id
 class Tour;        // tour.h
@@ -104,6 +105,7 @@ struct Context {
   http::Router& api;
   LiveTopics& live;
   Plans& plans;
+  Offers& offers;
   // Where each port of this system shall listen, by the port's name; checked: without authentication only on loopback.
   // Valid during start().
   std::map<std::string, io::Endpoint> listen;

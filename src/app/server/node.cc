@@ -18,6 +18,7 @@
 #include "kernel/obs/log.h"
 #include "kernel/store/rocks_store.h"
 #include "systems/api.h"
+#include "systems/offers.h"
 
 namespace polis::app {
 namespace {
@@ -81,6 +82,7 @@ struct Node::State {
   std::unique_ptr<io::TaskGroup> background;
   std::shared_ptr<http::Router> router;  // shared with the servers of all shards
   std::unique_ptr<http::StaticFiles> console;
+  systems::Offers offers;
   std::unique_ptr<systems::Context> context;
   std::vector<RunningSystem> running;
   std::unique_ptr<http::ServerSet> servers;
@@ -141,6 +143,7 @@ Task<Result<void>> Node::State::start_systems() {
                                      .api = *router,
                                      .live = *live,
                                      .plans = *plans,
+                                     .offers = offers,
                                      .data_directory = options.directory->path(),
                                      .region = options.config.text("main.region")});
   for (const auto& system : options.systems) {

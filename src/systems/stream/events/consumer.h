@@ -50,11 +50,11 @@ class Consumer {
   // Without a group: these partitions, from these offsets on; kEarliestOffset and kLatestOffset are resolved. Replaces
   // what was assigned. kNotFound.
   Task<Result<void>> assign(const std::map<TopicPartition, Offset>& partitions);
-  // Reads on; waits for at most `wait`. In a group it takes part in rebalances. kUnavailable for a partition that cannot
-  // be read; kCorrupt.
+  // Reads on; waits for at most `wait`. In a group it takes part in rebalances. kUnavailable for a partition that
+  // cannot be read; kCorrupt.
   Task<Result<Polled>> poll(Duration wait);
-  // The group gets the positions behind everything that poll() gave. kConflict: the group has rebalanced meanwhile, what
-  // was not committed will be given to somebody again.
+  // The group gets the positions behind everything that poll() gave. kConflict: the group has rebalanced meanwhile,
+  // what was not committed will be given to somebody again.
   Task<Result<void>> commit();
 
   // The next offset to be read, by partition.
@@ -75,7 +75,7 @@ class Consumer {
     TopicPartition where;
     std::shared_ptr<const TopicTable> table;  // shared with the registry: the topic lies in it
     const Topic* topic = nullptr;
-    Offset next = 0;      // to be fetched
+    Offset next = 0;  // to be fetched
     Offset committed = -1;
   };
   Consumer(Broker& broker, ConsumerOptions options) : broker_(broker), options_(std::move(options)) {}

@@ -27,20 +27,20 @@ class EventLogTest : public testing::Test {
   // Of one partition, from the beginning.
   std::vector<std::string> values(std::string topic, int32_t partition,
                                   Isolation isolation = Isolation::kReadCommitted) {
-    return at.world.run([](EventLogTest& test, std::string name, int32_t number,
-                           Isolation level) -> Task<std::vector<std::string>> {
-      std::vector<std::string> all;
-      auto consumer = co_await test.at.log().consumer({.isolation = level});
-      EXPECT_TRUE(co_await (*consumer)->assign({{TopicPartition{name, number}, kEarliestOffset}}));
-      while (true) {
-        auto polled = co_await (*consumer)->poll(0s);
-        EXPECT_TRUE(polled) << polled.error().text();
-        if (!polled || polled->empty()) break;
-        for (const Record& record : polled->records) all.emplace_back(as_text(record.value.value_or(BytesView())));
-      }
-      co_await (*consumer)->close();
-      co_return all;
-    }(*this, std::move(topic), partition, isolation));
+    return at.world.run(
+        [](EventLogTest& test, std::string name, int32_t number, Isolation level) -> Task<std::vector<std::string>> {
+          std::vector<std::string> all;
+          auto consumer = co_await test.at.log().consumer({.isolation = level});
+          EXPECT_TRUE(co_await (*consumer)->assign({{TopicPartition{name, number}, kEarliestOffset}}));
+          while (true) {
+            auto polled = co_await (*consumer)->poll(0s);
+            EXPECT_TRUE(polled) << polled.error().text();
+            if (!polled || polled->empty()) break;
+            for (const Record& record : polled->records) all.emplace_back(as_text(record.value.value_or(BytesView())));
+          }
+          co_await (*consumer)->close();
+          co_return all;
+        }(*this, std::move(topic), partition, isolation));
   }
 };
 
@@ -52,7 +52,8 @@ TEST(PartitionOfKey, is_that_of_the_java_client) {
                                                    {"a-little-bit-longer-string", -1486304829},
                                                    {"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971},
                                                    {"abc", 479470107}};
-  for (const auto& [key, hash] : known) EXPECT_EQ(partition_of_key(as_bytes(std::string_view(key)), 1000), (hash & 0x7fffffff) % 1000) << key;
+  for (const auto& [key, hash] : known)
+    EXPECT_EQ(partition_of_key(as_bytes(std::string_view(key)), 1000), (hash & 0x7fffffff) % 1000) << key;
 }
 
 TEST_F(EventLogTest, what_is_sent_is_read_in_order_with_its_headers) {
@@ -71,8 +72,8 @@ TEST_F(EventLogTest, what_is_sent_is_read_in_order_with_its_headers) {
     }
     auto consumer = co_await where.log().consumer({});
     EXPECT_TRUE(co_await (*consumer)->assign({{TopicPartition{"orders", 0}, kEarliestOffset},
-                                             {TopicPartition{"orders", 1}, kEarliestOffset},
-                                             {TopicPartition{"orders", 2}, kEarliestOffset}}));
+                                              {TopicPartition{"orders", 1}, kEarliestOffset},
+                                              {TopicPartition{"orders", 2}, kEarliestOffset}}));
     int seen = 0;
     while (seen < 20) {
       const auto polled = co_await (*consumer)->poll(1s);

@@ -36,8 +36,8 @@ class BrokerWorld {
     open();
   }
   void make(std::string topic, int32_t partitions = 1, std::map<std::string, std::string> config = {}) {
-    const Refusal made = world.run(
-        topics_interface().create({.name = std::move(topic), .partitions = partitions, .config = std::move(config)}, false));
+    const Refusal made = world.run(topics_interface().create(
+        {.name = std::move(topic), .partitions = partitions, .config = std::move(config)}, false));
     EXPECT_TRUE(made.ok()) << made.message;
   }
   Topics& topics_interface() { return *topics; }
@@ -74,16 +74,12 @@ class BrokerWorld {
     topics = std::move(*opened);
     GroupsOptions group_options;
     group_options.offsets_partitions = 2;
-    auto opened_groups = co_await open_groups(
-        {.topics = *topics, .clock = world.clock(), .random = random, .options = group_options});
+    auto opened_groups =
+        co_await open_groups({.topics = *topics, .clock = world.clock(), .random = random, .options = group_options});
     POLIS_ASSERT(opened_groups.has_value());
     groups = std::move(*opened_groups);
-    auto opened_transactions = co_await open_transactions({.store = store,
-                                                           .rows = rows,
-                                                           .topics = *topics,
-                                                           .groups = *groups,
-                                                           .shards = shards,
-                                                           .clock = world.clock()});
+    auto opened_transactions = co_await open_transactions(
+        {.store = store, .rows = rows, .topics = *topics, .groups = *groups, .shards = shards, .clock = world.clock()});
     POLIS_ASSERT(opened_transactions.has_value());
     transactions = std::move(*opened_transactions);
     broker.reset(new Broker{.topics = *topics,

@@ -105,7 +105,8 @@ std::string Outbox::row_key(char kind) const {
 
 Task<Result<std::unique_ptr<Outbox>>> Outbox::open(OutboxParts parts, OutboxOptions options) {
   if (!is_outbox_name(options.name))
-    co_return fail(Code::kInvalid, fmt::format("\"{}\" is no name of an outbox: a-z, 0-9, '_', '.', '-'", options.name));
+    co_return fail(Code::kInvalid,
+                   fmt::format("\"{}\" is no name of an outbox: a-z, 0-9, '_', '.', '-'", options.name));
   std::unique_ptr<Outbox> outbox(new Outbox(parts, std::move(options)));
   CO_TRY(co_await outbox->begin());
   outbox->tasks_.spawn(outbox->relay());
@@ -130,7 +131,8 @@ Task<Result<void>> Outbox::begin() {
     for (const store::Row& row : scan.rows) {
       const std::string_view rest = std::string_view(row.key).substr(row_key(kPositionRow).size());
       const size_t end = rest.find('\0');
-      if (end == rest.npos || rest.size() != end + 5) co_return fail(Code::kCorrupt, "a position of outbox " + options_.name);
+      if (end == rest.npos || rest.size() != end + 5)
+        co_return fail(Code::kCorrupt, "a position of outbox " + options_.name);
       base::Reader number(as_bytes(rest.substr(end + 1))), value(as_bytes(row.value));
       const Lane lane(rest.substr(0, end), static_cast<int32_t>(number.u32_big()));
       positions_[lane] = static_cast<Offset>(value.varint());
@@ -149,10 +151,10 @@ Result<void> Outbox::put(store::Txn& txn, std::string_view topic, const NewRecor
                          std::optional<int32_t> partition) {
   if (!is_topic_name(topic)) return fail(Code::kInvalid, fmt::format("\"{}\" is no name of a topic", topic));
   const int64_t now_ms = base::milliseconds_since_epoch(parts_.broker.clock.wall());
-  const Bytes row =
-      encode_waiting(topic, record, partition, record.timestamp_ms >= 0 ? record.timestamp_ms : now_ms);
+  const Bytes row = encode_waiting(topic, record, partition, record.timestamp_ms >= 0 ? record.timestamp_ms : now_ms);
   if (row.size() > kOutboxRecordBytesMax)
-    return fail(Code::kTooLarge, fmt::format("an event of {} bytes; {} are the most", row.size(), kOutboxRecordBytesMax));
+    return fail(Code::kTooLarge,
+                fmt::format("an event of {} bytes; {} are the most", row.size(), kOutboxRecordBytesMax));
   return txn.put(parts_.rows, row_key(kRecordRow) + big_endian(next_number_++), as_text(row));
 }
 
@@ -218,11 +220,12 @@ Task<Result<size_t>> Outbox::relay_some() {
       continue;
     }
     const Topic* topic = table->find(one.topic);
-    if (!topic) co_return fail(Code::kNotFound, fmt::format("there is no topic \"{}\" for outbox {}", one.topic, options_.name));
-    const int32_t partition =
-        one.partition    ? *one.partition
-        : one.record.key ? partition_of_key(*one.record.key, topic->partitions)
-                         : static_cast<int32_t>(one.number % static_cast<uint64_t>(topic->partitions));
+    if (!topic)
+      co_return fail(Code::kNotFound, fmt::format("there is no topic \"{}\" for outbox {}", one.topic, options_.name));
+    const int32_t partition = one.partition ? *one.partition
+                              : one.record.key
+                                  ? partition_of_key(*one.record.key, topic->partitions)
+                                  : static_cast<int32_t>(one.number % static_cast<uint64_t>(topic->partitions));
     if (partition >= topic->partitions)
       co_return fail(Code::kNotFound, fmt::format("{} has no partition {}", one.topic, partition));
     lanes[Lane(one.topic, partition)].push_back(&one);
@@ -352,8 +355,7 @@ Task<Result<void>> Outbox::send(const Lane& lane, const std::vector<const Waitin
     Offset next = 0;
     for (const Bytes& batch : batches) {
       const AppendResult appended = open.append(batch, AppendOrigin::kClient);
-      if (!appended.refusal.ok())
-        co_return fail(error_of(appended.refusal, partition_name(lane.first, lane.second)));
+      if (!appended.refusal.ok()) co_return fail(error_of(appended.refusal, partition_name(lane.first, lane.second)));
       next = appended.next_offset;
     }
     CO_TRY(co_await open.wait(next));
@@ -374,10 +376,10 @@ Task<Result<void>> Outbox::settle(const std::vector<Waiting>& waiting) {
     for (const auto& [lane, end] : ends_) {
       Bytes value;
       base::Writer(value).varint(static_cast<uint64_t>(end));
-      CO_TRY(txn->put(
-          parts_.rows,
-          row_key(kPositionRow) + lane.first + '\0' + big_endian(static_cast<uint64_t>(lane.second)).substr(4),
-          as_text(value)));
+      CO_TRY(
+          txn->put(parts_.rows,
+                   row_key(kPositionRow) + lane.first + '\0' + big_endian(static_cast<uint64_t>(lane.second)).substr(4),
+                   as_text(value)));
     }
   }
   CO_TRY(co_await txn->commit());

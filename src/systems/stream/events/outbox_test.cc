@@ -19,7 +19,8 @@ class OutboxTest : public testing::Test {
   BrokerWorld at;
 
   Result<std::unique_ptr<Outbox>> open(std::string name = "orders") {
-    return at.world.run(Outbox::open({.broker = *at.broker, .store = at.store, .rows = at.rows}, {.name = std::move(name)}));
+    return at.world.run(
+        Outbox::open({.broker = *at.broker, .store = at.store, .rows = at.rows}, {.name = std::move(name)}));
   }
   void close(std::unique_ptr<Outbox>& outbox) {
     at.world.run(outbox->close());
@@ -144,8 +145,8 @@ class OutboxLife : public OutboxTest {
 };
 
 TEST(OutboxCrash, every_committed_event_comes_exactly_once) {
-  const uint64_t failed = sim::for_each_seed(
-      sim::seeds(20), [](uint64_t seed) { OutboxLife(seed).TestBody(); }, testing::Test::HasFailure);
+  const uint64_t failed =
+      sim::for_each_seed(sim::seeds(20), [](uint64_t seed) { OutboxLife(seed).TestBody(); }, testing::Test::HasFailure);
   EXPECT_EQ(failed, 0u) << "run it again with POLIS_SEED=" << failed;
 }
 

@@ -162,7 +162,7 @@ Task<Result<std::shared_ptr<Producer::Batch>>> Producer::enqueue(std::string_vie
   if (!topic) co_return fail(Code::kNotFound, fmt::format("there is no topic \"{}\"", topic_name));
   if (broker_.topics.disk_full())
     co_return fail(Code::kNoSpace, fmt::format("{} takes no records: the disk is full", topic_name));
-  const int32_t number = partition      ? *partition
+  const int32_t number = partition    ? *partition
                          : record.key ? partition_of_key(*record.key, topic->partitions)
                                       : static_cast<int32_t>(next_turn_++ % static_cast<uint32_t>(topic->partitions));
   if (number < 0 || number >= topic->partitions)
@@ -172,8 +172,7 @@ Task<Result<std::shared_ptr<Producer::Batch>>> Producer::enqueue(std::string_vie
     co_return fail(Code::kTooLarge, fmt::format("a record of {} bytes for {}; max.message.bytes is {}", bytes,
                                                 topic_name, topic->config.max_message_bytes));
   Lane& lane = lane_of(table, *topic, number);
-  const size_t batch_max =
-      std::min(options_.batch_bytes_max, static_cast<size_t>(topic->config.max_message_bytes));
+  const size_t batch_max = std::min(options_.batch_bytes_max, static_cast<size_t>(topic->config.max_message_bytes));
   if (lane.collecting && lane.collecting->charged_bytes + bytes > batch_max)
     lane.full.push_back(std::exchange(lane.collecting, nullptr));
   if (!lane.collecting) {
@@ -183,9 +182,9 @@ Task<Result<std::shared_ptr<Producer::Batch>>> Producer::enqueue(std::string_vie
     ++lane.unanswered;
   }
   const std::shared_ptr<Batch> batch = lane.collecting;
-  batch->builder.add(record.timestamp_ms >= 0 ? record.timestamp_ms
-                                              : base::milliseconds_since_epoch(broker_.clock.wall()),
-                     record.key, record.value, record.headers);
+  batch->builder.add(
+      record.timestamp_ms >= 0 ? record.timestamp_ms : base::milliseconds_since_epoch(broker_.clock.wall()), record.key,
+      record.value, record.headers);
   index = batch->count++;
   batch->charged_bytes += bytes;
   buffered_bytes_ += bytes;
@@ -313,8 +312,8 @@ Task<void> Producer::append(Lane& lane, std::shared_ptr<Batch> batch) {
     co_return;
   }
   // After the largest comes 0 again.
-  lane.sequence = static_cast<int32_t>((static_cast<int64_t>(lane.sequence) + static_cast<int64_t>(batch->count)) &
-                                       0x7fffffff);
+  lane.sequence =
+      static_cast<int32_t>((static_cast<int64_t>(lane.sequence) + static_cast<int64_t>(batch->count)) & 0x7fffffff);
   batch->base.emplace(appended->base_offset);
   tasks_.spawn(acknowledge(lane, std::move(batch), appended->next_offset));
 }

@@ -3,8 +3,8 @@
 //     send() ─► the lane of its partition: a batch collects while the one before it is appended
 //            ─► shard of the partition: checks, offset, copy ─► wait (with all others of that disk) ─► send() answers
 //
-// Records of one lane keep the order of their send(). Several coroutines of the shard may send at the same time; that is
-// what fills batches.
+// Records of one lane keep the order of their send(). Several coroutines of the shard may send at the same time; that
+// is what fills batches.
 #pragma once
 
 #include <map>

@@ -58,8 +58,7 @@ Code kernel_code(ErrorCode code) {
 }  // namespace
 
 Error error_of(ErrorCode code, std::string_view what, std::string_view message) {
-  return Error(kernel_code(code),
-               fmt::format("{}: {}{}{}", what, name(code), message.empty() ? "" : ": ", message));
+  return Error(kernel_code(code), fmt::format("{}: {}{}{}", what, name(code), message.empty() ? "" : ": ", message));
 }
 
 Result<void> outcome_of(int16_t code, std::string_view what) {

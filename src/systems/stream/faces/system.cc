@@ -5,9 +5,11 @@
 #include "kernel/base/config.h"
 #include "kernel/base/text_encoding.h"
 #include "kernel/store/store.h"
+#include "systems/offers.h"
 #include "systems/stream/broker/groups.h"
 #include "systems/stream/broker/topics_registry.h"
 #include "systems/stream/broker/transactions.h"
+#include "systems/stream/events/event_log.h"
 #include "systems/stream/faces/commands.h"
 #include "systems/stream/faces/doors.h"
 #include "systems/stream/faces/face.h"
@@ -82,6 +84,9 @@ class StreamSystem final : public systems::System {
     server_.reset();
     if (face_) co_await face_->stop();
     face_.reset();
+    if (offers_) offers_->withdraw<EventLog>();
+    offers_ = nullptr;
+    event_log_.reset();
     if (transactions_) co_await transactions_->close();
     if (groups_) co_await groups_->close();
     running_ = nullptr;
@@ -197,6 +202,9 @@ class StreamSystem final : public systems::System {
                              .clock = context.clock,
                              .random = random_,
                              .options = options_});
+    event_log_.emplace(*broker_);
+    context.offers.offer(*event_log_);
+    offers_ = &context.offers;
     co_return {};
   }
 
@@ -235,6 +243,8 @@ class StreamSystem final : public systems::System {
   std::unique_ptr<Groups> groups_;
   std::unique_ptr<Transactions> transactions_;
   std::unique_ptr<Broker> broker_;
+  std::optional<EventLog> event_log_;
+  systems::Offers* offers_ = nullptr;  // while event_log_ is offered
   std::unique_ptr<Access> access_;
   std::unique_ptr<Quotas> quotas_;
   std::unique_ptr<ScramCredentials> scram_;
