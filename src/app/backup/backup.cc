@@ -9,6 +9,7 @@
 #include "kernel/base/text_encoding.h"
 #include "kernel/base/time_format.h"
 #include "kernel/log/checkpoint.h"
+#include "kernel/log/index_file.h"
 #include "kernel/obs/log.h"
 
 namespace polis::app {
@@ -153,7 +154,7 @@ Task<Result<void>> Backup::list_tree(std::string source, std::string name, Openi
   if (!listed) co_return fail(listed.error());
   for (const io::DirectoryEntry& entry : *listed) {
     // It speaks of the running segments, which may be ahead of the copies.
-    if (opening != Opening::kHeld && entry.name == log::kCheckpointName) continue;
+    if (opening != Opening::kHeld && (entry.name == log::kCheckpointName || log::index_first(entry.name))) continue;
     std::string path = source + "/" + entry.name, inside = name + "/" + entry.name;
     if (entry.directory) {
       CO_TRY(co_await list_tree(path, inside, opening, entries));

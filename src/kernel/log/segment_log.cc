@@ -126,9 +126,12 @@ Task<Result<std::unique_ptr<FrameLog>>> FrameLog::open(io::Disk& disk, SyncSched
 
 Task<Result<void>> FrameLog::recover() {
   const std::string& directory = options_.directory;
-  CO_TRY(co_await disk_.make_directories(directory));
+  if (!options_.frugal) CO_TRY(co_await disk_.make_directories(directory));
+  auto entries = co_await disk_.list(directory);
+  if (!entries && !(options_.frugal && entries.error().code() == Code::kNotFound)) co_return fail(entries.error());
+  if (!entries) entries.emplace();  // the first write makes it
   std::vector<Position> firsts, indexed;
-  for (const auto& entry : CO_TRY(co_await disk_.list(directory))) {
+  for (const auto& entry : *entries) {
     // What a crash left of a segment that was being made; nothing was ever written to it.
     if (entry.name.ends_with(kUnfinished)) {
       CO_TRY(co_await disk_.remove(directory + "/" + entry.name));
@@ -319,7 +322,10 @@ Task<Result<void>> FrameLog::make_segment(std::shared_ptr<Segment> segment) {
 
 Task<Result<void>> FrameLog::roll(std::shared_ptr<Segment> segment) {
   auto previous = segments_.back();
-  if (previous == segment) co_return co_await make_segment(segment);  // the first one of a frugal log
+  if (previous == segment) {  // the first one of a frugal log
+    CO_TRY(co_await disk_.make_directories(options_.directory));
+    co_return co_await make_segment(segment);
+  }
   const Position all = written_;
   const Checkpoint proved{previous->header.first, previous->size_bytes, all};
   CO_TRY(co_await scheduler_.sync(CO_TRY(co_await file_of(previous))));

@@ -51,7 +51,8 @@ struct SegmentLogOptions {
   // Segment files kept open besides the newest.
   size_t open_files_max = 32;
   // For one of thousands of logs with large segments, most of them at rest:
-  //   - no file before the first write, no reserved space, no chunk at rest; rest() closes the files and frees indexes;
+  //   - neither directory nor file before the first write, no reserved space, no chunk at rest; rest() closes the files
+  //   and frees indexes;
   //   - each segment's index is stored beside it (index_file.h), so that an open reads only what lies behind the index
   //     of the newest segment, and a slice checks the bytes that it gives, when they are first given, instead of the
   //     whole segment. Damage in front of that is found by whoever reads it.

@@ -81,6 +81,7 @@ struct Partition::State {
 
   Task<Result<void>> replay();
   Task<Result<Offset>> read_notes();
+  bool adopt(SegmentNotes& read);
   void note(const RecordBatch& batch, Offset segment);
   void take_notes(Offset upto);
   Task<void> write_notes();
@@ -183,23 +184,36 @@ Task<Result<Offset>> Partition::State::read_notes() {
   const auto start = static_cast<Offset>(log->start());
   current.first = start;
   const auto bytes = co_await disk.read_file(notes_path(), kNotesBytesMax);
-  if (!bytes) co_return start;  // none, or none that can be read: they are derived
-  auto read = SegmentNotes::decode(*bytes);
-  if (!read || read->upto <= start || read->upto > end()) co_return start;
+  if (!bytes && bytes.error().code() == Code::kNotFound) co_return start;
+  auto read = bytes ? SegmentNotes::decode(*bytes) : Result<SegmentNotes>(fail(bytes.error()));
+  if (!read || !adopt(*read)) {
+    // They are derived. But what is of another life of this partition, or of its original where this is a copy, must
+    // not come back when the offsets have caught up.
+    CO_TRY(co_await disk.remove(notes_path()));
+    CO_TRY(co_await disk.sync_directory(options.directory));
+    co_return start;
+  }
+  co_return read->upto;
+}
+
+// Whether the notes know every segment up to where they end.
+bool Partition::State::adopt(SegmentNotes& read) {
+  const auto start = static_cast<Offset>(log->start());
+  if (read.upto <= start || read.upto > end()) return false;
   std::vector<SegmentNote> known;
   for (const auto& segment : log->segments()) {
     const auto first = static_cast<Offset>(segment.first);
-    if (first >= read->upto) break;
-    const auto note = std::ranges::lower_bound(read->segments, first, {}, &SegmentNote::first);
-    if (note == read->segments.end() || note->first != first) co_return start;
+    if (first >= read.upto) break;
+    const auto note = std::ranges::lower_bound(read.segments, first, {}, &SegmentNote::first);
+    if (note == read.segments.end() || note->first != first) return false;
     known.push_back(*note);
   }
   current = known.back();  // the first one begins at `start`
-  if (current.first == read->segments.back().first) current_began_ms = read->began_ms;
+  if (current.first == read.segments.back().first) current_began_ms = read.began_ms;
   known.pop_back();
   closed = std::move(known);
-  producers = std::move(read->producers);
-  co_return read->upto;
+  producers = std::move(read.producers);
+  return true;
 }
 
 // Before the producers know of the batch: the table then stands where the batch begins.

@@ -111,7 +111,7 @@ struct Bench {
       (void)co_await partition->wait(partition->end_offset());
     }
     const double begin = wall_seconds(), cpu = cpu_seconds();
-    uint64_t bytes = 0, count = 0;
+    uint64_t count = 0;
     Offset from = 0;
     while (wall_seconds() - begin < seconds) {
       const Fetched fetched = co_await partition->fetch(from, bytes_max, Isolation::kReadCommitted);
@@ -120,7 +120,6 @@ struct Bench {
         continue;
       }
       from += static_cast<Offset>(fetched.size_bytes() / batch.size()) * RecordBatch(batch).count();
-      bytes += fetched.size_bytes();
       if (++count % 64 == 0) co_await io::yield();
     }
     const double wall = wall_seconds() - begin, used = cpu_seconds() - cpu;
