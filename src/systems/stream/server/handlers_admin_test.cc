@@ -1,12 +1,7 @@
-#include <gmock/gmock.h>
-
 #include "systems/stream/server/handlers_test_support.h"
 
 namespace polis::stream {
 namespace {
-
-using namespace std::chrono_literals;
-using testing::HasSubstr;
 
 constexpr int8_t kTopicResource = 2, kBrokerResource = 4;
 
@@ -201,13 +196,14 @@ TEST_F(AdminTest, changes_beyond_the_quota_are_refused_for_clients_that_know_of_
   EXPECT_EQ(create_one(topic("a", 30)), 0);
   const auto second = create({topic("b")});
   EXPECT_EQ(second.topics.at(0).error_code, 89);
-  EXPECT_EQ(second.throttle_time_ms, 20'000);
-  EXPECT_EQ(throttle, 20s);
+  // Simulated syncs take a few milliseconds.
+  EXPECT_NEAR(second.throttle_time_ms, 20'000, 100);
+  EXPECT_NEAR(std::chrono::duration<double>(throttle).count(), 20, 0.1);
   EXPECT_FALSE(exists("b"));
   CreateTopicsRequest old;
   old.topics = {topic("b")};
   EXPECT_EQ(ask(client, old, 5).topics.at(0).error_code, 0);
-  EXPECT_EQ(throttle, 21s);
+  EXPECT_NEAR(std::chrono::duration<double>(throttle).count(), 21, 0.1);
 }
 
 TEST_F(AdminTest, options_tell_value_source_synonyms_and_meaning) {
@@ -328,7 +324,7 @@ TEST_F(AdminTest, log_directories_tell_what_is_on_the_disk) {
   EXPECT_LT(partitions[0].partition_size, partitions[1].partition_size);
   EXPECT_FALSE(response.results[0].log_dir.empty());
   request.topics.reset();
-  EXPECT_GE(ask(client, request).results.at(0).topics.size(), 2U);  // and the broker's own
+  EXPECT_EQ(ask(client, request).results.at(0).topics.at(0).partitions.size(), 3U);
 }
 
 TEST_F(AdminTest, one_node_elects_and_moves_nothing) {

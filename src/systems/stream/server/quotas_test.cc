@@ -72,8 +72,8 @@ TEST_F(QuotasTest, they_survive_a_restart_and_can_be_taken_away) {
   restart();
   const std::vector<Quota> all = quotas->all();
   ASSERT_EQ(all.size(), 2U);
-  EXPECT_EQ(all[1].limits.at("request_percentage"), 12.5);
-  EXPECT_EQ(all[1].entity.at("client-id"), std::nullopt);
+  EXPECT_EQ(all[0].limits.at("request_percentage"), 12.5);
+  EXPECT_EQ(all[0].entity.at("client-id"), std::nullopt);
   EXPECT_EQ(quotas->charge(*named("x").identity, "", QuotaKind::kConnections, 20), 1s);
   EXPECT_TRUE(set({{"ip", "192.0.2.7"}}, "connection_creation_rate", std::nullopt).ok());
   restart();
