@@ -1,7 +1,11 @@
+#include <algorithm>
+
 #include "systems/stream/server/handlers_test_support.h"
 
 namespace polis::stream {
 namespace {
+
+using namespace std::chrono_literals;
 
 constexpr int8_t kTopicResource = 2, kBrokerResource = 4;
 
