@@ -161,7 +161,8 @@ Result<std::string> ScramExchange::begin(BytesView client_first) {
     if (TRY(decode_name(authorization.substr(2))) != user)
       return fail(Code::kInvalid, "Client specified an authorization id that is different from username");
   }
-  nonce_ = std::string(nonce) + nonce_;
+  client_nonce_ = nonce;
+  nonce_ = client_nonce_ + nonce_;
   return user;
 }
 
@@ -181,7 +182,9 @@ Result<Bytes> ScramExchange::finish(BytesView client_final) {
   const std::string without_proof(rest);
   const Bytes binding = TRY(base::base64_decode(TRY(take(rest, 'c'))));
   if (as_text(binding) != binding_) return malformed("the channel binding is another than before");
-  if (TRY(take(rest, 'r')) != nonce_) return malformed("the nonce is another than ours");
+  // librdkafka before 2.6 puts its own nonce in front once more; the proof is over what it says, so nothing is lost.
+  const std::string_view nonce = TRY(take(rest, 'r'));
+  if (nonce != nonce_ && nonce != client_nonce_ + nonce_) return malformed("the nonce is another than ours");
   const Bytes proof = TRY(base::base64_decode(whole.substr(proof_at + 3)));
 
   const std::string message = client_first_bare_ + "," + server_first_ + "," + without_proof;

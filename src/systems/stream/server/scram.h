@@ -33,7 +33,8 @@ class ScramExchange {
 
  private:
   const ScramMechanism mechanism_;
-  std::string nonce_;    // after begin() the client's and ours
+  std::string nonce_;  // after begin() the client's and ours
+  std::string client_nonce_;
   std::string binding_;  // the gs2 header, which the client repeats
   std::string client_first_bare_, server_first_;
   ScramCredential credential_;

@@ -54,6 +54,25 @@ TEST(Scram, a_wrong_password_or_user_gives_a_wrong_proof) {
   EXPECT_EQ(code_of(exchange.finish(as_bytes(final))), Code::kUnauthenticated);
 }
 
+// Whose client-final message repeats the client's nonce: "r=" client, client, server.
+TEST(Scram, the_doubled_nonce_of_old_librdkafka_is_taken) {
+  ScramExchange exchange(ScramMechanism::kSha256, std::string(kServerNonce));
+  const std::string bare = "n=user,r=" + std::string(kClientNonce);
+  ASSERT_TRUE(exchange.begin(as_bytes("n,," + bare)));
+  const Bytes challenge = exchange.challenge(pencil(ScramMechanism::kSha256));
+  const auto final = [&](const std::string& nonce) {
+    const std::string without_proof = "c=biws,r=" + nonce;
+    const std::string message = bare + "," + std::string(as_text(challenge)) + "," + without_proof;
+    const Bytes salted = scram_salted_password(ScramMechanism::kSha256, "pencil", *base::base64_decode(kSalt), 4096);
+    const Bytes key = scram_hmac(ScramMechanism::kSha256, salted, as_bytes("Client Key"));
+    Bytes proof = scram_hmac(ScramMechanism::kSha256, scram_hash(ScramMechanism::kSha256, key), as_bytes(message));
+    for (size_t i = 0; i < proof.size(); ++i) proof[i] ^= key[i];
+    return without_proof + ",p=" + base::base64_encode(proof);
+  };
+  EXPECT_TRUE(exchange.finish(as_bytes(final(std::string(kClientNonce) + both_nonces()))));
+  EXPECT_FALSE(exchange.finish(as_bytes(final("x" + both_nonces()))));
+}
+
 TEST(Scram, names_with_commas_and_equals_signs) {
   const auto name_of = [](std::string_view first) {
     return ScramExchange(ScramMechanism::kSha256, "x").begin(as_bytes(first));
