@@ -155,6 +155,10 @@ Task<Result<void>> GroupCoordinator::read(Partition& partition) {
     if (next == before) break;
     co_await io::yield();
   }
+  // What was deleted again.
+  std::erase_if(groups_, [&](const auto& one) {
+    return one.second->offsets.empty() && one.second->pending.empty() && !generations.contains(one.first);
+  });
   for (auto& [id, generation] : generations) {
     const EntryPtr entry = find_or_make(id);
     if (!entry) co_return fail(Code::kTooLarge, "more groups than this broker is allowed to have");
@@ -207,9 +211,10 @@ Result<void> GroupCoordinator::replay(BytesView batches, Offset& next,
       if (batch.transactional() && change.value) {
         entry->pending[batch.producer_id()][change.topic][change.partition] = std::move(*change.value);
         transactions_[batch.producer_id()].insert(entry->id);
-      } else {
-        apply(*entry, change);
+        continue;
       }
+      apply(*entry, change);
+      if (!change.value) drop_pending(*entry, change);
     }
   }
   return {};
@@ -256,6 +261,18 @@ void GroupCoordinator::apply(Entry& entry, const Change& change) {
   if (topic == entry.offsets.end()) return;
   topic->second.erase(change.partition);
   if (topic->second.empty()) entry.offsets.erase(topic);
+}
+
+// The record that deletes an offset stands behind those of open transactions for the same partition.
+void GroupCoordinator::drop_pending(Entry& entry, const Change& change) {
+  for (auto producer = entry.pending.begin(); producer != entry.pending.end();) {
+    Offsets& offsets = producer->second;
+    if (const auto topic = offsets.find(change.topic); topic != offsets.end()) {
+      topic->second.erase(change.partition);
+      if (topic->second.empty()) offsets.erase(topic);
+    }
+    producer = offsets.empty() ? entry.pending.erase(producer) : std::next(producer);
+  }
 }
 
 // A generation that is new is written down. Answers that tell of it wait for that (durable_generation).
@@ -621,10 +638,7 @@ Task<ErrorCode> GroupCoordinator::forget(EntryPtr entry, std::vector<Change> cha
     if (appended.code != ErrorCode::kNone) co_return of_storage(appended.code);
     std::vector<Change> gone(changes.begin() + static_cast<ptrdiff_t>(at),
                              changes.begin() + static_cast<ptrdiff_t>(end));
-    for (const Change& one : gone) {
-      for (auto& [producer, offsets] : entry->pending)
-        if (const auto topic = offsets.find(one.topic); topic != offsets.end()) topic->second.erase(one.partition);
-    }
+    for (const Change& one : gone) drop_pending(*entry, one);
     queue_.push_back({appended.next, entry, std::move(gone)});
     if (const ErrorCode stored = co_await durable(appended.next); stored != ErrorCode::kNone) co_return stored;
     at = end;

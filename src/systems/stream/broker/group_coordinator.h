@@ -99,6 +99,7 @@ class GroupCoordinator {
   void rearm(Entry& entry);
   void apply_up_to(Offset next);
   static void apply(Entry& entry, const Change& change);
+  static void drop_pending(Entry& entry, const Change& change);
   // The offsets that the request may commit as records, and for each of its partitions the answer.
   template <class Request, class Response>
   void collect(const Request& request, Response& response, std::vector<Change>& changes) const;

@@ -1,5 +1,7 @@
 // Groups and their offsets: rights, topics that are not there, and where the coordinator is; what happens is the
 // coordinator's (broker/groups.h).
+#include <set>
+
 #include "systems/stream/server/call.h"
 
 namespace polis::stream {
@@ -7,6 +9,15 @@ namespace {
 
 bool may(const Call& call, std::string_view group, Operation operation) {
   return call.allowed(ResourceType::kGroup, group, operation);
+}
+
+// Each name once: what one answer tells must not grow with how often a small request asks for it.
+std::vector<std::string_view> once(const std::vector<std::string_view>& names) {
+  std::set<std::string_view> seen;
+  std::vector<std::string_view> kept;
+  for (const std::string_view name : names)
+    if (seen.insert(name).second) kept.push_back(name);
+  return kept;
 }
 
 // What keeps a group's offset of this topic from being written.
@@ -241,21 +252,26 @@ Task<OffsetFetchResponse> handle(Call& call, const OffsetFetchRequest& request) 
     co_return response;
   }
   OffsetFetchRequest good{.group_id = {}, .topics = {}, .groups = {}, .require_stable = request.require_stable};
-  for (const auto& group : request.groups)
+  std::set<std::string_view> seen;
+  std::vector<const OffsetFetchRequest::OffsetFetchRequestGroup*> asked;
+  for (const auto& group : request.groups) {
+    if (!seen.insert(group.group_id).second) continue;  // as in once()
+    asked.push_back(&group);
     if (may(call, group.group_id, Operation::kDescribe)) good.groups.push_back(group);
+  }
   OffsetFetchResponse answered;
   if (!good.groups.empty()) answered = co_await call.broker().groups.fetch(good, call.version);
   OffsetFetchResponse response;
   size_t next_good = 0;
-  for (const auto& group : request.groups) {
+  for (const auto* group : asked) {
     // Not asked again: rules may have changed meanwhile.
-    if (next_good < good.groups.size() && good.groups[next_good].group_id == group.group_id) {
+    if (next_good < good.groups.size() && good.groups[next_good].group_id == group->group_id) {
       response.groups.push_back(std::move(answered.groups[next_good++]));
-      hide_topics(call, response.groups.back().topics, group.topics.has_value());
+      hide_topics(call, response.groups.back().topics, group->topics.has_value());
       continue;
     }
     auto& refused = response.groups.emplace_back();
-    refused.group_id = std::string(group.group_id);
+    refused.group_id = std::string(group->group_id);
     refused.error_code = number(ErrorCode::kGroupAuthorizationFailed);
   }
   co_return response;
@@ -275,13 +291,14 @@ Task<OffsetDeleteResponse> handle(Call& call, const OffsetDeleteRequest& request
 
 Task<DescribeGroupsResponse> handle(Call& call, const DescribeGroupsRequest& request) {
   DescribeGroupsRequest good;
-  for (const std::string_view group : request.groups)
+  const auto asked = once(request.groups);
+  for (const std::string_view group : asked)
     if (may(call, group, Operation::kDescribe)) good.groups.push_back(group);
   DescribeGroupsResponse answered;
   if (!good.groups.empty()) answered = co_await call.broker().groups.describe(good);
   DescribeGroupsResponse response;
   size_t next_good = 0;
-  for (const std::string_view group : request.groups) {
+  for (const std::string_view group : asked) {
     if (next_good < good.groups.size() && good.groups[next_good] == group) {
       response.groups.push_back(std::move(answered.groups[next_good++]));
       if (request.include_authorized_operations)
