@@ -1,0 +1,208 @@
+"""bench/run stream: the event log beside NATS JetStream and RabbitMQ streams, on one disk in one run (bench/README.md)."""
+import glob
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+
+from measure import RELEASE, ROOT, build, cpu_seconds, disk_bandwidth, disk_syncs, table
+from polis import Polis
+from stream_peers import JetStream, Load, RabbitMQ
+
+SIZE = 1024  # bytes of a message
+GIB = 1 << 30
+PRODUCERS = 64
+CONSUMERS = 4
+RATE = 20_000
+# How many messages a publisher of a peer may have unacknowledged: the best of these counts.
+PENDING = (1_000, 10_000, 100_000)
+IDLE_PARTITIONS = 10_000
+
+
+def build_load():
+    """The load client needs the peers' libraries, which polis does not: it is compiled here."""
+    sources = sorted(glob.glob(os.path.join(ROOT, "bench/stream/*.cc")))
+    program = os.path.join(RELEASE, "bench/stream_load")
+    newest = max(os.path.getmtime(path) for path in sources + glob.glob(os.path.join(ROOT, "bench/stream/*.h")))
+    if not os.path.exists(program) or os.path.getmtime(program) < newest:
+        os.makedirs(os.path.dirname(program), exist_ok=True)
+        subprocess.run(["clang++-19", "-std=c++23", "-O2", "-Wall", "-Wextra", *sources, "-o", program, "-lrdkafka", "-lnats", "-lpthread"], check=True)
+    return program
+
+
+def number(value):
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+
+
+def ms(microseconds):
+    return f"{microseconds / 1000:.2f}"
+
+
+def mib(measured):
+    return measured["rate"] * SIZE / (1 << 20)
+
+
+def ratio(mine, theirs):
+    return f"{mine / theirs:.2f} ×" if theirs else ""
+
+
+class Broker:
+    """A polis with the event log, its topics, and the load on it."""
+    name = "polis"
+
+    def __init__(self, program):
+        self.polis = Polis(systems=("stream",))
+        self.program = program
+
+    def topic(self, name, **config):
+        words = [word for key, value in config.items() for word in ("--config", f"{key.replace('_', '.')}={value}")]
+        self.polis.command("stream", "topic", "create", name, "--partitions", "1", *words)
+
+    def cpu(self):
+        return cpu_seconds(self.polis.process.pid)
+
+    def load(self, *words, protocol="kafka", **options):
+        return Load(self.program, protocol, self.polis.port("stream.kafka"), self.cpu)(*words, **options)
+
+    def resident_mib(self):
+        with open(f"/proc/{self.polis.process.pid}/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
+
+
+def best(runs):
+    return max(runs, key=lambda run: run["rate"])
+
+
+def measure_peer(peer_class, program, options):
+    """All workloads on one peer, which is alone on the machine meanwhile."""
+    seconds, history = options.short_seconds, int(options.gib * GIB / SIZE / CONSUMERS)
+    with peer_class() as peer:
+        load = Load(program, peer.protocol, peer.port, peer.cpu)
+        measured = {"version": peer.version}
+        measured["produce"] = best([load("produce", topic=f"one-{pending}", seconds=seconds, pending=pending) for pending in PENDING])
+        os.sync()
+        measured["many"] = load("produce", topic="many", seconds=seconds, clients=PRODUCERS, pending=1_000)
+        os.sync()
+        load("produce", topic="read", messages=history, seconds=3600, pending=PENDING[1])
+        load("consume", topic="read", clients=1, messages=history, seconds=3600)  # into the page cache
+        measured["consume"] = load("consume", topic="read", clients=CONSUMERS, messages=history * CONSUMERS, seconds=3600)
+        os.sync()
+        measured["latency"] = load("latency", topic="latency", rate=RATE, seconds=seconds, linger_ms=0.5)
+    return measured
+
+
+def measure_polis(program, options):
+    seconds, history = options.short_seconds, int(options.gib * GIB / SIZE / CONSUMERS)
+    broker = Broker(program)
+    with broker.polis:
+        measured = {}
+        broker.topic("one", polis_durability="os")
+        measured["produce"] = broker.load("produce", topic="one", seconds=seconds, acks=1, linger_ms=5)
+        os.sync()
+        broker.topic("many")
+        measured["many"] = broker.load("produce", topic="many", seconds=seconds, clients=PRODUCERS, acks=-1, linger_ms=5)
+        os.sync()
+        broker.topic("read", polis_durability="os")
+        broker.load("produce", topic="read", messages=history, seconds=3600, acks=1)
+        for path in ("sendfile", "copy"):
+            broker.polis.command("stream", "topic", "set", "read", f"read.path={path}")
+            for protocol in ("kafka", "kafka-fetch"):
+                broker.load("consume", topic="read", clients=1, messages=history, seconds=3600, protocol=protocol)
+                measured[protocol, path] = broker.load("consume", topic="read", clients=CONSUMERS, messages=history * CONSUMERS, seconds=3600,
+                                                       protocol=protocol)
+        os.sync()
+        broker.topic("latency")
+        measured["latency"] = broker.load("latency", topic="latency", rate=RATE, seconds=seconds, acks=-1, linger_ms=0.5)
+        broker.topic("latency-os", polis_durability="os")
+        measured["latency-os"] = broker.load("latency", topic="latency-os", rate=RATE, seconds=seconds, acks=1, linger_ms=0.5)
+        # The built-in comparison of both ways to read.
+        measured["path"] = json.loads(broker.polis.command("stream", "bench", "path", "--json", limit_s=600))
+    return measured
+
+
+def measure_idle(seconds):
+    broker = Broker(None)
+    with broker.polis:
+        before = broker.resident_mib()
+        begin = time.monotonic()
+        broker.polis.command("stream", "topic", "create", "idle", "--partitions", str(IDLE_PARTITIONS), limit_s=900)
+        made_s, made_mib = time.monotonic() - begin, broker.resident_mib()
+        cpu, begin = broker.cpu(), time.monotonic()
+        time.sleep(seconds)
+        idle_cpu = (broker.cpu() - cpu) / (time.monotonic() - begin)
+        broker.polis.stop(60)
+        begin = time.monotonic()
+        broker.polis.start(limit_s=300)
+        started_s = time.monotonic() - begin
+        after = broker.resident_mib()
+        files = len(os.listdir(f"/proc/{broker.polis.process.pid}/fd"))
+    table(f"stream: {IDLE_PARTITIONS:,} partitions at rest", ["what", "value", "target"], [
+        ["resident, of which before there was a topic", f"{made_mib:,.0f} MiB, {before:,.0f} MiB", "≤ 200 MiB"],
+        [f"CPU of a core, over {seconds} s", f"{idle_cpu * 100:.2f} %", "≤ 2 %"],
+        ["to make the topic", f"{made_s:.1f} s", ""],
+        ["stop and start, to the first answer", f"{started_s:.1f} s", ""],
+        ["resident after the start; descriptors", f"{after:,.0f} MiB; {files:,}", ""],
+    ])
+
+
+def bench_stream(options):
+    build("polis")
+    program = build_load()
+    directory = tempfile.mkdtemp(prefix="polis-bench-disk-")
+    try:
+        bandwidth = disk_bandwidth(directory, min(5, options.short_seconds))
+        syncs = {block: disk_syncs(directory, block, min(5, options.short_seconds)) for block in ("4k", "64k", "1m")}
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    synced = syncs["1m"][0] * (1 << 20)
+    table("the disk, by fio in this run", ["what", "value"], [
+        ["sequential writes of 1 MiB past the page cache", f"{bandwidth / (1 << 20):,.0f} MiB/s"],
+        *[[f"write of {block.upper().replace('K', ' KiB').replace('M', ' MiB')} and fdatasync, one after the other",
+           f"{rate:,.0f}/s, fdatasync p50 {p50:.2f} ms, p99 {p99:.2f} ms"] for block, (rate, p50, p99) in syncs.items()]])
+
+    os.sync()
+    polis = measure_polis(program, options)
+    peers = {peer.name: measure_peer(peer, program, options) for peer in (JetStream, RabbitMQ)}
+    versions = ", ".join(peer["version"] for peer in peers.values())
+
+    def produced(key):
+        mine = polis[key]
+        return [["polis", number(mine["rate"]), f"{mib(mine):,.0f}", "", f"{mine['server_cpu_gib']:.2f}", f"{mine['client_cpu_gib']:.2f}"],
+                *[[name, number(peer[key]["rate"]), f"{mib(peer[key]):,.0f}", ratio(mine["rate"], peer[key]["rate"]),
+                   f"{peer[key]['server_cpu_gib']:.2f}", f"{peer[key]['client_cpu_gib']:.2f}"] for name, peer in peers.items()]]
+
+    columns = ["server", "messages/s", "MiB/s", "polis is", "server CPU-s a GiB", "client CPU-s a GiB"]
+    table(f"stream: produce, messages of 1 KiB, 1 producer, acks=1, polis.durability=os, linger 5 ms, 1 partition; {versions}; each peer asynchronously "
+          f"with the best of {', '.join(f'{p:,}' for p in PENDING)} unacknowledged messages", columns, produced("produce"))
+    table(f"stream: produce, {PRODUCERS} producers; polis syncs before it acknowledges (acks=all, fsync), the peers do not: these versions have no "
+          "such mode for a single node", columns, produced("many"))
+    mine = polis["many"]
+    print(f"\npolis with fsync before each acknowledgement: {mib(mine):,.0f} MiB/s, {mine['rate'] * SIZE / synced * 100:.0f} % of fio's 1 MiB write+fdatasync "
+          f"({synced / (1 << 20):,.0f} MiB/s; target ≥ 60 %), {mine['rate'] * SIZE / bandwidth * 100:.0f} % of the disk's sequential bandwidth")
+
+    rows = []
+    names = {"kafka": "librdkafka", "kafka-fetch": "plain reader"}
+    for (protocol, path), measured in ((key, value) for key, value in polis.items() if isinstance(key, tuple)):
+        rows.append([f"polis, {path}, {names[protocol]}", number(measured["rate"]), f"{mib(measured):,.0f}", f"{measured['server_cpu_gib']:.2f}",
+                     f"{measured['client_cpu_gib']:.2f}"])
+    for name, peer in peers.items():
+        measured = peer["consume"]
+        rows.append([f"{name}, {'libnats, ordered consumer' if name == JetStream.name else 'plain reader'}", number(measured["rate"]), f"{mib(measured):,.0f}",
+                     f"{measured['server_cpu_gib']:.2f}", f"{measured['client_cpu_gib']:.2f}"])
+    table(f"stream: consume, {options.gib:g} GiB from the page cache by {CONSUMERS} consumers, each all of a partition of {options.gib / CONSUMERS:g} GiB",
+          ["server and client", "messages/s", "MiB/s", "server CPU-s a GiB", "client CPU-s a GiB"], rows)
+    zero, copy = polis["kafka-fetch", "sendfile"], polis["kafka-fetch", "copy"]
+    table("stream: what zero copy saves, plain reader", ["beside", "throughput", "server CPU a GiB"], [
+        ["polis' own copying path", ratio(zero["rate"], copy["rate"]), ratio(zero["server_cpu_gib"], copy["server_cpu_gib"])],
+        *[[name, ratio(zero["rate"], peer["consume"]["rate"]), ratio(zero["server_cpu_gib"], peer["consume"]["server_cpu_gib"])]
+          for name, peer in peers.items()]])
+    print("\n`polis stream bench path`: " + json.dumps(polis["path"]))
+
+    rows = [[label, ms(latency["p50"]), ms(latency["p99"]), ms(latency["p999"])] for label, latency in (
+        ("polis, acks=all, fsync", polis["latency"]["latency_us"]), ("polis, acks=1, os", polis["latency-os"]["latency_us"]),
+        *((f"{name}, no sync before the acknowledgement", peer["latency"]["latency_us"]) for name, peer in peers.items()))]
+    rows.append(["the disk: fdatasync after 64 KiB (20,000 messages/s at 300 syncs/s)", f"{syncs['64k'][1]:.2f}", f"{syncs['64k'][2]:.2f}", ""])
+    table(f"stream: from send to receive at {RATE:,} messages/s of 1 KiB, one producer and one consumer, linger 0.5 ms, ms", ["server", "p50", "p99", "p99.9"], rows)
+    measure_idle(30 if options.short_seconds < 20 else 60)
