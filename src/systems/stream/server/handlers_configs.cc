@@ -185,13 +185,11 @@ std::string changed_list(std::string_view now, std::string_view wanted, ConfigSt
   return list;
 }
 
-// What the requests of old and new have in common: keys once, values where there must be some.
+// Of requests of both kinds: values where there must be some.
 template <class Configs, class NeedsValue>
-Refusal check_keys(const Configs& configs, NeedsValue needs_value) {
-  std::set<std::string_view> seen;
+Refusal check_values(const Configs& configs, NeedsValue needs_value) {
   std::string nulls;
   for (const auto& config : configs) {
-    if (!seen.insert(config.name).second) return {ErrorCode::kInvalidRequest, "Error due to duplicate config keys"};
     if (!config.value && needs_value(config)) nulls += (nulls.empty() ? "" : ", ") + shown(config.name);
   }
   if (!nulls.empty()) return {ErrorCode::kInvalidRequest, "Null value not supported for : " + nulls};
@@ -217,11 +215,12 @@ Refusal check_target(const Call& call, int8_t type, std::string_view name) {
 }
 
 Task<Refusal> alter_options(Call& call, const AlterConfigsRequest::AlterConfigsResource& wish, bool validate_only) {
-  Refusal refusal = check_keys(wish.configs, [](const auto&) { return true; });
+  Refusal refusal = check_values(wish.configs, [](const auto&) { return true; });
   if (refusal.ok()) refusal = check_target(call, wish.resource_type, wish.resource_name);
   if (!refusal.ok()) co_return refusal;
   Changes changes;
-  for (const auto& config : wish.configs) changes.emplace(std::string(config.name), std::string(*config.value));
+  // Clients of this older request send all that they read back with what they change behind it: the last value holds.
+  for (const auto& config : wish.configs) changes[std::string(config.name)] = std::string(*config.value);
   co_return co_await apply_changes(call, wish.resource_type, wish.resource_name, std::move(changes), true,
                                    validate_only);
 }
@@ -242,9 +241,13 @@ std::optional<std::string> list_now(const Call& call, const Incremental& wish, s
 }
 
 Task<Refusal> alter_options(Call& call, const Incremental& wish, bool validate_only) {
-  Refusal refusal = check_keys(wish.configs, [](const auto& config) {
+  Refusal refusal = check_values(wish.configs, [](const auto& config) {
     return static_cast<ConfigStep>(config.config_operation) != ConfigStep::kDelete;
   });
+  std::set<std::string_view> seen;
+  for (const auto& config : wish.configs)
+    if (refusal.ok() && !seen.insert(config.name).second)
+      refusal = {ErrorCode::kInvalidRequest, "Error due to duplicate config keys"};
   if (refusal.ok()) refusal = check_target(call, wish.resource_type, wish.resource_name);
   if (!refusal.ok()) co_return refusal;
   Changes changes;
