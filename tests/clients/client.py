@@ -60,10 +60,10 @@ class Client:
         return done.stdout + done.stderr
 
 
-def run(test, **options):
+def run(test, systems=("object",), **options):
     """Runs test(polis, root credentials) against a fresh polis; exit status 1 with the reason when it fails."""
     try:
-        with Polis(systems=("object",), **options) as polis:
+        with Polis(systems=systems, **options) as polis:
             test(polis, polis.credentials)
     except Failed as failure:
         print(f"FAILED: {failure}")
