@@ -276,7 +276,12 @@ TEST_F(AdminTest, the_old_request_replaces_all_options) {
   for (const auto& one : ask(client, request).responses) EXPECT_EQ(one.error_code, 42);
   request.resources.pop_back();
   request.resources[0].configs.push_back({"flush.ms", "1"});
-  EXPECT_EQ(ask(client, request).responses.at(0).error_code, 42);
+  EXPECT_EQ(ask(client, request).responses.at(0).error_code, 0);
+  EXPECT_EQ(topics->table()->find("a")->config.get("flush.ms"), "1");  // the last value holds
+  IncrementalAlterConfigsRequest twice;
+  twice.resources.push_back(
+      {.resource_type = kTopicResource, .resource_name = "a", .configs = {{"flush.ms", 0, "1"}, {"flush.ms", 0, "2"}}});
+  EXPECT_EQ(ask(client, twice).responses.at(0).error_code, 42);
 }
 
 TEST_F(AdminTest, the_broker_shows_its_options_and_lets_a_few_be_set) {
