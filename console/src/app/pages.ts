@@ -4,6 +4,7 @@ import type { IconName } from "../parts/icons";
 import type { SearchHit } from "../parts/search";
 import { rates as ledgerRates } from "../systems/ledger/rates";
 import { rates as objectRates } from "../systems/object/rates";
+import { rates as streamRates } from "../systems/stream/rates";
 import type { SystemRates } from "./rates";
 
 export interface Page {
@@ -29,6 +30,15 @@ export const PAGES: Page[] = [
     component: lazy(() => import("../systems/object/ObjectPage")),
     rates: objectRates,
     search: (text) => import("../systems/object/search").then((module) => module.search(text)),
+  },
+  {
+    id: "stream",
+    title: "Event log",
+    group: "data",
+    icon: "stream",
+    component: lazy(() => import("../systems/stream/StreamPage")),
+    rates: streamRates,
+    search: (text) => import("../systems/stream/search").then((module) => module.search(text)),
   },
   {
     id: "ledger",

@@ -1,4 +1,5 @@
 // Commands that connect a client to this polis, ready to paste on the machine that it runs on.
+import { snippet } from "../../systems/stream/snippets";
 import { curlSnippet, nodeSnippet } from "../../systems/ledger/snippets";
 import type { Status } from "../api";
 
@@ -43,6 +44,13 @@ export function connections(info: Status, host: string): Way[] {
           { what: "A repository for backups", command: `restic -r s3:${endpoint}/backup init` },
         ],
       },
+    );
+  }
+  const log = info.systems.find((system) => system.name === "stream")?.ports["kafka"];
+  if (log) {
+    ways.push(
+      { name: "kcat", steps: [{ what: "A record written and read, with any Kafka client", command: snippet("kcat", host, log, info.data_directory) }] },
+      { name: "kafkajs", steps: [{ what: "A producer and a group of consumers", command: snippet("kafkajs", host, log, info.data_directory) }] },
     );
   }
   const books = info.systems.find((system) => system.name === "ledger")?.ports["tigerbeetle"];
