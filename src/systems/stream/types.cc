@@ -100,7 +100,7 @@ Result<int64_t> whole_number(std::string_view text, int64_t min, int64_t max) {
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < min || value > max)
-    return fail(Code::kInvalid, fmt::format("\"{}\" is no whole number from {} to {}", text, min, max));
+    return fail(Code::kInvalid, fmt::format("\"{:.64}\" is no whole number from {} to {}", text, min, max));
   return value;
 }
 
@@ -116,7 +116,7 @@ Result<T> one_of(std::string_view text, const Choice<T> (&choices)[kCount]) {
     if (choice.text == text) return choice.value;
     all += (all.empty() ? "" : ", ") + std::string(choice.text);
   }
-  return fail(Code::kInvalid, fmt::format("\"{}\" is none of: {}", text, all));
+  return fail(Code::kInvalid, fmt::format("\"{:.64}\" is none of: {}", text, all));
 }
 template <class T, size_t kCount>
 std::string text_of(T value, const Choice<T> (&choices)[kCount]) {
@@ -186,7 +186,7 @@ const KeptOption* kept_option(std::string_view name) {
 }
 Result<void> check(const KeptOption& option, std::string_view value) {
   if (option.type == "boolean" && value != "true" && value != "false")
-    return fail(Code::kInvalid, fmt::format("{}: \"{}\" is neither true nor false", option.name, value));
+    return fail(Code::kInvalid, fmt::format("{}: \"{:.64}\" is neither true nor false", option.name, value));
   if (value.size() > 4096) return fail(Code::kInvalid, fmt::format("{} is too long", option.name));
   if (option.type == "int" || option.type == "long")
     if (auto number = whole_number(value, option.min, option.max); !number)
@@ -307,7 +307,7 @@ Result<void> TopicConfig::set(std::string_view name, std::string_view value) {
     double parsed = 0;
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), parsed);
     if (error != std::errc() || end != value.data() + value.size() || !(parsed >= 0 && parsed <= 1))
-      return fail(Code::kInvalid, fmt::format("{}: \"{}\" is no number from 0 to 1", name, value));
+      return fail(Code::kInvalid, fmt::format("{}: \"{:.64}\" is no number from 0 to 1", name, value));
     min_cleanable_dirty_ratio = parsed;
     return {};
   }
@@ -316,7 +316,7 @@ Result<void> TopicConfig::set(std::string_view name, std::string_view value) {
     kept.insert_or_assign(std::string(name), std::string(value));
     return {};
   }
-  return fail(Code::kNotFound, fmt::format("there is no topic option \"{}\"", name));
+  return fail(Code::kNotFound, fmt::format("there is no topic option \"{:.128}\"", name));
 }
 
 std::string TopicConfig::get(std::string_view name) const {

@@ -221,6 +221,20 @@ TEST(Messages, a_message_with_more_elements_than_its_reader_wants_is_refused) {
   EXPECT_FALSE(decode(few, request, 5));
 }
 
+TEST(Messages, a_text_too_long_for_an_old_version_is_cut) {
+  CreateTopicsResponse response;
+  response.topics.emplace_back().name = std::string(40'000, 'x');
+  for (const int16_t version : {int16_t{4}, int16_t{5}}) {
+    Bytes bytes;
+    Encoder encoder(bytes);
+    encode(encoder, response, version);
+    CreateTopicsResponse read;
+    Decoder decoder(bytes);
+    ASSERT_TRUE(decode(decoder, read, version));
+    EXPECT_EQ(read.topics.at(0).name.size(), version < 5 ? 32'767u : 40'000u);
+  }
+}
+
 TEST(Messages, records_that_lie_in_a_file_leave_a_place_for_the_sender) {
   FetchResponse response;
   auto& topic = response.responses.emplace_back();

@@ -204,6 +204,9 @@ void Encoder::field(const Bytes& value) {
   text(BytesView(value), 4);
 }
 void Encoder::text(BytesView value, size_t width_bytes) {
+  // Versions with lengths of 16 bits cannot say more; a longer text, which a newer version brought, is cut.
+  constexpr size_t kShortTextBytesMax = INT16_MAX;
+  if (!flexible_ && width_bytes == 2) value = value.first(std::min(value.size(), kShortTextBytesMax));
   length(value.size(), width_bytes);
   raw(value);
 }

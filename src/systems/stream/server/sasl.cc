@@ -109,6 +109,8 @@ Task<bool> turn_to_guess(ServerParts& parts, const std::string& user, const std:
   co_return false;
 }
 
+// What failed inside is not told to strangers.
+constexpr std::string_view kNotNow = "Authentication is not possible now, try again later";
 constexpr std::string_view kTooMany = "Authentication failed: too many attempts, try again in a minute";
 
 // --- PLAIN (RFC 4616): [authorization id] NUL name NUL password
@@ -172,7 +174,7 @@ Task<SaslReply> plain_step(ServerParts& parts, Session& session, BytesView token
     if (principal.error().code() == Code::kBusy)
       co_return refuse_exchange(session, ErrorCode::kSaslAuthenticationFailed, std::string(kTooMany));
     if (principal.error().code() != Code::kUnauthenticated)
-      co_return refuse_exchange(session, error_code(principal.error()), principal.error().message());
+      co_return refuse_exchange(session, error_code(principal.error()), std::string(kNotNow));
     co_return co_await refuse_guess(parts, session, plain->user, "Authentication failed: Invalid username or password");
   }
   co_await parts.scram.succeeded(plain->user, address);
@@ -207,7 +209,7 @@ Task<SaslReply> scram_first(ServerParts& parts, Session& session, BytesView toke
   if (!co_await turn_to_guess(parts, memory->user, session.peer.address))
     co_return refuse_exchange(session, ErrorCode::kSaslAuthenticationFailed, std::string(kTooMany));
   auto credential = co_await parts.scram.find(memory->user, mechanism);
-  if (!credential) co_return refuse_exchange(session, error_code(credential.error()), credential.error().message());
+  if (!credential) co_return refuse_exchange(session, error_code(credential.error()), std::string(kNotNow));
   SaslReply reply;
   reply.token = memory->exchange.challenge(*credential ? **credential : parts.scram.decoy(memory->user, mechanism));
   session.sasl.memory = std::move(memory);
@@ -221,12 +223,12 @@ Task<SaslReply> scram_final(ServerParts& parts, Session& session, BytesView toke
   auto answer = memory->exchange.finish(token);
   // Known users and unknown ones take the same way.
   auto credential = co_await parts.scram.find(memory->user, mechanism);
-  if (!credential) co_return refuse_exchange(session, error_code(credential.error()), credential.error().message());
+  if (!credential) co_return refuse_exchange(session, error_code(credential.error()), std::string(kNotNow));
   if (!answer || !*credential)
     co_return co_await refuse_guess(parts, session, memory->user, invalid_credentials(session));
   auto principal = co_await scram_principal(parts, memory->user, **credential);
   if (!principal && principal.error().code() != Code::kUnauthenticated)
-    co_return refuse_exchange(session, error_code(principal.error()), principal.error().message());
+    co_return refuse_exchange(session, error_code(principal.error()), std::string(kNotNow));
   if (!principal) co_return co_await refuse_guess(parts, session, memory->user, invalid_credentials(session));
   co_await parts.scram.succeeded(memory->user, session.peer.address);
   std::string name = (*principal)->anonymous() ? "User:" + memory->user : principal_name(**principal);
