@@ -169,11 +169,14 @@ Result<size_t> Connection::frame_bytes(BytesView begin) const {
   return kSizeBytes + static_cast<size_t>(size);
 }
 
+bool Connection::has_room(size_t bytes) const {
+  if (block_->capacity_bytes - begin_ >= bytes) return true;
+  return block_->capacity_bytes >= kFirstLargeBytes && end_ < block_->capacity_bytes;
+}
+
 // Room for `bytes` from begin_ on, or for the next of them.
 Task<Result<void>> Connection::make_room(size_t bytes) {
   const size_t there = end_ - begin_;
-  if (block_->capacity_bytes - begin_ >= bytes) co_return {};
-  if (block_->capacity_bytes >= kFirstLargeBytes && end_ < block_->capacity_bytes) co_return {};
   bytes = std::min(bytes, std::max(kFirstLargeBytes, 4 * there));
   if (block_->capacity_bytes >= bytes && block_.use_count() == 1) {
     std::memmove(block_->bytes.get(), block_->bytes.get() + begin_, there);
@@ -256,7 +259,7 @@ Task<Result<Connection::Frame>> Connection::receive() {
         co_return frame;
       }
     }
-    CO_TRY(co_await make_room(wanted));
+    if (!has_room(wanted)) CO_TRY(co_await make_room(wanted));
     size_t room = block_->capacity_bytes - end_;
     if (large_before_ && there == 0) room = std::min(room, kPeekBytes);
     const size_t n = CO_TRY(pollable_.try_read(MutableBytes(block_->bytes.get() + end_, room)));

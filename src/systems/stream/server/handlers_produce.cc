@@ -55,7 +55,8 @@ Refusal check_produced_records(const Records& records, int16_t version) {
 bool has_transactional(const ProduceRequest& request) {
   for (const auto& topic : request.topic_data)
     for (const auto& data : topic.partition_data)
-      if (data.records.bytes.size() >= kBatchHeaderBytes && RecordBatch(data.records.bytes).transactional())
+      if (const RecordBatch batch(data.records.bytes);
+          batch.bytes().size() >= kBatchHeaderBytes && batch.magic() == 2 && batch.transactional())
         return true;
   return false;
 }
