@@ -18,6 +18,7 @@ CONSUMERS = 4
 RATE = 20_000
 # How many messages a publisher of a peer may have unacknowledged: the best of these counts.
 PENDING = (1_000, 10_000, 100_000)
+PENDING_OF_MANY = (500, 3_000)
 IDLE_PARTITIONS = 10_000
 
 
@@ -83,7 +84,8 @@ def measure_peer(peer_class, program, options):
         measured = {"version": peer.version}
         measured["produce"] = best([load("produce", topic=f"one-{pending}", seconds=seconds, pending=pending) for pending in PENDING])
         os.sync()
-        measured["many"] = load("produce", topic="many", seconds=seconds, clients=PRODUCERS, pending=1_000)
+        measured["many"] = best([load("produce", topic=f"many-{pending}", seconds=seconds, clients=PRODUCERS, pending=pending)
+                                 for pending in PENDING_OF_MANY])
         os.sync()
         load("produce", topic="read", messages=history, seconds=3600, pending=PENDING[1])
         load("consume", topic="read", clients=1, messages=history, seconds=3600)  # into the page cache

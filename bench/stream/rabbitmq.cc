@@ -215,9 +215,10 @@ class Publisher {
     confirmer_.join();
   }
   void publish(const std::string& payload) {
-    while (sent_ + count_ - confirmed_ - failed_ >= static_cast<uint64_t>(options_.pending_max)) {
+    while (sent_ + count_ - answered_ >= static_cast<uint64_t>(options_.pending_max)) {
+      const uint64_t answered = answered_;
       flush();
-      std::this_thread::sleep_for(std::chrono::microseconds(50));
+      if (sent_ - answered >= static_cast<uint64_t>(options_.pending_max)) answered_.wait(answered);
     }
     if (count_ == 0) began_ns_ = now_ns();
     messages_.u64(sent_ + count_);
@@ -245,9 +246,9 @@ class Publisher {
   void wait_for_all() {
     flush();
     const uint64_t end = now_ns() + 60'000'000'000;
-    while (confirmed_ + failed_ < sent_ && now_ns() < end) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    while (answered_ < sent_ && now_ns() < end) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  uint64_t confirmed() const { return confirmed_; }
+  uint64_t confirmed() const { return answered_ - failed_; }
   uint64_t failed() const { return failed_; }
 
  private:
@@ -256,8 +257,11 @@ class Publisher {
       size_t size_bytes = 0;
       const char* frame = connection_.receive(50, size_bytes);
       if (!frame) continue;
-      if (u16_at(frame) == kPublishConfirm) confirmed_ += u32_at(frame + 5);
-      if (u16_at(frame) == kPublishError) failed_ += u32_at(frame + 5);
+      const uint16_t key = u16_at(frame);
+      if (key != kPublishConfirm && key != kPublishError) continue;
+      if (key == kPublishError) failed_ += u32_at(frame + 5);
+      answered_ += u32_at(frame + 5);
+      answered_.notify_one();
     }
   }
 
@@ -265,7 +269,7 @@ class Publisher {
   Connection connection_;
   Writer messages_{0};
   uint64_t count_ = 0, began_ns_ = 0;
-  std::atomic<uint64_t> sent_{0}, confirmed_{0}, failed_{0};
+  std::atomic<uint64_t> sent_{0}, answered_{0}, failed_{0};
   std::atomic<bool> stop_{false};
   std::thread confirmer_;
 };

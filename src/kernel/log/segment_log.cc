@@ -384,7 +384,8 @@ Error FrameLog::damage(const Segment& segment, Position position, uint64_t offse
 Task<Result<void>> FrameLog::complete_index(std::shared_ptr<Segment> segment) {
   if (segment->index_whole()) co_return {};
   // Meanwhile appends go on behind this place.
-  const uint64_t until = std::min(segment->indexed_from, segment->size_bytes);
+  const uint64_t known_from = segment->indexed_from;
+  const uint64_t until = std::min(known_from, segment->size_bytes);
   StoredIndex stored{.upto = {.next = segment->header.first}, .entries = {}};
   if (options_.frugal) stored = co_await read_index(disk_, index_path(*segment), segment->header);
   if (stored.upto.offset > until) stored = {.upto = {.next = segment->header.first}, .entries = {}};
@@ -398,7 +399,8 @@ Task<Result<void>> FrameLog::complete_index(std::shared_ptr<Segment> segment) {
     stored.entries.insert(stored.entries.end(), scan.index.begin(), scan.index.end());
     upto = {until, scan.next, scan.mark};
   }
-  if (segment->index_whole()) co_return {};  // another was faster
+  // Another was faster; and a rest may have come since.
+  if (segment->indexed_from != known_from) co_return co_await complete_index(segment);
   segment->index.insert(segment->index.begin(), stored.entries.begin(), stored.entries.end());
   segment->indexed_from = kSegmentHeaderBytes;
   segment->mark = std::max(segment->mark, upto.mark);
