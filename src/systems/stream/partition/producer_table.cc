@@ -251,7 +251,7 @@ Result<std::pair<ProducerTable, Offset>> ProducerTable::decode(BytesView bytes) 
     }
     if (!in.ok()) break;
     if (producer.transaction_first >= 0) table.open_.emplace(producer.transaction_first, id);
-    table.producers_.emplace(id, producer);
+    if (!table.producers_.emplace(id, producer).second) in.reject("a producer twice");
   }
   for (size_t count = in.count(3); count > 0 && in.ok(); --count) {
     Ended ended;
