@@ -48,6 +48,7 @@ export function LagPlot({ groups }: { groups: GroupsSample | undefined }) {
           series={series}
           format={count}
           xRange={[(endMs - range.ms) / 1000, endMs / 1000]}
+          height={180}
         />
       )}
     </section>

@@ -1,7 +1,7 @@
 // Transactions that are open: what hangs longest comes first, because readers of committed records wait behind it.
 import { useEffect, useState } from "react";
 import { PlanDialog } from "../../parts/PlanDialog";
-import { duration } from "../../parts/format";
+import { duration, plural } from "../../parts/format";
 import { ErrorNote } from "../../parts/Note";
 import { Table, type Column } from "../../parts/Table";
 import * as api from "./api";
@@ -54,7 +54,7 @@ export function Transactions({ groups }: { groups: GroupsSample | undefined }) {
         <div className="aside">{open.length}</div>
       </div>
       <ErrorNote error={error} />
-      {open.length === 0 && <p className="card-body soft">None. {groups && groups.transaction_count > 0 && `${groups.transaction_count} transactional ids are known.`}</p>}
+      {open.length === 0 && <p className="card-body soft">None. {groups && groups.transaction_count > 0 && `${plural(groups.transaction_count, "transactional id")} ${groups.transaction_count === 1 ? "is" : "are"} known.`}</p>}
       {shown.length > 0 && <Table caption="Open transactions" columns={columns} rows={shown} id={(one) => one.transactional_id} />}
       {aborting && (
         <PlanDialog

@@ -176,14 +176,15 @@ export interface Shown {
   text?: string;
   base64?: string;
 }
+export type MaybeShown = Shown | null;
 export interface Message {
   partition: number;
   offset: string;
   timestamp_ms: number;
   timestamp_type: string;
-  key: Shown | null;
-  value: Shown | null;
-  headers: { key: string; value: Shown | null }[];
+  key: MaybeShown;
+  value: MaybeShown;
+  headers: { key: string; value: MaybeShown }[];
   codec: string;
   state: "committed" | "aborted" | "open" | "marker";
   marker: string;
