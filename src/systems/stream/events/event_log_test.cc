@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "systems/stream/client/partitioner.h"
 #include "systems/stream/events/event_test_support.h"
 
 namespace polis::stream {
@@ -43,18 +44,6 @@ class EventLogTest : public testing::Test {
         }(*this, std::move(topic), partition, isolation));
   }
 };
-
-TEST(PartitionOfKey, is_that_of_the_java_client) {
-  // Known answers of murmur2, as positive numbers.
-  const std::pair<const char*, int32_t> known[] = {{"21", -973932308},
-                                                   {"foobar", -790332482},
-                                                   {"a-little-bit-long-string", -985981536},
-                                                   {"a-little-bit-longer-string", -1486304829},
-                                                   {"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971},
-                                                   {"abc", 479470107}};
-  for (const auto& [key, hash] : known)
-    EXPECT_EQ(partition_of_key(as_bytes(std::string_view(key)), 1000), (hash & 0x7fffffff) % 1000) << key;
-}
 
 TEST_F(EventLogTest, what_is_sent_is_read_in_order_with_its_headers) {
   at.make("orders", 3);

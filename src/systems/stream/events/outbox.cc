@@ -5,6 +5,7 @@
 
 #include "kernel/base/binary.h"
 #include "systems/stream/broker/topic_row.h"
+#include "systems/stream/client/partitioner.h"
 #include "systems/stream/events/refusals.h"
 #include "systems/stream/protocol/batch_compression.h"
 

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "systems/stream/broker/topic_row.h"
+#include "systems/stream/client/partitioner.h"
 #include "systems/stream/events/refusals.h"
 #include "systems/stream/protocol/batch_compression.h"
 
@@ -18,7 +19,6 @@ constexpr int kAppendTries = 200;
 constexpr Duration kAppendPause = 10ms;
 constexpr int kCoordinatorTries = 300;
 constexpr Duration kCoordinatorPause = 20ms;
-constexpr uint32_t kKeyHashSeed = 0x9747b28c;
 // A record and its batch take so much more than key, value and headers.
 constexpr size_t kRecordOverheadBytes = 64;
 
@@ -59,27 +59,6 @@ size_t bytes_of(const NewRecord& record) {
 }
 
 }  // namespace
-
-// MurmurHash2 of Austin Appleby, 32 bits, as Kafka's default partitioner takes it.
-int32_t partition_of_key(BytesView key, int32_t partitions) {
-  constexpr uint32_t kMultiplier = 0x5bd1e995;
-  uint32_t hash = kKeyHashSeed ^ static_cast<uint32_t>(key.size());
-  size_t at = 0;
-  for (; at + 4 <= key.size(); at += 4) {
-    uint32_t four;
-    std::memcpy(&four, key.data() + at, sizeof four);
-    four = base::to_little(four) * kMultiplier;
-    four = (four ^ (four >> 24)) * kMultiplier;
-    hash = (hash * kMultiplier) ^ four;
-  }
-  const size_t left = key.size() - at;
-  if (left >= 3) hash ^= std::to_integer<uint32_t>(key[at + 2]) << 16;
-  if (left >= 2) hash ^= std::to_integer<uint32_t>(key[at + 1]) << 8;
-  if (left >= 1) hash = (hash ^ std::to_integer<uint32_t>(key[at])) * kMultiplier;
-  hash = (hash ^ (hash >> 13)) * kMultiplier;
-  hash ^= hash >> 15;
-  return static_cast<int32_t>((hash & 0x7fffffff) % static_cast<uint32_t>(partitions));
-}
 
 // Collects records; shared by the lane and by those who wait for its outcome.
 struct Producer::Batch {

@@ -42,9 +42,6 @@ struct RecordPosition {
   Offset offset = -1;
 };
 
-// Where Kafka's own clients send a key: murmur2 of its bytes.
-int32_t partition_of_key(BytesView key, int32_t partitions);
-
 class Producer {
  public:
   // Of a transaction id, answers when what an earlier producer of that id left open has been ended.
