@@ -622,6 +622,7 @@ Task<ErrorCode> GroupCoordinator::forget(EntryPtr entry, std::vector<Change> cha
     entry->disarm();
     entry->group.close();
   }
+  int attempts_left = kAppendAttempts;
   for (size_t at = 0; at < changes.size() || with_group;) {
     BatchBuilder builder;
     const int64_t now = now_ms();
@@ -631,7 +632,7 @@ Task<ErrorCode> GroupCoordinator::forget(EntryPtr entry, std::vector<Change> cha
     const bool last = end == changes.size();
     if (last && with_group) builder.add(now, BytesView(stream::encode(GenerationKey{entry->id})), std::nullopt);
     const Appended appended = append(builder);
-    if (appended.code == ErrorCode::kThrottlingQuotaExceeded) {
+    if (appended.code == ErrorCode::kThrottlingQuotaExceeded && --attempts_left > 0) {
       co_await let_disk_catch_up();
       continue;
     }

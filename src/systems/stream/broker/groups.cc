@@ -12,6 +12,7 @@ namespace {
 
 // Of a group's name; it is part of every record's key. Kafka's own strings end at 32,767 bytes.
 constexpr size_t kGroupIdBytesMax = 4096;
+constexpr Duration kLoadAskAgainAfter = std::chrono::milliseconds(10);
 
 class OpenGroups final : public Groups {
  public:
@@ -411,6 +412,7 @@ Task<void> OpenGroups::end_transaction(int32_t offsets_partition, int64_t produc
     const auto answered = co_await at(there, offsets_partition, std::cref(use));
     // While it is still read, the marker may already have been passed over as not yet there, so it must be told after.
     if (answered.first != ErrorCode::kCoordinatorLoadInProgress) co_return;
+    if (!co_await io::sleep_for(kLoadAskAgainAfter)) co_return;  // polis ends; the log knows
   }
 }
 
