@@ -67,7 +67,9 @@ Report produce(const Options& options) {
       rd_kafka_t* client = make(options, RD_KAFKA_PRODUCER, &counts[static_cast<size_t>(i)]);
       rd_kafka_topic_t* topic = rd_kafka_topic_new(client, options.topic.c_str(), nullptr);
       for (uint64_t n = 0; n < share && (n % 64 != 0 || now_ns() < end); ++n) {
-        send(client, topic, i % options.partitions, const_cast<char*>(payload.data()), payload.size(), 0);
+        const auto partition =
+            static_cast<int32_t>((static_cast<uint64_t>(i) + n) % static_cast<uint64_t>(options.partitions));
+        send(client, topic, partition, const_cast<char*>(payload.data()), payload.size(), 0);
         if (n % 64 == 0) rd_kafka_poll(client, 0);
       }
       rd_kafka_flush(client, 30'000);

@@ -42,20 +42,20 @@ ProducerTable::Verdict ProducerTable::judge(const RecordBatch& batch, AppendOrig
     if (batch.transactional()) return {refuse(ErrorCode::kInvalidRecord, "a transactional batch without producer id")};
     return {};
   }
-  const std::string who = "producer " + std::to_string(id);
+  const auto who = [&] { return "producer " + std::to_string(id); };
   const bool unnumbered = origin == AppendOrigin::kCoordinator && batch.base_sequence() == kNoSequence;
   if (batch.producer_epoch() < 0 || (batch.base_sequence() < 0 && !unnumbered))
-    return {refuse(ErrorCode::kInvalidRecord, who + ": a batch without epoch or sequence")};
+    return {refuse(ErrorCode::kInvalidRecord, who() + ": a batch without epoch or sequence")};
   const auto found = producers_.find(id);
   const bool known = found != producers_.end() && found->second.epoch >= 0;
   if (known && batch.producer_epoch() < found->second.epoch)
-    return {refuse(ErrorCode::kInvalidProducerEpoch, who + ": epoch " + std::to_string(batch.producer_epoch()) +
+    return {refuse(ErrorCode::kInvalidProducerEpoch, who() + ": epoch " + std::to_string(batch.producer_epoch()) +
                                                          " is older than " + std::to_string(found->second.epoch))};
   if (batch.transactional()) {
     if (found == producers_.end() || found->second.admitted_epoch != batch.producer_epoch())
-      return {refuse(ErrorCode::kInvalidTxnState, who + ": the partition was not added to its transaction")};
+      return {refuse(ErrorCode::kInvalidTxnState, who() + ": the partition was not added to its transaction")};
   } else if (known && found->second.transaction_first >= 0) {
-    return {refuse(ErrorCode::kInvalidTxnState, who + ": a batch outside of its open transaction")};
+    return {refuse(ErrorCode::kInvalidTxnState, who() + ": a batch outside of its open transaction")};
   }
   if (unnumbered) return {};
   const bool fresh = !known || batch.producer_epoch() > found->second.epoch || found->second.kept == 0;
@@ -63,10 +63,10 @@ ProducerTable::Verdict ProducerTable::judge(const RecordBatch& batch, AppendOrig
     if (batch.base_sequence() == 0) return {};
     // A marker may have brought the epoch before the first batch; such a producer has not sent anything yet.
     if (!known || found->second.kept == 0)
-      return {refuse(ErrorCode::kUnknownProducerId, who + ": nothing is known of what it sent before sequence " +
+      return {refuse(ErrorCode::kUnknownProducerId, who() + ": nothing is known of what it sent before sequence " +
                                                         std::to_string(batch.base_sequence()))};
     return {refuse(ErrorCode::kOutOfOrderSequenceNumber,
-                   who + ": a new epoch begins with sequence " + std::to_string(batch.base_sequence()))};
+                   who() + ": a new epoch begins with sequence " + std::to_string(batch.base_sequence()))};
   }
   const Producer& producer = found->second;
   for (size_t i = 0; i < producer.kept; ++i)
@@ -79,8 +79,8 @@ ProducerTable::Verdict ProducerTable::judge(const RecordBatch& batch, AppendOrig
                                            static_cast<uint32_t>(last_sequence_of(batch)));
   if (behind >= 0)
     return {refuse(ErrorCode::kDuplicateSequenceNumber,
-                   who + ": sequence " + std::to_string(batch.base_sequence()) + " was stored long ago")};
-  return {refuse(ErrorCode::kOutOfOrderSequenceNumber, who + ": sequence " + std::to_string(batch.base_sequence()) +
+                   who() + ": sequence " + std::to_string(batch.base_sequence()) + " was stored long ago")};
+  return {refuse(ErrorCode::kOutOfOrderSequenceNumber, who() + ": sequence " + std::to_string(batch.base_sequence()) +
                                                            " after " + std::to_string(producer.last_sequence()))};
 }
 
