@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "kernel/io/file.h"
+#include "kernel/io/pollable_stream.h"
 #include "kernel/io/shard.h"
 
 namespace polis::io {
@@ -52,6 +53,43 @@ Task<void> write_all(Stream& stream, BytesView bytes, Result<void>& outcome) {
   if (outcome) outcome = co_await stream.finish();
 }
 
+// The same without holding a buffer while nothing is there; corked, so that the end must push what is left.
+Task<Result<void>> transfer_polled(Stream& from, Stream& to, size_t size) {
+  PollableStream* reader = pollable(to);
+  PollableStream* writer = pollable(from);
+  if (!reader || !writer) co_return fail(Code::kUnsupported, "the streams cannot be polled");
+  std::byte early;
+  if (CO_TRY(reader->try_read(MutableBytes(&early, 1))) != 0) co_return fail(Code::kCorrupt, "bytes before any");
+  const Bytes sent = pattern(size);
+  Bytes received(size);
+  Result<void> outcome;
+  TaskGroup group(co_await this_scope());
+  writer->cork(true);
+  group.spawn(write_all(from, sent, outcome));
+  size_t filled = 0, waits = 0;
+  std::byte beyond;
+  while (true) {
+    const bool full = filled == size;
+    auto got = reader->try_read(full ? MutableBytes(&beyond, 1) : MutableBytes(received).subspan(filled));
+    if (!got) {
+      co_await group.join();
+      if (got.error().code() != Code::kClosed || !full) co_return fail(std::move(got).error());
+      break;
+    }
+    filled += *got;
+    if (*got == 0) {
+      ++waits;
+      if (auto ready = co_await reader->readable(); !ready) {
+        co_await group.join();
+        co_return fail(std::move(ready).error());
+      }
+    }
+  }
+  CO_TRY(std::move(outcome));
+  if (received != sent || waits == 0) co_return fail(Code::kCorrupt, "other bytes arrived");
+  co_return {};
+}
+
 // Sends `size` bytes one way and checks them, the end of the stream included.
 Task<Result<void>> transfer(Stream& from, Stream& to, size_t size) {
   const Bytes sent = pattern(size);
@@ -82,6 +120,22 @@ TEST(stream, bytes_arrive_whole_over_tcp_and_unix_sockets) {
     auto tcp = run([&] { return transfer_over(any_port(), size); });
     EXPECT_TRUE(tcp) << tcp.error().text();
     auto local = run([&] { return transfer_over(unix_socket, size); });
+    EXPECT_TRUE(local) << local.error().text();
+  }
+}
+
+Task<Result<void>> transfer_polled_over(Endpoint endpoint, size_t size) {
+  Pair pair = CO_TRY(co_await connected(endpoint));
+  co_return co_await transfer_polled(*pair.client, *pair.server, size);
+}
+
+TEST(stream, bytes_arrive_whole_without_a_buffer_that_waits) {
+  const Endpoint unix_socket{
+      .address = "/tmp/polis-io-test-" + std::to_string(getpid()), .port = 0, .unix_socket = true};
+  for (size_t size : {1u, 1000u, 65536u, 5'000'000u}) {
+    auto tcp = run([&] { return transfer_polled_over(any_port(), size); });
+    EXPECT_TRUE(tcp) << tcp.error().text();
+    auto local = run([&] { return transfer_polled_over(unix_socket, size); });
     EXPECT_TRUE(local) << local.error().text();
   }
 }
@@ -204,6 +258,19 @@ TEST(stream, send_file_sends_exactly_the_range) {
 }
 
 // --- TLS
+
+Task<Result<void>> transfer_polled_encrypted(size_t size) {
+  Pair pair = CO_TRY(co_await connected(any_port()));
+  CO_TRY(co_await encrypt(pair));
+  co_return co_await transfer_polled(*pair.client, *pair.server, size);
+}
+
+TEST(tls, bytes_arrive_whole_without_a_buffer_that_waits) {
+  for (size_t size : {1u, 5000u, 2'000'000u}) {
+    auto done = run([&] { return transfer_polled_encrypted(size); });
+    EXPECT_TRUE(done) << done.error().text();
+  }
+}
 
 Task<Result<std::string>> transfer_encrypted(size_t size) {
   Pair pair = CO_TRY(co_await connected(any_port()));

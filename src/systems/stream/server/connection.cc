@@ -15,9 +15,6 @@ constexpr size_t kHeaderBytesMin = 8;
 constexpr size_t kFewBytes = 256;
 // What is read at first where a large frame is expected: enough for its size, little to copy.
 constexpr size_t kPeekBytes = 4 << 10;
-// Memory follows what has come, not what was announced: a block of at most so much at first, later four times what is
-// there.
-constexpr size_t kFirstLargeBytes = 1 << 20;
 
 SteadyTime steady_now() {
   return io::Shard::current().clock().steady();
@@ -169,15 +166,15 @@ Result<size_t> Connection::frame_bytes(BytesView begin) const {
   return kSizeBytes + static_cast<size_t>(size);
 }
 
+// Room for `bytes` from begin_ on.
 bool Connection::has_room(size_t bytes) const {
-  if (block_->capacity_bytes - begin_ >= bytes) return true;
-  return block_->capacity_bytes >= kFirstLargeBytes && end_ < block_->capacity_bytes;
+  return block_->capacity_bytes - begin_ >= bytes;
 }
 
-// Room for `bytes` from begin_ on, or for the next of them.
+// A large block is promised as a whole before its first byte is read, so that nobody waits for more of it who holds a
+// part; memory it becomes as bytes arrive.
 Task<Result<void>> Connection::make_room(size_t bytes) {
   const size_t there = end_ - begin_;
-  bytes = std::min(bytes, std::max(kFirstLargeBytes, 4 * there));
   if (block_->capacity_bytes >= bytes && block_.use_count() == 1) {
     std::memmove(block_->bytes.get(), block_->bytes.get() + begin_, there);
   } else {
