@@ -49,10 +49,16 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
+def listen_option(name):
+    """The option of a port as ready.json names it: "main", "stream.kafka"."""
+    system, _, port = name.partition(".")
+    return f"{system}.{port}_listen" if port else f"{system}.listen"
+
+
 class Polis:
     """One running polis. Use as a context manager, or start() and stop()."""
 
-    def __init__(self, settings=(), environment=None, systems=(), directory=None, verbose=False):
+    def __init__(self, settings=(), environment=None, systems=(), directory=None, verbose=False, keep_ports=False):
         self.own = directory is None
         self.directory = directory or tempfile.mkdtemp(prefix="polis-test-")
         self.data = os.path.join(self.directory, "data")
@@ -63,12 +69,18 @@ class Polis:
             self.environment.pop(name, None)
         self.systems = list(systems)
         self.verbose = verbose
+        self.keep_ports = keep_ports  # every start after the first listens where the first one did
         self.process = None
         self.ready = None
         atexit.register(self._clean_up)
 
     def start(self, limit_s=60):
-        command = [BINARY, "up", *self.systems, "--data", self.data, "--free-ports"]
+        command = [BINARY, "up", *self.systems, "--data", self.data]
+        if self.keep_ports and self.ready:
+            for name, port in self.ready["ports"].items():
+                command += ["--set", f"{listen_option(name)}=127.0.0.1:{port}"]
+        else:
+            command.append("--free-ports")
         for setting in self.settings:
             command += ["--set", setting]
         ready_path = os.path.join(self.data, "run/ready.json")

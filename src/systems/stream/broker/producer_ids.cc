@@ -7,7 +7,7 @@
 namespace polis::stream {
 namespace {
 
-constexpr std::string_view kRow = "p";  // the first id that no block holds
+constexpr std::string_view kProducerIdsRow = "p";  // the first id that no block holds
 
 }  // namespace
 
@@ -34,7 +34,7 @@ Task<Result<int64_t>> ProducerIds::take_here() {
 
 Task<Result<int64_t>> ProducerIds::reserve() {
   co_return co_await store::transact(store_, [this](store::Txn& txn) -> Task<Result<int64_t>> {
-    const auto row = CO_TRY(co_await txn.get_for_update(rows_, kRow));
+    const auto row = CO_TRY(co_await txn.get_for_update(rows_, kProducerIdsRow));
     int64_t first = 0;
     if (row) {
       base::Reader in(as_bytes(row->value));
@@ -45,7 +45,7 @@ Task<Result<int64_t>> ProducerIds::reserve() {
     }
     Bytes value;
     base::Writer(value).zigzag(first + kBlock);
-    CO_TRY(txn.put(rows_, kRow, as_text(value)));
+    CO_TRY(txn.put(rows_, kProducerIdsRow, as_text(value)));
     co_return first;
   });
 }

@@ -8,7 +8,7 @@
 namespace polis::stream {
 namespace {
 
-constexpr uint8_t kRowVersion = 1;
+constexpr uint8_t kTransactionRowVersion = 1;
 
 struct StateName {
   TransactionState state;
@@ -23,7 +23,7 @@ constexpr std::array kStateNames{
     StateName{TransactionState::kCompleteAbort, "CompleteAbort"},
 };
 
-TransactionStep refuse(ErrorCode code) {
+TransactionStep refused(ErrorCode code) {
   return {.code = code, .next = std::nullopt};
 }
 
@@ -78,7 +78,7 @@ std::optional<TransactionState> transaction_state(std::string_view name) {
 Bytes Transaction::encode() const {
   Bytes bytes;
   base::Writer out(bytes);
-  out.u8(kRowVersion);
+  out.u8(kTransactionRowVersion);
   out.zigzag(producer.id);
   out.zigzag(producer.epoch);
   out.zigzag(previous.id);
@@ -98,7 +98,7 @@ Bytes Transaction::encode() const {
 Result<Transaction> Transaction::decode(BytesView bytes) {
   base::Reader in(bytes);
   Transaction row;
-  if (in.u8() != kRowVersion) in.reject("an unknown version of a transaction's row");
+  if (in.u8() != kTransactionRowVersion) in.reject("an unknown version of a transaction's row");
   row.producer.id = in.zigzag();
   row.producer.epoch = static_cast<int16_t>(in.zigzag());
   row.previous.id = in.zigzag();
@@ -121,18 +121,18 @@ Result<Transaction> Transaction::decode(BytesView bytes) {
 
 TransactionStep begin_producer(const Transaction& now, std::optional<ProducerIdentity> expected, int32_t timeout_ms,
                                int64_t now_ms, std::optional<int64_t> fresh_producer_id) {
-  if (now.prepared()) return refuse(ErrorCode::kConcurrentTransactions);
+  if (now.prepared()) return refused(ErrorCode::kConcurrentTransactions);
   const bool owner = !expected || *expected == now.producer;
   if (now.ongoing()) {
     // Whoever has begun a transaction knows its epoch: anybody with another one is a producer of the past.
-    if (!owner) return refuse(ErrorCode::kProducerFenced);
+    if (!owner) return refused(ErrorCode::kProducerFenced);
     Transaction next = fenced(now, now_ms);
     next.previous = expected.value_or(ProducerIdentity{});
     return {.code = ErrorCode::kNone, .next = std::move(next)};
   }
   const bool unclaimed = now.producer.epoch < 0;
   if (!owner && !unclaimed) {
-    if (*expected != now.previous) return refuse(ErrorCode::kProducerFenced);
+    if (*expected != now.previous) return refused(ErrorCode::kProducerFenced);
     // A repetition, the first answer to which was lost; or who was fenced by the coordinator itself comes back.
     if (now.producer.epoch <= kProducerEpochMax) return {};
   }
@@ -150,8 +150,8 @@ TransactionStep begin_producer(const Transaction& now, std::optional<ProducerIde
 
 TransactionStep add_partitions(const Transaction& now, ProducerIdentity producer,
                                const std::set<TopicPartition>& partitions, int64_t now_ms) {
-  if (const ErrorCode code = check_owner(now, producer); code != ErrorCode::kNone) return refuse(code);
-  if (now.prepared()) return refuse(ErrorCode::kConcurrentTransactions);
+  if (const ErrorCode code = check_owner(now, producer); code != ErrorCode::kNone) return refused(code);
+  if (now.prepared()) return refused(ErrorCode::kConcurrentTransactions);
   if (now.ongoing() && std::ranges::includes(now.partitions, partitions)) return {};
   Transaction next = now;
   if (!now.ongoing()) {
@@ -165,7 +165,7 @@ TransactionStep add_partitions(const Transaction& now, ProducerIdentity producer
 }
 
 TransactionStep end_transaction(const Transaction& now, ProducerIdentity producer, bool commit, int64_t now_ms) {
-  if (const ErrorCode code = check_owner(now, producer); code != ErrorCode::kNone) return refuse(code);
+  if (const ErrorCode code = check_owner(now, producer); code != ErrorCode::kNone) return refused(code);
   switch (now.state) {
     case TransactionState::kOngoing: {
       Transaction next = now;
@@ -174,17 +174,17 @@ TransactionStep end_transaction(const Transaction& now, ProducerIdentity produce
       return {.code = ErrorCode::kNone, .next = std::move(next)};
     }
     case TransactionState::kPrepareCommit:
-      return refuse(commit ? ErrorCode::kConcurrentTransactions : ErrorCode::kInvalidTxnState);
+      return refused(commit ? ErrorCode::kConcurrentTransactions : ErrorCode::kInvalidTxnState);
     case TransactionState::kPrepareAbort:
-      return refuse(commit ? ErrorCode::kInvalidTxnState : ErrorCode::kConcurrentTransactions);
+      return refused(commit ? ErrorCode::kInvalidTxnState : ErrorCode::kConcurrentTransactions);
     case TransactionState::kCompleteCommit:
-      return refuse(commit ? ErrorCode::kNone : ErrorCode::kInvalidTxnState);
+      return refused(commit ? ErrorCode::kNone : ErrorCode::kInvalidTxnState);
     case TransactionState::kCompleteAbort:
-      return refuse(commit ? ErrorCode::kInvalidTxnState : ErrorCode::kNone);
+      return refused(commit ? ErrorCode::kInvalidTxnState : ErrorCode::kNone);
     case TransactionState::kEmpty:
-      return refuse(ErrorCode::kInvalidTxnState);
+      return refused(ErrorCode::kInvalidTxnState);
   }
-  return refuse(ErrorCode::kUnknownServerError);
+  return refused(ErrorCode::kUnknownServerError);
 }
 
 Transaction abort_transaction(const Transaction& now, int64_t now_ms) {

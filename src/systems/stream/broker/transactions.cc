@@ -14,28 +14,25 @@
 namespace polis::stream {
 namespace {
 
-using namespace std::chrono_literals;
-
-constexpr std::string_view kRowPrefix = "x";
+constexpr std::string_view kTransactionRowPrefix = "x";
 constexpr size_t kTransactionalIdBytesMax = 4096;  // a key of the Store takes 8 KiB
 // One coordinator, for ever: its markers are never those of an older one.
 constexpr int32_t kCoordinatorEpoch = 0;
 // Markers of one transaction that are on their way at once: each is a hop and a wait for the disk.
 constexpr size_t kMarkersAtOnce = 64;
-constexpr Duration kBackOffMin = 10ms, kBackOffMax = 5s;
-constexpr Duration kExpireEvery = 1h;
-constexpr size_t kRowsAtOnce = 1000;  // of a scan or a commit
+constexpr Duration kMarkerBackOffMin = std::chrono::milliseconds(10), kMarkerBackOffMax = std::chrono::seconds(5);
+constexpr Duration kForgetEvery = std::chrono::hours(1);
+constexpr size_t kTransactionRowsAtOnce = 1000;  // of a scan or a commit
 
-int64_t to_ms(Duration duration) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
-}
 std::string row_key(std::string_view transactional_id) {
-  return std::string(kRowPrefix).append(transactional_id);
+  return std::string(kTransactionRowPrefix).append(transactional_id);
 }
 
 // A transactional id in memory, on its home shard.
-struct Entry {
-  Entry(std::string id_in, Transaction now_in) : id(std::move(id_in)), now(std::move(now_in)) { settled.set(); }
+struct TransactionEntry {
+  TransactionEntry(std::string id_in, Transaction now_in) : id(std::move(id_in)), now(std::move(now_in)) {
+    settled.set();
+  }
 
   const std::string id;
   Transaction now;
@@ -46,37 +43,37 @@ struct Entry {
   io::Event settled;  // no markers are on their way
 };
 // Shared: whoever waits for its turn keeps an entry that expires meanwhile.
-using EntryPtr = std::shared_ptr<Entry>;
+using TransactionEntryPtr = std::shared_ptr<TransactionEntry>;
 
 // The right to change an entry.
 class Turn {
  public:
-  explicit Turn(EntryPtr entry) : entry_(std::move(entry)) {}
+  explicit Turn(TransactionEntryPtr entry) : entry_(std::move(entry)) {}
   Turn(Turn&& other) noexcept : entry_(std::move(other.entry_)) {}
   Turn& operator=(Turn&&) = delete;
   ~Turn() { end(); }
   void end() {
-    if (const EntryPtr entry = std::exchange(entry_, nullptr)) entry->turn.release();
+    if (const TransactionEntryPtr entry = std::exchange(entry_, nullptr)) entry->turn.release();
   }
-  Entry* operator->() const { return entry_.get(); }
-  const EntryPtr& entry() const { return entry_; }
+  TransactionEntry* operator->() const { return entry_.get(); }
+  const TransactionEntryPtr& entry() const { return entry_; }
 
  private:
-  EntryPtr entry_;
+  TransactionEntryPtr entry_;
 };
 
-struct Home {
-  explicit Home(io::Shard& shard_in) : shard(shard_in) {}
+struct TransactionHome {
+  explicit TransactionHome(io::Shard& shard_in) : shard(shard_in) {}
 
-  EntryPtr find(std::string_view id) const {
+  TransactionEntryPtr find(std::string_view id) const {
     const auto found = entries.find(std::string(id));
     return found == entries.end() ? nullptr : found->second;
   }
 
   io::Shard& shard;
-  std::unordered_map<std::string, EntryPtr> entries;
-  std::unordered_set<EntryPtr> watched;  // open, or with a row that is behind
-  io::Event work;                        // something is watched
+  std::unordered_map<std::string, TransactionEntryPtr> entries;
+  std::unordered_set<TransactionEntryPtr> watched;  // open, or with a row that is behind
+  io::Event work;                                   // something is watched
   io::TaskGroup tasks;
 };
 
@@ -88,9 +85,9 @@ struct Added {
   PartitionCodes refused;
 };
 
-class Coordinator final : public Transactions {
+class TransactionCoordinator final : public Transactions {
  public:
-  Coordinator(TransactionsParts parts, TransactionsOptions options)
+  TransactionCoordinator(TransactionsParts parts, TransactionsOptions options)
       : parts_(std::move(parts)), options_(options), ids_(parts_.store, parts_.rows, *parts_.shards.front()) {}
 
   Task<Result<void>> load();
@@ -110,38 +107,39 @@ class Coordinator final : public Transactions {
     Transaction row;
   };
 
-  Home& home_of(std::string_view id) const { return *homes_[base::xxh3_64(as_bytes(id)) % homes_.size()]; }
+  TransactionHome& home_of(std::string_view id) const { return *homes_[base::xxh3_64(as_bytes(id)) % homes_.size()]; }
   int64_t now_ms() const { return base::milliseconds_since_epoch(parts_.clock.wall()); }
   // Calls `work` on the home shard of a transactional id.
   template <class F>
-  auto at_home(std::string_view id, F work) -> std::invoke_result_t<F&, Home&> {
-    Home& home = home_of(id);
+  auto at_home(std::string_view id, F work) -> std::invoke_result_t<F&, TransactionHome&> {
+    TransactionHome& home = home_of(id);
     const auto call = [&work, &home] { return work(home); };
     co_return co_await io::on(home.shard, call);
   }
 
   // --- start
   Task<Result<std::vector<Loaded>>> read_rows();
-  Task<void> resume(Home& home, std::vector<Loaded> loaded);
+  Task<void> resume(TransactionHome& home, std::vector<Loaded> loaded);
   Task<void> settle_unknown(const std::vector<Loaded>& loaded);
 
   // --- on the home shard
-  Task<ErrorCode> take_turn(EntryPtr entry, std::optional<Turn>& turn);
-  Task<Result<Turn>> wait_for_turn(EntryPtr entry);
-  Task<ErrorCode> make_true(Home& home, EntryPtr entry, Transaction next);
-  void made_true(Home& home, const EntryPtr& entry, Duration already_open);
-  Task<Result<ProducerIdentity>> begin_here(Home& home, const InitProducerIdRequest& request, ErrorCode& code);
-  Task<InitProducerIdResponse> init_here(Home& home, const InitProducerIdRequest& request);
-  Task<Added> add_here(Home& home, std::string_view id, ProducerIdentity producer,
+  Task<ErrorCode> take_turn(TransactionEntryPtr entry, std::optional<Turn>& turn);
+  Task<Result<Turn>> wait_for_turn(TransactionEntryPtr entry);
+  Task<ErrorCode> make_true(TransactionHome& home, TransactionEntryPtr entry, Transaction next);
+  void made_true(TransactionHome& home, const TransactionEntryPtr& entry, Duration already_open);
+  Task<Result<ProducerIdentity>> begin_here(TransactionHome& home, const InitProducerIdRequest& request,
+                                            ErrorCode& code);
+  Task<InitProducerIdResponse> init_here(TransactionHome& home, const InitProducerIdRequest& request);
+  Task<Added> add_here(TransactionHome& home, std::string_view id, ProducerIdentity producer,
                        const std::set<TopicPartition>& partitions);
-  Task<ErrorCode> end_here(Home& home, std::string_view id, ProducerIdentity producer, bool commit);
-  Task<Refusal> abort_here(Home& home, std::string_view id);
-  Task<void> wait_until_settled(const EntryPtr& entry);
-  Task<void> send_markers(Home& home, EntryPtr entry);
-  Task<void> watch(Home& home);
-  Task<void> write_rows_behind(Home& home);
-  Task<void> abort_overdue(Home& home);
-  Task<void> expire(Home& home);
+  Task<ErrorCode> end_here(TransactionHome& home, std::string_view id, ProducerIdentity producer, bool commit);
+  Task<Refusal> abort_here(TransactionHome& home, std::string_view id);
+  Task<void> wait_until_settled(const TransactionEntryPtr& entry);
+  Task<void> send_markers(TransactionHome& home, TransactionEntryPtr entry);
+  Task<void> watch(TransactionHome& home);
+  Task<void> write_rows_behind(TransactionHome& home);
+  Task<void> abort_overdue(TransactionHome& home);
+  Task<void> expire(TransactionHome& home);
 
   // --- partitions
   Task<ErrorCode> let_in(const TopicPartition& to, ProducerIdentity producer);
@@ -152,31 +150,32 @@ class Coordinator final : public Transactions {
   const TransactionsParts parts_;
   const TransactionsOptions options_;
   ProducerIds ids_;
-  std::vector<std::unique_ptr<Home>> homes_;
+  std::vector<std::unique_ptr<TransactionHome>> homes_;
 };
 
 // --- start
 
-Task<Result<std::vector<Coordinator::Loaded>>> Coordinator::read_rows() {
+Task<Result<std::vector<TransactionCoordinator::Loaded>>> TransactionCoordinator::read_rows() {
   std::vector<Loaded> loaded;
   const auto txn = CO_TRY(co_await parts_.store.begin());
-  store::KeyRange range = store::prefix_range(kRowPrefix);
+  store::KeyRange range = store::prefix_range(kTransactionRowPrefix);
   while (true) {
-    const store::Scan scan = CO_TRY(co_await txn->scan(parts_.rows, range, {.limit = kRowsAtOnce}));
+    const store::Scan scan = CO_TRY(co_await txn->scan(parts_.rows, range, {.limit = kTransactionRowsAtOnce}));
     for (const store::Row& row : scan.rows) {
       auto transaction = Transaction::decode(as_bytes(row.value));
       if (!transaction)
-        co_return fail(Error(Code::kCorrupt, "the row of transactional id " + row.key.substr(kRowPrefix.size()),
+        co_return fail(Error(Code::kCorrupt,
+                             "the row of transactional id " + row.key.substr(kTransactionRowPrefix.size()),
                              transaction.error()));
-      loaded.push_back({row.key.substr(kRowPrefix.size()), std::move(*transaction)});
+      loaded.push_back({row.key.substr(kTransactionRowPrefix.size()), std::move(*transaction)});
     }
     if (!scan.more || scan.rows.empty()) co_return loaded;
     range.begin = scan.rows.back().key + '\0';
   }
 }
 
-Task<Result<void>> Coordinator::load() {
-  for (io::Shard* shard : parts_.shards) homes_.push_back(std::make_unique<Home>(*shard));
+Task<Result<void>> TransactionCoordinator::load() {
+  for (io::Shard* shard : parts_.shards) homes_.push_back(std::make_unique<TransactionHome>(*shard));
   const std::vector<Loaded> loaded = CO_TRY(co_await read_rows());
   for (const auto& home : homes_) {
     std::vector<Loaded> of_home;
@@ -190,10 +189,10 @@ Task<Result<void>> Coordinator::load() {
 }
 
 // What was open goes on, with the time it still has; what was decided is told again.
-Task<void> Coordinator::resume(Home& home, std::vector<Loaded> loaded) {
+Task<void> TransactionCoordinator::resume(TransactionHome& home, std::vector<Loaded> loaded) {
   const int64_t now = now_ms();
   for (Loaded& one : loaded) {
-    const auto entry = std::make_shared<Entry>(one.id, std::move(one.row));
+    const auto entry = std::make_shared<TransactionEntry>(one.id, std::move(one.row));
     home.entries.emplace(entry->id, entry);
     const Transaction& transaction = entry->now;
     if (transaction.ongoing())
@@ -207,7 +206,7 @@ Task<void> Coordinator::resume(Home& home, std::vector<Loaded> loaded) {
 
 // A partition's open transaction that the rows do not know. Under polis.durability=os a power cut may take a marker and
 // leave the records; without this nobody would ever read past them.
-Task<void> Coordinator::settle_unknown(const std::vector<Loaded>& loaded) {
+Task<void> TransactionCoordinator::settle_unknown(const std::vector<Loaded>& loaded) {
   std::unordered_map<int64_t, const Transaction*> by_producer;
   for (const Loaded& one : loaded) by_producer.emplace(one.row.producer.id, &one.row);
   const auto table = parts_.topics.table();
@@ -242,7 +241,7 @@ Task<void> Coordinator::settle_unknown(const std::vector<Loaded>& loaded) {
   }
 }
 
-Task<void> Coordinator::close() {
+Task<void> TransactionCoordinator::close() {
   for (const auto& home : homes_) {
     const auto work = [&home]() -> Task<void> {
       home->tasks.stop();
@@ -254,7 +253,7 @@ Task<void> Coordinator::close() {
 
 // --- turns and changes
 
-Task<Result<Turn>> Coordinator::wait_for_turn(EntryPtr entry) {
+Task<Result<Turn>> TransactionCoordinator::wait_for_turn(TransactionEntryPtr entry) {
   while (true) {
     CO_TRY(co_await entry->settled.wait());
     CO_TRY(co_await entry->turn.acquire());
@@ -263,7 +262,7 @@ Task<Result<Turn>> Coordinator::wait_for_turn(EntryPtr entry) {
   }
 }
 
-Task<ErrorCode> Coordinator::take_turn(EntryPtr entry, std::optional<Turn>& turn) {
+Task<ErrorCode> TransactionCoordinator::take_turn(TransactionEntryPtr entry, std::optional<Turn>& turn) {
   auto taken = co_await io::with_timeout(options_.patience, wait_for_turn(std::move(entry)));
   if (!taken)
     co_return taken.error().code() == Code::kTimeout ? ErrorCode::kConcurrentTransactions
@@ -275,7 +274,7 @@ Task<ErrorCode> Coordinator::take_turn(EntryPtr entry, std::optional<Turn>& turn
 
 // Durable, then true. To be run within the scope of the home: a client that goes away does not leave row and memory
 // apart.
-Task<ErrorCode> Coordinator::make_true(Home& home, EntryPtr entry, Transaction next) {
+Task<ErrorCode> TransactionCoordinator::make_true(TransactionHome& home, TransactionEntryPtr entry, Transaction next) {
   const Bytes row = next.encode();
   const std::string key = row_key(entry->id);
   const auto written =
@@ -296,7 +295,7 @@ Task<ErrorCode> Coordinator::make_true(Home& home, EntryPtr entry, Transaction n
   co_return ErrorCode::kNone;
 }
 
-void Coordinator::made_true(Home& home, const EntryPtr& entry, Duration already_open) {
+void TransactionCoordinator::made_true(TransactionHome& home, const TransactionEntryPtr& entry, Duration already_open) {
   const Transaction& now = entry->now;
   if (now.ongoing()) {
     entry->deadline = home.shard.clock().steady() + std::chrono::milliseconds(now.timeout_ms) - already_open;
@@ -311,14 +310,14 @@ void Coordinator::made_true(Home& home, const EntryPtr& entry, Duration already_
   }
 }
 
-Task<void> Coordinator::wait_until_settled(const EntryPtr& entry) {
+Task<void> TransactionCoordinator::wait_until_settled(const TransactionEntryPtr& entry) {
   // Longer than that: the markers are sent all the same, and what the client does next is told to wait.
   (void)co_await io::with_timeout(options_.patience, entry->settled.wait());
 }
 
 // --- InitProducerId
 
-Task<InitProducerIdResponse> Coordinator::init_producer_id(InitProducerIdRequest request) {
+Task<InitProducerIdResponse> TransactionCoordinator::init_producer_id(InitProducerIdRequest request) {
   InitProducerIdResponse response;
   const auto refuse = [&](ErrorCode code) {
     response.error_code = static_cast<int16_t>(code);
@@ -335,10 +334,12 @@ Task<InitProducerIdResponse> Coordinator::init_producer_id(InitProducerIdRequest
     co_return refuse(ErrorCode::kInvalidRequest);
   if (request.transaction_timeout_ms <= 0 || request.transaction_timeout_ms > options_.timeout_ms_max)
     co_return refuse(ErrorCode::kInvalidTransactionTimeout);
-  co_return co_await at_home(*request.transactional_id, [&](Home& home) { return init_here(home, request); });
+  co_return co_await at_home(*request.transactional_id,
+                             [&](TransactionHome& home) { return init_here(home, request); });
 }
 
-Task<InitProducerIdResponse> Coordinator::init_here(Home& home, const InitProducerIdRequest& request) {
+Task<InitProducerIdResponse> TransactionCoordinator::init_here(TransactionHome& home,
+                                                               const InitProducerIdRequest& request) {
   InitProducerIdResponse response;
   ErrorCode code = ErrorCode::kNone;
   const auto producer = co_await begin_here(home, request, code);
@@ -351,14 +352,15 @@ Task<InitProducerIdResponse> Coordinator::init_here(Home& home, const InitProduc
   co_return response;
 }
 
-Task<Result<ProducerIdentity>> Coordinator::begin_here(Home& home, const InitProducerIdRequest& request,
-                                                       ErrorCode& code) {
+Task<Result<ProducerIdentity>> TransactionCoordinator::begin_here(TransactionHome& home,
+                                                                  const InitProducerIdRequest& request,
+                                                                  ErrorCode& code) {
   std::optional<ProducerIdentity> expected;
   if (request.producer_id >= 0) expected = ProducerIdentity{request.producer_id, request.producer_epoch};
   std::optional<int64_t> fresh;
   // A round each for an id, an abort, an entry that has just expired; more only if others come in between.
   for (int round = 0; round < 8; ++round) {
-    EntryPtr entry = home.find(*request.transactional_id);
+    TransactionEntryPtr entry = home.find(*request.transactional_id);
     if (!entry) {
       if (home.entries.size() >= options_.ids_max / homes_.size()) {
         code = ErrorCode::kPolicyViolation;
@@ -366,7 +368,7 @@ Task<Result<ProducerIdentity>> Coordinator::begin_here(Home& home, const InitPro
       }
       Transaction unclaimed;
       unclaimed.updated_ms = now_ms();
-      entry = std::make_shared<Entry>(std::string(*request.transactional_id), std::move(unclaimed));
+      entry = std::make_shared<TransactionEntry>(std::string(*request.transactional_id), std::move(unclaimed));
       home.entries.emplace(entry->id, entry);
     }
     std::optional<Turn> turn;
@@ -393,7 +395,7 @@ Task<Result<ProducerIdentity>> Coordinator::begin_here(Home& home, const InitPro
 
 // --- AddPartitionsToTxn, AddOffsetsToTxn
 
-Task<AddPartitionsToTxnResponse> Coordinator::add_partitions(AddPartitionsToTxnRequest request) {
+Task<AddPartitionsToTxnResponse> TransactionCoordinator::add_partitions(AddPartitionsToTxnRequest request) {
   std::set<TopicPartition> partitions;
   Added added;
   const auto table = parts_.topics.table();
@@ -409,7 +411,7 @@ Task<AddPartitionsToTxnResponse> Coordinator::add_partitions(AddPartitionsToTxnR
   if (!added.refused.empty()) {
     added.code = ErrorCode::kOperationNotAttempted;  // the others
   } else {
-    added = co_await at_home(request.v3_and_below_transactional_id, [&](Home& home) {
+    added = co_await at_home(request.v3_and_below_transactional_id, [&](TransactionHome& home) {
       return add_here(home, request.v3_and_below_transactional_id,
                       {request.v3_and_below_producer_id, request.v3_and_below_producer_epoch}, partitions);
     });
@@ -427,7 +429,7 @@ Task<AddPartitionsToTxnResponse> Coordinator::add_partitions(AddPartitionsToTxnR
   co_return response;
 }
 
-Task<AddOffsetsToTxnResponse> Coordinator::add_offsets(AddOffsetsToTxnRequest request) {
+Task<AddOffsetsToTxnResponse> TransactionCoordinator::add_offsets(AddOffsetsToTxnRequest request) {
   AddOffsetsToTxnResponse response;
   const auto refuse = [&](ErrorCode code) {
     response.error_code = static_cast<int16_t>(code);
@@ -437,20 +439,20 @@ Task<AddOffsetsToTxnResponse> Coordinator::add_offsets(AddOffsetsToTxnRequest re
   const auto number = co_await parts_.groups.prepare(std::string(request.group_id));
   if (!number) co_return refuse(ErrorCode::kCoordinatorNotAvailable);
   const std::set<TopicPartition> partitions{{std::string(kOffsetsTopic), *number}};
-  const Added added = co_await at_home(request.transactional_id, [&](Home& home) {
+  const Added added = co_await at_home(request.transactional_id, [&](TransactionHome& home) {
     return add_here(home, request.transactional_id, {request.producer_id, request.producer_epoch}, partitions);
   });
   co_return refuse(added.refused.empty() ? added.code : added.refused.begin()->second);
 }
 
-Task<Added> Coordinator::add_here(Home& home, std::string_view id, ProducerIdentity producer,
-                                  const std::set<TopicPartition>& partitions) {
+Task<Added> TransactionCoordinator::add_here(TransactionHome& home, std::string_view id, ProducerIdentity producer,
+                                             const std::set<TopicPartition>& partitions) {
   Added added;
   if (id.empty()) {
     added.code = ErrorCode::kInvalidRequest;
     co_return added;
   }
-  const EntryPtr entry = home.find(id);
+  const TransactionEntryPtr entry = home.find(id);
   if (!entry) {
     added.code = ErrorCode::kInvalidProducerIdMapping;
     co_return added;
@@ -482,16 +484,17 @@ Task<Added> Coordinator::add_here(Home& home, std::string_view id, ProducerIdent
 
 // --- EndTxn
 
-Task<EndTxnResponse> Coordinator::end(EndTxnRequest request) {
-  const ErrorCode code = co_await at_home(request.transactional_id, [&](Home& home) {
+Task<EndTxnResponse> TransactionCoordinator::end(EndTxnRequest request) {
+  const ErrorCode code = co_await at_home(request.transactional_id, [&](TransactionHome& home) {
     return end_here(home, request.transactional_id, {request.producer_id, request.producer_epoch}, request.committed);
   });
   co_return EndTxnResponse{.error_code = static_cast<int16_t>(code)};
 }
 
-Task<ErrorCode> Coordinator::end_here(Home& home, std::string_view id, ProducerIdentity producer, bool commit) {
+Task<ErrorCode> TransactionCoordinator::end_here(TransactionHome& home, std::string_view id, ProducerIdentity producer,
+                                                 bool commit) {
   if (id.empty()) co_return ErrorCode::kInvalidRequest;
-  const EntryPtr entry = home.find(id);
+  const TransactionEntryPtr entry = home.find(id);
   if (!entry) co_return ErrorCode::kInvalidProducerIdMapping;
   std::optional<Turn> turn;
   if (const ErrorCode code = co_await take_turn(entry, turn); code != ErrorCode::kNone) co_return code;
@@ -503,12 +506,13 @@ Task<ErrorCode> Coordinator::end_here(Home& home, std::string_view id, ProducerI
   co_return code;
 }
 
-Task<Refusal> Coordinator::abort(std::string transactional_id) {
-  co_return co_await at_home(transactional_id, [&](Home& home) { return abort_here(home, transactional_id); });
+Task<Refusal> TransactionCoordinator::abort(std::string transactional_id) {
+  co_return co_await at_home(transactional_id,
+                             [&](TransactionHome& home) { return abort_here(home, transactional_id); });
 }
 
-Task<Refusal> Coordinator::abort_here(Home& home, std::string_view id) {
-  const EntryPtr entry = home.find(id);
+Task<Refusal> TransactionCoordinator::abort_here(TransactionHome& home, std::string_view id) {
+  const TransactionEntryPtr entry = home.find(id);
   if (!entry)
     co_return Refusal{ErrorCode::kTransactionalIdNotFound, fmt::format("there is no transactional id {}", id)};
   std::optional<Turn> turn;
@@ -529,11 +533,11 @@ Task<Refusal> Coordinator::abort_here(Home& home, std::string_view id) {
 // --- markers
 
 // Until every partition has one. What is stopped by the end of polis goes on at the next start.
-Task<void> Coordinator::send_markers(Home& home, EntryPtr entry) {
+Task<void> TransactionCoordinator::send_markers(TransactionHome& home, TransactionEntryPtr entry) {
   const ProducerIdentity producer = entry->now.producer;
   const bool commit = entry->now.state == TransactionState::kPrepareCommit;
   std::vector<TopicPartition> left(entry->now.partitions.begin(), entry->now.partitions.end());
-  Duration pause = kBackOffMin;
+  Duration pause = kMarkerBackOffMin;
   while (!left.empty()) {
     std::vector<TopicPartition> failed;
     std::string why;
@@ -546,12 +550,12 @@ Task<void> Coordinator::send_markers(Home& home, EntryPtr entry) {
     left = std::move(failed);
     if (left.empty()) break;
     if (!co_await io::sleep_for(pause)) co_return;
-    if (pause >= 1s)
+    if (pause >= std::chrono::seconds(1))
       obs::log_warning("transaction waits for partitions", {{"transactional_id", entry->id},
                                                             {"partitions", left.size()},
                                                             {"first", left.front().topic},
                                                             {"error", why}});
-    pause = std::min(pause * 2, kBackOffMax);
+    pause = std::min(pause * 2, kMarkerBackOffMax);
   }
   entry->now = complete_transaction(entry->now, now_ms());
   entry->row_behind = true;
@@ -560,8 +564,8 @@ Task<void> Coordinator::send_markers(Home& home, EntryPtr entry) {
   entry->settled.set();
 }
 
-Task<void> Coordinator::mark_one(const TopicPartition& to, ProducerIdentity producer, bool commit,
-                                 std::vector<TopicPartition>& left, std::string& why) {
+Task<void> TransactionCoordinator::mark_one(const TopicPartition& to, ProducerIdentity producer, bool commit,
+                                            std::vector<TopicPartition>& left, std::string& why) {
   if (const auto failed = co_await mark(to, producer, commit)) {
     left.push_back(to);
     why = failed->text();
@@ -569,7 +573,8 @@ Task<void> Coordinator::mark_one(const TopicPartition& to, ProducerIdentity prod
 }
 
 // Nothing when the marker is durable, or the partition needs none.
-Task<std::optional<Error>> Coordinator::mark(const TopicPartition& to, ProducerIdentity producer, bool commit) {
+Task<std::optional<Error>> TransactionCoordinator::mark(const TopicPartition& to, ProducerIdentity producer,
+                                                        bool commit) {
   const auto table = parts_.topics.table();
   const Topic* topic = table->find(to.topic);
   if (!topic || to.partition >= topic->partitions) co_return std::nullopt;
@@ -593,7 +598,7 @@ Task<std::optional<Error>> Coordinator::mark(const TopicPartition& to, ProducerI
   co_return std::nullopt;
 }
 
-Task<ErrorCode> Coordinator::let_in(const TopicPartition& to, ProducerIdentity producer) {
+Task<ErrorCode> TransactionCoordinator::let_in(const TopicPartition& to, ProducerIdentity producer) {
   const auto table = parts_.topics.table();
   const Topic* topic = table->find(to.topic);
   if (!topic || to.partition >= topic->partitions) co_return ErrorCode::kUnknownTopicOrPartition;
@@ -609,16 +614,16 @@ Task<ErrorCode> Coordinator::let_in(const TopicPartition& to, ProducerIdentity p
 
 // --- time
 
-Task<void> Coordinator::watch(Home& home) {
+Task<void> TransactionCoordinator::watch(TransactionHome& home) {
   SteadyTime expired_at = home.shard.clock().steady();
   while (true) {
-    const auto woken = home.watched.empty() ? co_await io::with_timeout(kExpireEvery, home.work.wait())
+    const auto woken = home.watched.empty() ? co_await io::with_timeout(kForgetEvery, home.work.wait())
                                             : co_await io::sleep_for(options_.check_every);
     if (!woken && woken.error().code() != Code::kTimeout) co_return;
     home.work.reset();
     co_await write_rows_behind(home);
     co_await abort_overdue(home);
-    if (const SteadyTime now = home.shard.clock().steady(); now - expired_at >= kExpireEvery) {
+    if (const SteadyTime now = home.shard.clock().steady(); now - expired_at >= kForgetEvery) {
       expired_at = now;
       co_await expire(home);
     }
@@ -627,10 +632,11 @@ Task<void> Coordinator::watch(Home& home) {
 
 // CompleteX need not be durable: whatever is written after it is so only together with it, and a start that still reads
 // PrepareX sends the markers again.
-Task<void> Coordinator::write_rows_behind(Home& home) {
+Task<void> TransactionCoordinator::write_rows_behind(TransactionHome& home) {
   std::vector<Turn> turns;
-  for (const EntryPtr& entry : home.watched)
-    if (turns.size() < kRowsAtOnce && entry->row_behind && entry->turn.try_acquire()) turns.emplace_back(entry);
+  for (const TransactionEntryPtr& entry : home.watched)
+    if (turns.size() < kTransactionRowsAtOnce && entry->row_behind && entry->turn.try_acquire())
+      turns.emplace_back(entry);
   if (turns.empty()) co_return;
   const auto written = co_await store::transact(
       parts_.store,
@@ -649,10 +655,10 @@ Task<void> Coordinator::write_rows_behind(Home& home) {
   }
 }
 
-Task<void> Coordinator::abort_overdue(Home& home) {
+Task<void> TransactionCoordinator::abort_overdue(TransactionHome& home) {
   const SteadyTime now = home.shard.clock().steady();
   std::vector<Turn> turns;
-  for (const EntryPtr& entry : home.watched)
+  for (const TransactionEntryPtr& entry : home.watched)
     if (entry->now.ongoing() && entry->deadline <= now && entry->turn.try_acquire()) turns.emplace_back(entry);
   for (Turn& turn : turns) {
     obs::log_info(
@@ -664,11 +670,12 @@ Task<void> Coordinator::abort_overdue(Home& home) {
 }
 
 // Ids that nobody has used for a week.
-Task<void> Coordinator::expire(Home& home) {
-  const int64_t before_ms = now_ms() - to_ms(options_.id_expiry);
+Task<void> TransactionCoordinator::expire(TransactionHome& home) {
+  const int64_t before_ms =
+      now_ms() - std::chrono::duration_cast<std::chrono::milliseconds>(options_.id_expiry).count();
   std::vector<Turn> turns;
   for (const auto& [id, entry] : home.entries)
-    if (turns.size() < kRowsAtOnce && !entry->now.ongoing() && !entry->now.prepared() &&
+    if (turns.size() < kTransactionRowsAtOnce && !entry->now.ongoing() && !entry->now.prepared() &&
         entry->now.updated_ms < before_ms && entry->turn.try_acquire())
       turns.emplace_back(entry);
   if (turns.empty()) co_return;
@@ -686,14 +693,14 @@ Task<void> Coordinator::expire(Home& home) {
 
 // --- for people
 
-Task<DescribeTransactionsResponse> Coordinator::describe(DescribeTransactionsRequest request) {
+Task<DescribeTransactionsResponse> TransactionCoordinator::describe(DescribeTransactionsRequest request) {
   using State = DescribeTransactionsResponse::TransactionState;
   DescribeTransactionsResponse response;
   for (const std::string_view id : request.transactional_ids) {
-    const auto look = [&](Home& home) -> Task<State> {
+    const auto look = [&](TransactionHome& home) -> Task<State> {
       State state;
       state.transactional_id = id;
-      const EntryPtr entry = home.find(id);
+      const TransactionEntryPtr entry = home.find(id);
       if (id.empty() || !entry || entry->now.producer.epoch < 0) {
         state.error_code =
             static_cast<int16_t>(id.empty() ? ErrorCode::kInvalidRequest : ErrorCode::kTransactionalIdNotFound);
@@ -717,7 +724,7 @@ Task<DescribeTransactionsResponse> Coordinator::describe(DescribeTransactionsReq
   co_return response;
 }
 
-Task<ListTransactionsResponse> Coordinator::list(ListTransactionsRequest request) {
+Task<ListTransactionsResponse> TransactionCoordinator::list(ListTransactionsRequest request) {
   using State = ListTransactionsResponse::TransactionState;
   ListTransactionsResponse response;
   std::set<TransactionState> states;
@@ -753,7 +760,7 @@ Task<ListTransactionsResponse> Coordinator::list(ListTransactionsRequest request
 
 Task<Result<std::unique_ptr<Transactions>>> open_transactions(TransactionsParts parts, TransactionsOptions options) {
   POLIS_ASSERT(!parts.shards.empty());
-  auto coordinator = std::make_unique<Coordinator>(std::move(parts), options);
+  auto coordinator = std::make_unique<TransactionCoordinator>(std::move(parts), options);
   if (auto loaded = co_await coordinator->load(); !loaded) {
     co_await coordinator->close();
     co_return fail(loaded.error());
