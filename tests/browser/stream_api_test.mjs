@@ -73,6 +73,23 @@ run(
       }
     },
 
+    async a_queue_gives_each_message_to_one_worker({ polis }) {
+      const ask = (how, body) => polis.json(`${base}/queues/mailers/${how}`, send({ topic: "orders", ...body }));
+      const got = (await ask("receive", { most: 2, wait_ms: 5000, redeliver_after_ms: 300 })).messages;
+      check(got.length === 2 && got[0].tries === 1 && got[0].key.text === "alice", JSON.stringify(got));
+      check((await ask("acknowledge", { messages: [got[0].id] })).acknowledged === 1, "one is done");
+      check((await ask("give-back", { messages: [got[1].id] })).given_back === 1, "one goes back");
+      const again = (await ask("receive", { most: 10, wait_ms: 5000 })).messages;
+      const second = again.find((one) => one.id === got[1].id);
+      check(second?.tries === 2 && !again.some((one) => one.id === got[0].id), JSON.stringify(again));
+      const gone = await polis.ask(`${base}/queues/mailers/acknowledge`, send({ topic: "orders", messages: [got[0].id] }));
+      check(gone.status === 404, `acknowledged twice: ${gone.status}`);
+      const { queues } = await polis.json(`${base}/queues`);
+      check(queues.length === 1 && queues[0].queue === "mailers" && queues[0].acknowledged === 1, JSON.stringify(queues));
+      for (const messages of [[], ["x"], ["0@"], ["-1@0"], "0@1"])
+        check((await polis.ask(`${base}/queues/mailers/acknowledge`, send({ topic: "orders", messages }))).status === 400, `refused: ${JSON.stringify(messages)}`);
+    },
+
     async bad_questions_are_refused_in_words({ polis }) {
       const refused = async (path, status, words, init) => {
         const answer = await polis.ask(`${base}/${path}`, init);

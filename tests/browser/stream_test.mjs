@@ -223,6 +223,7 @@ run(
     async the_search_finds_topics(state) {
       const { page } = state;
       await open(state, "/stream");
+      await page.locator('[data-testid="partition"]').first().waitFor();
       await page.keyboard.press("/");
       await page.getByRole("combobox", { name: "Search" }).fill("order");
       await page.getByRole("option", { name: /orders/ }).first().click();

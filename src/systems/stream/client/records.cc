@@ -6,6 +6,9 @@
 namespace polis::stream {
 namespace {
 
+// So that no sum with a count of records runs over.
+constexpr Offset kOffsetMax = INT64_MAX - INT32_MAX - 1;
+
 // Control records: a key of version and type; type 0 is an abort.
 bool is_abort(const Record& record) {
   return record.key && record.key->size() >= 4 && base::load_big<uint16_t>(record.key->data() + 2) == 0;
@@ -26,6 +29,8 @@ Result<Offset> scan_records(BytesView batches, ScanOptions options,
     const RecordBatch batch(batches.first(*size));
     batches = batches.subspan(*size);
     TRY(batch.check());
+    if (batch.base_offset() < 0 || batch.base_offset() > kOffsetMax)
+      return fail(Code::kCorrupt, "a record batch names an offset that cannot be");
     while (next_aborted < options.aborted.size() && options.aborted[next_aborted].first_offset <= batch.last_offset())
       aborting.insert(options.aborted[next_aborted++].producer_id);
     const bool aborted = batch.transactional() && !batch.control() && aborting.contains(batch.producer_id());

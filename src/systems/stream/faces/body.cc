@@ -121,6 +121,21 @@ Result<std::map<std::string, std::optional<std::string>>> Body::texts(std::strin
   return found;
 }
 
+Result<std::vector<std::string>> Body::list(std::string_view name, size_t most) {
+  std::vector<std::string> found;
+  const json::value* value = state_->find(name);
+  if (!value) return found;
+  const auto wrong = [&] {
+    return fail(Code::kInvalid, fmt::format("\"{}\" must be a list of at most {} texts", name, most));
+  };
+  if (!value->is_array() || value->get_array().size() > most) return wrong();
+  for (const json::value& one : value->get_array()) {
+    if (!one.is_string()) return wrong();
+    found.emplace_back(one.get_string());
+  }
+  return found;
+}
+
 Result<void> Body::finish() const {
   for (const auto& [name, value] : state_->fields)
     if (!state_->asked.contains(std::string_view(name)))

@@ -35,6 +35,8 @@ class Body {
   Result<bool> boolean(std::string_view name, bool otherwise);
   // An object of texts (numbers and booleans are taken as their text); null is an empty value.
   Result<std::map<std::string, std::optional<std::string>>> texts(std::string_view name);
+  // An array of texts, at most `most`; empty where absent.
+  Result<std::vector<std::string>> list(std::string_view name, size_t most);
   Result<void> finish() const;
 
  private:

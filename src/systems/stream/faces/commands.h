@@ -14,6 +14,7 @@ std::vector<systems::Command> commands();
 std::vector<systems::Command> topic_commands();
 std::vector<systems::Command> record_commands();  // produce, consume
 std::vector<systems::Command> group_commands();   // groups, transactions, the broker
+std::vector<systems::Command> queue_commands();
 std::vector<systems::Command> access_commands();  // access rules, users, quotas
 std::vector<systems::Command> bench_commands();
 

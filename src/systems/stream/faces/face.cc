@@ -10,12 +10,17 @@ namespace polis::stream {
 
 using http::Method;
 
-Face::Face(FaceParts parts) : parts_(parts), broker_(parts.server.broker), home_(io::Shard::current()) {}
+Face::Face(FaceParts parts)
+    : parts_(parts),
+      broker_(parts.server.broker),
+      home_(io::Shard::current()),
+      queues_({.broker = parts.server.broker, .store = parts.store, .rows = parts.rows}) {}
 Face::~Face() = default;
 
 Task<void> Face::stop() {
   tasks_.stop();
   co_await tasks_.join();
+  co_await queues_.stop();
 }
 
 void Face::mount(http::Router& router) {
@@ -47,6 +52,11 @@ void Face::mount(http::Router& router) {
   add(kGet, "messages", &Face::messages);
   add(kPost, "messages", &Face::append_message);
   add(kGet, "duplicates", &Face::duplicates);
+
+  add(kGet, "queues", &Face::list_queues);
+  add(kPost, "queues/{queue}/receive", &Face::receive_from_queue);
+  add(kPost, "queues/{queue}/acknowledge", &Face::acknowledge_in_queue);
+  add(kPost, "queues/{queue}/give-back", &Face::give_back_to_queue);
 
   add(kGet, "acls", &Face::list_rules);
   add(kPost, "acls", &Face::add_rule);

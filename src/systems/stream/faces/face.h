@@ -16,6 +16,7 @@
 #include "systems/live.h"
 #include "systems/plan.h"
 #include "systems/stream/faces/path_lab.h"
+#include "systems/stream/faces/queue_desk.h"
 #include "systems/stream/server/call.h"
 
 namespace polis::stream {
@@ -26,6 +27,9 @@ struct FaceParts {
   systems::Plans& plans;
   obs::Registry& metrics;
   const Clock& clock;
+  // Where queues keep what is with their workers.
+  store::Store& store;
+  store::Keyspace rows;
 };
 
 // What one answer of messages may read of the log, and how many records it shows.
@@ -39,6 +43,8 @@ inline constexpr uint64_t kDuplicatesLookedAtMax = 100'000;
 inline constexpr size_t kLivePartitionsMax = 400, kLiveTopicsMax = 100, kLiveGroupsMax = 50, kLivePositionsMax = 800;
 // Topics and groups of one page of a list.
 inline constexpr size_t kListMax = 10'000;
+
+class Body;
 
 class Face {
  public:
@@ -106,6 +112,13 @@ class Face {
   Json duplicates(http::Request& request);
   Json append_message(http::Request& request);
 
+  // --- face_queues.cc
+  Result<QueueOptions> queue_of(const http::Request& request, Body& body) const;
+  Json list_queues(http::Request& request);
+  Json receive_from_queue(http::Request& request);
+  Json acknowledge_in_queue(http::Request& request);
+  Json give_back_to_queue(http::Request& request);
+
   // --- face_access.cc
   Json list_rules(http::Request& request);
   Json add_rule(http::Request& request);
@@ -127,7 +140,8 @@ class Face {
   const FaceParts parts_;
   Broker& broker_;
   io::Shard& home_;
-  PathLab lab_;  // on the home shard
+  PathLab lab_;       // on the home shard
+  QueueDesk queues_;  // on the home shard
   io::TaskGroup tasks_;
 };
 

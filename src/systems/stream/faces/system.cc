@@ -140,7 +140,12 @@ class StreamSystem final : public systems::System {
                                  .configs = *configs_,
                                  .meter = &*meter_});
     face_ = std::make_unique<Face>(
-        FaceParts{.server = *parts_, .plans = context.plans, .metrics = context.metrics, .clock = context.clock});
+        FaceParts{.server = *parts_,
+                  .plans = context.plans,
+                  .metrics = context.metrics,
+                  .clock = context.clock,
+                  .store = context.store,
+                  .rows = rows});
     face_->mount(context.api);
     CO_TRY(face_->declare_topics(context.live));
 

@@ -19,6 +19,8 @@ constexpr int32_t kTourPartitions = 6;
 constexpr size_t kRecordsOfCodec = 2'000;
 constexpr Compression kTourCodecs[] = {Compression::kNone, Compression::kGzip, Compression::kSnappy, Compression::kLz4,
                                        Compression::kZstd};
+constexpr int64_t kRedeliverAfterMs = 300;
+constexpr std::string_view kTourQueue = "tour-workers";
 constexpr uint64_t kTourPathBytes = uint64_t{128} << 20;
 
 class StreamTour {
@@ -38,6 +40,7 @@ class StreamTour {
     CO_TRY(co_await step("consume, produce, commit: exactly once", &StreamTour::exactly_once));
     CO_TRY(co_await step("a zombie producer is fenced off", &StreamTour::fence));
     CO_TRY(co_await step("find a record by its time", &StreamTour::find_by_time));
+    CO_TRY(co_await step("a queue redelivers what nobody finished", &StreamTour::redeliver));
     CO_TRY(co_await step("copying against sendfile", &StreamTour::measure_paths));
     co_return co_await step("delete what the tour made", &StreamTour::clean);
   }
@@ -265,6 +268,56 @@ class StreamTour {
     co_return fmt::format("the first record after that millisecond has offset {}", found);
   }
 
+  // What one worker got: ids, in the order given.
+  Task<Result<std::vector<std::pair<std::string, int64_t>>>> receive(int most, int wait_ms) {
+    const json::object body{{"topic", jobs()},
+                            {"most", most},
+                            {"wait_ms", wait_ms},
+                            {"redeliver_after_ms", kRedeliverAfterMs},
+                            {"tries_max", 2}};
+    const auto answer = CO_TRY(
+        co_await tour_.api().request("POST", api_path({"queues", kTourQueue, "receive"}), json::serialize(body)));
+    const json::object list = CO_TRY(object_of(answer.body));
+    std::vector<std::pair<std::string, int64_t>> got;
+    for (const json::value& one : list.at("messages").as_array())
+      got.emplace_back(text_of(one.as_object(), "id"), one.at("tries").to_number<int64_t>());
+    co_return got;
+  }
+  Task<Result<void>> acknowledge(std::string id) {
+    const json::object body{{"topic", jobs()}, {"messages", json::array{json::string(id)}}};
+    CO_TRY(
+        co_await tour_.api().request("POST", api_path({"queues", kTourQueue, "acknowledge"}), json::serialize(body)));
+    co_return Result<void>();
+  }
+
+  // Three jobs, two tries each: one is done at once, one at its second try, one never.
+  Outcome redeliver() {
+    CO_TRY(co_await client().create_topic(jobs(), 1));
+    CO_TRY(co_await client().produce(jobs(), 0, make_batch({}, {"first", "second", "third"}, now_ms())));
+    const auto first = CO_TRY(co_await receive(1, 5000));
+    const auto second = CO_TRY(co_await receive(2, 5000));
+    if (first.size() != 1 || second.size() != 2) co_return fail(Code::kCorrupt, "three jobs were not given out once");
+    CO_TRY(co_await acknowledge(first[0].first));
+    std::vector<std::pair<std::string, int64_t>> again;
+    for (int tries = 0; tries < 10 && again.size() < 2; ++tries)
+      for (const auto& one : CO_TRY(co_await receive(2, 2000))) {
+        if (one.second != 2) co_return fail(Code::kCorrupt, "a job came again as if for the first time");
+        if (again.empty()) CO_TRY(co_await acknowledge(one.first));
+        again.push_back(one);
+      }
+    if (again.size() != 2) co_return fail(Code::kCorrupt, "what nobody acknowledged did not come again");
+    const SteadyTime end = steady_now() + std::chrono::seconds(20);
+    while (steady_now() < end) {
+      auto letters = co_await client().offset_for(jobs() + ".dead-letter", 0, kLatestOffset);
+      if (letters && *letters == 1)
+        co_return fmt::format("3 jobs: 1 done at once, 2 again after {} ms, 1 of them dead after 2 tries",
+                              kRedeliverAfterMs);
+      CO_TRY(co_await io::sleep_for(std::chrono::milliseconds(50)));
+    }
+    co_return fail(Code::kCorrupt, "the job that nobody could do is not in the dead-letter topic");
+  }
+  std::string jobs() const { return name_ + "-jobs"; }
+
   Outcome measure_paths() {
     const PathBench bench =
         CO_TRY(co_await bench_paths(tour_.api(), client(), {.size_bytes = kTourPathBytes, .rounds = 1}));
@@ -274,7 +327,8 @@ class StreamTour {
   }
 
   Outcome clean() {
-    for (const std::string& topic : {orders_, payments_}) CO_TRY(co_await client().erase_topic(topic));
+    for (const std::string& topic : {orders_, payments_, jobs(), jobs() + ".dead-letter"})
+      CO_TRY(co_await client().erase_topic(topic));
     DeleteGroupsRequest request;
     const std::string groups[] = {group(), name_ + "-processing"};
     for (const std::string& one : groups) request.groups_names.push_back(one);
@@ -285,7 +339,7 @@ class StreamTour {
         CO_TRY(check(result.error_code, result.group_id));
     auto gone = co_await client().partitions_of(orders_);
     if (gone) co_return fail(Code::kCorrupt, "the topic is still there");
-    co_return "2 topics, 2 groups";
+    co_return "4 topics, 2 groups";
   }
 
   std::string group() const { return name_ + "-shop"; }
