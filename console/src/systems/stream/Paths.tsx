@@ -142,7 +142,7 @@ export function Paths() {
             )}
             <p className="soft">
               A few hundred MiB of real segments go through a loopback connection, once by read() and write(), once by sendfile(), from the page cache, on one thread. What the network card would do,
-              the kernel does here in the same calls. The line's height is the CPU that its call takes.
+              the kernel does here in the same calls. An arrow's thickness is the CPU that its call takes.
             </p>
           </div>
         )}
@@ -188,7 +188,7 @@ export function Paths() {
               </div>
             </dl>
             <p className="soft">
-              Over TLS every byte is encrypted in the process, so it is copied whatever the topic says. Switch a topic, or measure whole fetches with the server's CPU:
+              Over TLS every byte is encrypted in the process, so it is copied whatever the topic says; so are answers so small that a second call would cost more than the copy. Switch a topic, or measure whole fetches with the server's CPU:
             </p>
             <Command text={`polis stream topic set ${name || "orders"} read.path=copy\npolis stream bench path`} />
             {name && (
