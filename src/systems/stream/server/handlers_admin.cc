@@ -133,8 +133,11 @@ Refusal read_topic(const Call& call, const CreatableTopic& wish, NewTopic& topic
 
 using CreatedTopic = CreateTopicsResponse::CreatableTopicResult;
 
+// Of so many topics an answer tells the options: 3 KB each.
+constexpr size_t kDescribedTopicsMax = 5000;
+
 // What the answer tells of a topic that was made, or would be.
-void describe_created(const Call& call, const NewTopic& wish, CreatedTopic& result) {
+void describe_created(const Call& call, const NewTopic& wish, bool with_options, CreatedTopic& result) {
   if (const Topic* made = call.broker().topics.table()->find(wish.name)) result.topic_id = made->id;
   if (!call.allowed(ResourceType::kTopic, wish.name, Operation::kDescribeConfigs)) {
     result.topic_config_error_code = static_cast<int16_t>(ErrorCode::kTopicAuthorizationFailed);
@@ -144,6 +147,7 @@ void describe_created(const Call& call, const NewTopic& wish, CreatedTopic& resu
   result.replication_factor = 1;
   TopicConfig config;
   auto& options = result.configs.emplace();
+  if (!with_options) return;
   for (const auto& [name, value] : wish.config)
     // Accepted before; what cannot be set any more is shown as its default.
     static_cast<void>(config.set(name, value).has_value());
@@ -157,8 +161,8 @@ void describe_created(const Call& call, const NewTopic& wish, CreatedTopic& resu
   }
 }
 
-Task<Refusal> create_one(Call& call, const CreatableTopic& wish, bool validate_only, Mutations& mutations,
-                         CreatedTopic& result) {
+Task<Refusal> create_one(Call& call, const CreatableTopic& wish, bool validate_only, bool with_options,
+                         Mutations& mutations, CreatedTopic& result) {
   if (!call.allowed(ResourceType::kCluster, kClusterResource, Operation::kCreate) &&
       !call.allowed(ResourceType::kTopic, wish.name, Operation::kCreate))
     co_return Refusal{ErrorCode::kTopicAuthorizationFailed, "Authorization failed."};
@@ -171,7 +175,7 @@ Task<Refusal> create_one(Call& call, const CreatableTopic& wish, bool validate_o
   if (!validate_only) {
     if (Refusal refusal = co_await call.broker().topics.create(topic, false); !refusal.ok()) co_return refusal;
   }
-  describe_created(call, topic, result);
+  describe_created(call, topic, with_options, result);
   co_return Refusal{};
 }
 
@@ -333,7 +337,8 @@ Task<CreateTopicsResponse> handle(Call& call, const CreateTopicsRequest& request
     else if (deadline.passed())
       put_refusal(result, {ErrorCode::kRequestTimedOut, {}});
     else
-      put_refusal(result, co_await create_one(call, wish, request.validate_only, mutations, result));
+      put_refusal(result, co_await create_one(call, wish, request.validate_only,
+                                              response.topics.size() < kDescribedTopicsMax, mutations, result));
     response.topics.push_back(std::move(result));
   }
   response.throttle_time_ms = mutations.throttle_ms();
