@@ -230,12 +230,18 @@ Task<Result<void>> Connection::wait_readable(size_t wanted_bytes) {
   co_return {};
 }
 
-Task<Result<Connection::Frame>> Connection::receive() {
-  if (throttled_until_) {
+// KIP-219: who was told to wait is not heard until then.
+Task<Result<void>> Connection::sit_out() {
+  while (throttled_until_) {
     const Duration left = *throttled_until_ - steady_now();
     throttled_until_.reset();
     if (left > Duration::zero()) CO_TRY(co_await pause(left + std::chrono::seconds(1), io::sleep_for(left)));
   }
+  co_return {};
+}
+
+Task<Result<Connection::Frame>> Connection::receive() {
+  if (throttled_until_) CO_TRY(co_await sit_out());
   if (!block_) {
     block_ = shared_.buffers.take_small();
     begin_ = end_ = 0;
@@ -253,6 +259,8 @@ Task<Result<Connection::Frame>> Connection::receive() {
         if (begin_ == end_) block_.reset();
         frame_since_.reset();
         if (shared_.metrics) shared_.metrics->received_bytes->add(wanted);
+        // The answer that throttles may have been given while this was read.
+        if (throttled_until_) CO_TRY(co_await sit_out());
         co_return frame;
       }
     }
@@ -267,6 +275,11 @@ Task<Result<Connection::Frame>> Connection::receive() {
 
 // --- handling
 
+// Requests that end with a wait for the disk: the next may begin once what they append has its place.
+constexpr bool shares_syncs(int16_t api_key) {
+  return api_key == MessageOf<ProduceRequest>::kApi.key || api_key == MessageOf<OffsetCommitRequest>::kApi.key;
+}
+
 Task<Result<void>> Connection::handle(Frame frame) {
   if (session_.sasl.raw_tokens) co_return co_await handle_token(frame);
   const RequestHeader header = CO_TRY(read_header(frame.bytes));
@@ -276,8 +289,7 @@ Task<Result<void>> Connection::handle(Frame frame) {
     co_return fail(Code::kDenied, "the client's user is gone");
   if (client_id_ != header.client_id) client_id_ = header.client_id;
   auto exchange = std::make_unique<Exchange>(*this, std::move(frame), header);
-  if (header.api && header.api_key == MessageOf<ProduceRequest>::kApi.key)
-    co_return co_await handle_produce(std::move(exchange));
+  if (header.api && shares_syncs(header.api_key)) co_return co_await handle_pipelined(std::move(exchange));
   while (!under_way_.empty()) {
     left_.reset();
     CO_TRY(co_await left_.wait());
@@ -314,7 +326,7 @@ Task<Result<void>> Connection::handle_alone(Exchange& exchange) {
   co_return {};
 }
 
-Task<Result<void>> Connection::handle_produce(std::unique_ptr<Exchange> exchange) {
+Task<Result<void>> Connection::handle_pipelined(std::unique_ptr<Exchange> exchange) {
   const size_t bytes = exchange->frame.bytes.size();
   while (under_way_.size() >= shared_.options.pipelined_max ||
          (held_bytes_ > 0 && held_bytes_ + bytes > shared_.options.held_bytes_max)) {
@@ -324,11 +336,11 @@ Task<Result<void>> Connection::handle_produce(std::unique_ptr<Exchange> exchange
   if (broken_) co_return fail(*broken_);
   held_bytes_ += bytes;
   Exchange& begun = *under_way_.emplace_back(std::move(exchange));
-  tasks_->spawn(run_produce(begun));
+  tasks_->spawn(run_pipelined(begun));
   co_return co_await begun.ordered.wait();
 }
 
-Task<void> Connection::run_produce(Exchange& exchange) {
+Task<void> Connection::run_pipelined(Exchange& exchange) {
   if (auto answered = co_await answer(exchange); !answered) {
     exchange.answer = {};
     exchange.failure = std::move(answered).error();

@@ -86,14 +86,15 @@ class Connection {
   bool has_room(size_t bytes) const;
   [[gnu::noinline]] Task<Result<void>> make_room(size_t bytes);
   Task<Result<void>> wait_readable(size_t wanted_bytes);
+  [[gnu::noinline]] Task<Result<void>> sit_out();
   Task<Result<void>> pause(Duration limit, Task<Result<void>> task);
 
   // Not inlined, as make_room(): else its frame of 4 KiB would be part of the one that a connection at rest stands in.
   [[gnu::noinline]] Task<Result<void>> handle(Frame frame);
   Task<Result<void>> handle_token(const Frame& frame);
-  Task<Result<void>> handle_produce(std::unique_ptr<Exchange> exchange);
+  Task<Result<void>> handle_pipelined(std::unique_ptr<Exchange> exchange);
   Task<Result<void>> handle_alone(Exchange& exchange);
-  Task<void> run_produce(Exchange& exchange);
+  Task<void> run_pipelined(Exchange& exchange);
   Task<Result<void>> answer(Exchange& exchange);
   Task<void> send_finished();
   Task<Result<void>> send(Exchange& exchange);

@@ -143,6 +143,14 @@ class WireTest : public ServerTest {
     for (int i = 0; i < count; ++i) done += (co_await client.batch_answer()).has_value();
   }
 
+  Task<void> produce_one(Session& session, int32_t partition, BytesView batch, std::pair<int16_t, Offset>& answer) {
+    Call call{.parts = *parts, .session = session, .identity = session.identity, .version = 9, .client_id = "test"};
+    const ProduceRequest request = produce_request("full", partition, batch);
+    const ProduceResponse response = co_await handle(call, request);
+    const auto& part = response.responses.at(0).partition_responses.at(0);
+    answer = {part.error_code, part.base_offset};
+  }
+
   ServerOptions server_options;
   std::atomic<size_t> open_connections{0};
   std::optional<Acceptor> acceptor;
@@ -752,6 +760,71 @@ TEST_F(WireTest, offsets_are_told_by_time_and_by_epoch_and_records_deleted) {
     const auto ends = CO_TRY(co_await one.connection().call(epochs));
     EXPECT_EQ(ends.topics.at(0).partitions.at(0).end_offset, 10);
     EXPECT_EQ(ends.topics.at(0).partitions.at(1).error_code, 75);
+    co_return {};
+  });
+}
+
+TEST_F(WireTest, batches_are_stored_as_the_topic_wants_them) {
+  run([&]() -> Task<Result<void>> {
+    CO_TRY(co_await make_topic("packed", 1, {{"compression.type", "zstd"}}));
+    CO_TRY(co_await make_topic("plain", 1, {{"compression.type", "uncompressed"}}));
+    CO_TRY(co_await make_topic("stamped", 1, {{"message.timestamp.type", "LogAppendTime"}}));
+    auto one = CO_TRY(co_await client());
+    const int64_t now_ms = base::milliseconds_since_epoch(world.clock().wall());
+    const std::string value(5000, 'v');
+    const Bytes sent = make_batch({"k"}, {value}, now_ms - 5000, Compression::kGzip);
+    for (const auto& [topic, compression] : {std::pair{"packed", Compression::kZstd}, {"plain", Compression::kNone}}) {
+      EXPECT_EQ(CO_TRY(co_await one.produce(topic, 0, sent)).log_append_time, -1);
+      const auto fetched = CO_TRY(co_await one.fetch({.topic = topic}));
+      const RecordBatch batch(fetched.batches);
+      EXPECT_EQ(batch.compression(), compression);
+      EXPECT_TRUE(batch.sound());
+      EXPECT_EQ(batch.max_timestamp(), now_ms - 5000);
+      EXPECT_EQ(text_of(fetched.batches), value);
+    }
+    EXPECT_GE(CO_TRY(co_await one.produce("stamped", 0, sent)).log_append_time, now_ms);
+    const auto fetched = CO_TRY(co_await one.fetch({.topic = "stamped"}));
+    const RecordBatch batch(fetched.batches);
+    EXPECT_TRUE(batch.sound());
+    EXPECT_GE(batch.max_timestamp(), now_ms);
+    EXPECT_EQ(batch.compression(), Compression::kGzip);
+    co_return {};
+  });
+}
+
+TEST_F(WireTest, who_is_over_his_quota_is_told_and_then_not_read_from) {
+  run([&]() -> Task<Result<void>> {
+    CO_TRY(co_await make_topic("q", 1));
+    const Refusal set = co_await quotas->alter({{"client-id", "test"}}, {{"producer_byte_rate", 10'000.0}}, false);
+    EXPECT_TRUE(set.ok());
+    auto one = CO_TRY(co_await client());
+    const Bytes batch = batch_of(std::string(40'000, 'x'));
+    const auto request = produce_request("q", 0, batch);
+    const ProduceResponse first = CO_TRY(co_await one.connection().call(request));
+    EXPECT_GT(first.throttle_time_ms, 1000);
+    const SteadyTime since = world.clock().steady();
+    CO_TRY(co_await one.partitions_of("q"));
+    EXPECT_GE(world.clock().steady() - since, milliseconds(first.throttle_time_ms - 100));
+    co_return {};
+  });
+}
+
+// More than a partition's buffer takes at once.
+TEST_F(WireTest, batches_that_wait_for_the_disk_keep_their_order) {
+  run([&]() -> Task<Result<void>> {
+    CO_TRY(co_await make_topic("full", 2, {{"max.message.bytes", "10000000"}}));
+    std::vector<Bytes> batches;
+    for (int i = 0; i < 80; ++i) batches.push_back(batch_of(std::to_string(i) + std::string(1 << 20, '.')));
+    std::vector<std::pair<int16_t, Offset>> answers(batches.size());
+    io::TaskGroup group(co_await io::this_scope());
+    Session session = plain_client();
+    for (size_t i = 0; i < batches.size(); ++i)
+      group.spawn(produce_one(session, static_cast<int32_t>(i % 2), batches[i], answers[i]));
+    co_await group.join();
+    for (size_t i = 0; i < batches.size(); ++i) {
+      EXPECT_EQ(answers[i].first, 0);
+      EXPECT_EQ(answers[i].second, static_cast<Offset>(i / 2));
+    }
     co_return {};
   });
 }
