@@ -418,6 +418,27 @@ int64_t expires_ms_of(const TxnOffsetCommitRequest& /*request*/, int64_t /*now_m
   return -1;
 }
 
+// Passes on in the order in which it was waited for.
+class CommitTurn {
+ public:
+  explicit CommitTurn(io::Semaphore& turns) : turns_(turns), held_(turns.try_acquire()) {}
+  CommitTurn(const CommitTurn&) = delete;
+  CommitTurn& operator=(const CommitTurn&) = delete;
+  ~CommitTurn() { end(); }
+  bool held() const { return held_; }
+  Task<bool> wait() {
+    held_ = (co_await turns_.acquire()).has_value();
+    co_return held_;
+  }
+  void end() {
+    if (std::exchange(held_, false)) turns_.release();
+  }
+
+ private:
+  io::Semaphore& turns_;
+  bool held_;
+};
+
 template <class Request, class Response>
 Response answer_all(const Request& request, ErrorCode code) {
   Response response;
@@ -478,6 +499,8 @@ Task<OffsetCommitResponse> GroupCoordinator::commit(const OffsetCommitRequest& r
     return answer_all<OffsetCommitRequest, OffsetCommitResponse>(request, code);
   };
   if (!fits(request)) co_return refuse(ErrorCode::kInvalidRequest);
+  CommitTurn turn(commit_turn_);
+  if (!turn.held() && !co_await turn.wait()) co_return refuse(ErrorCode::kCoordinatorNotAvailable);
   for (int attempt = 0; attempt < kAppendAttempts; ++attempt) {
     const bool simple = request.generation_id_or_member_epoch < 0;
     const EntryPtr entry = simple ? find_or_make(request.group_id) : find(request.group_id);
@@ -501,6 +524,7 @@ Task<OffsetCommitResponse> GroupCoordinator::commit(const OffsetCommitRequest& r
     for (size_t i = 0; i < changes.size(); ++i)
       changes[i].value->record_offset = appended.base + static_cast<Offset>(i);
     queue_.push_back({appended.next, entry, std::move(changes)});
+    turn.end();
     const ErrorCode stored = co_await durable(appended.next);
     if (stored != ErrorCode::kNone) co_return refuse(stored);
     co_return response;
@@ -613,15 +637,24 @@ OffsetFetchResponse::OffsetFetchResponseGroup GroupCoordinator::fetch(
 
 // --- ending
 
+// Every partition that a record tells an offset of: valid ones, pending ones, and those that are not durable yet.
+std::set<TopicPartition> GroupCoordinator::partitions_of(const Entry& entry) const {
+  std::set<TopicPartition> all;
+  const auto take = [&](const Offsets& offsets) {
+    for (const auto& [topic, partitions] : offsets)
+      for (const auto& [partition, offset] : partitions) all.insert({topic, partition});
+  };
+  take(entry.offsets);
+  for (const auto& [producer, offsets] : entry.pending) take(offsets);
+  for (const Queued& queued : queue_)
+    if (queued.entry.get() == &entry)
+      for (const Change& change : queued.changes) all.insert({change.topic, change.partition});
+  return all;
+}
+
 // Writes that these offsets, and perhaps the group, are gone, and takes pending ones of the same partitions away: their
-// records are older.
+// records are older. The group goes with the last record; kNonEmptyGroup if somebody joined before that.
 Task<ErrorCode> GroupCoordinator::forget(EntryPtr entry, std::vector<Change> changes, bool with_group) {
-  if (with_group) {
-    const auto own = groups_.find(entry->id);
-    if (own != groups_.end() && own->second == entry) groups_.erase(own);
-    entry->disarm();
-    entry->group.close();
-  }
   int attempts_left = kAppendAttempts;
   for (size_t at = 0; at < changes.size() || with_group;) {
     BatchBuilder builder;
@@ -630,13 +663,21 @@ Task<ErrorCode> GroupCoordinator::forget(EntryPtr entry, std::vector<Change> cha
     for (size_t i = at; i < end; ++i)
       add_record(builder, now, entry->id, changes[i].topic, changes[i].partition, std::nullopt);
     const bool last = end == changes.size();
-    if (last && with_group) builder.add(now, BytesView(stream::encode(GenerationKey{entry->id})), std::nullopt);
+    if (last && with_group) {
+      if (entry->group.state() != GroupState::kEmpty) co_return ErrorCode::kNonEmptyGroup;
+      builder.add(now, BytesView(stream::encode(GenerationKey{entry->id})), std::nullopt);
+    }
     const Appended appended = append(builder);
     if (appended.code == ErrorCode::kThrottlingQuotaExceeded && --attempts_left > 0) {
       co_await let_disk_catch_up();
       continue;
     }
     if (appended.code != ErrorCode::kNone) co_return of_storage(appended.code);
+    if (last && with_group) {
+      groups_.erase(entry->id);
+      entry->disarm();
+      entry->group.close();
+    }
     std::vector<Change> gone(changes.begin() + static_cast<ptrdiff_t>(at),
                              changes.begin() + static_cast<ptrdiff_t>(end));
     for (const Change& one : gone) drop_pending(*entry, one);
@@ -661,17 +702,16 @@ Task<OffsetDeleteResponse> GroupCoordinator::erase_offsets(const OffsetDeleteReq
     co_return response;
   }
   std::vector<Change> changes;
+  const std::set<TopicPartition> known = partitions_of(*entry);
   for (const auto& topic : request.topics) {
     const bool read = !empty && entry->group.subscribes_to(topic.name);
     auto& answered = response.topics.emplace_back();
     answered.name = std::string(topic.name);
-    const auto found = entry->offsets.find(topic.name);
     for (const auto& partition : topic.partitions) {
       answered.partitions.push_back(
           {partition.partition_index, number(read ? ErrorCode::kGroupSubscribedToTopic : ErrorCode::kNone)});
       if (read) continue;
-      const bool committed = found != entry->offsets.end() && found->second.contains(partition.partition_index);
-      if (committed || pending(*entry, topic.name, partition.partition_index))
+      if (known.contains({std::string(topic.name), partition.partition_index}))
         changes.push_back({std::string(topic.name), partition.partition_index, std::nullopt});
     }
   }
@@ -685,12 +725,7 @@ Task<ErrorCode> GroupCoordinator::erase(std::string_view group) {
   if (!entry) co_return ErrorCode::kGroupIdNotFound;
   if (entry->group.state() != GroupState::kEmpty) co_return ErrorCode::kNonEmptyGroup;
   std::vector<Change> changes;
-  const auto take = [&](const Offsets& offsets) {
-    for (const auto& [topic, partitions] : offsets)
-      for (const auto& [partition, offset] : partitions) changes.push_back({topic, partition, std::nullopt});
-  };
-  take(entry->offsets);
-  for (const auto& [producer, offsets] : entry->pending) take(offsets);
+  for (const TopicPartition& one : partitions_of(*entry)) changes.push_back({one.topic, one.partition, std::nullopt});
   co_return co_await forget(entry, std::move(changes), true);
 }
 
@@ -698,15 +733,9 @@ Task<void> GroupCoordinator::topic_erased(std::string_view topic) {
   std::vector<EntryPtr> concerned;
   for (const auto& [id, entry] : groups_) concerned.push_back(entry);
   for (const EntryPtr& entry : concerned) {
-    std::set<int32_t> partitions;
-    const auto take = [&](const Offsets& offsets) {
-      if (const auto found = offsets.find(topic); found != offsets.end())
-        for (const auto& [partition, offset] : found->second) partitions.insert(partition);
-    };
-    take(entry->offsets);
-    for (const auto& [producer, offsets] : entry->pending) take(offsets);
     std::vector<Change> changes;
-    for (const int32_t partition : partitions) changes.push_back({std::string(topic), partition, std::nullopt});
+    for (const TopicPartition& one : partitions_of(*entry))
+      if (one.topic == topic) changes.push_back({one.topic, one.partition, std::nullopt});
     if (!changes.empty()) (void)co_await forget(entry, std::move(changes), false);  // else they expire
   }
 }

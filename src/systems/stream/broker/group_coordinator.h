@@ -106,6 +106,7 @@ class GroupCoordinator {
   template <class Request>
   bool fits(const Request& request) const;
   Task<ErrorCode> forget(EntryPtr entry, std::vector<Change> changes, bool with_group);
+  std::set<TopicPartition> partitions_of(const Entry& entry) const;
   bool pending(const Entry& entry, std::string_view topic, int32_t partition) const;
 
   FindPartition partition_;
@@ -117,7 +118,8 @@ class GroupCoordinator {
   io::Event loaded_;  // or failed
   std::map<std::string, EntryPtr, std::less<>> groups_;
   std::unordered_map<int64_t, std::set<std::string>> transactions_;  // producer → groups with pending offsets
-  std::deque<Queued> queue_;                                         // appended, not yet durable; in their order
+  io::Semaphore commit_turn_{1};  // held until a commit has its place: who waits for the disk is not overtaken
+  std::deque<Queued> queue_;      // appended, not yet durable; in their order
   io::TaskGroup tasks_;
 };
 

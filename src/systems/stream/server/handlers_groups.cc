@@ -188,6 +188,9 @@ Task<LeaveGroupResponse> handle(Call& call, const LeaveGroupRequest& request) {
 Task<OffsetCommitResponse> handle(Call& call, const OffsetCommitRequest& request) {
   if (!may(call, request.group_id, Operation::kRead))
     co_return refuse_all<OffsetCommitResponse>(request, ErrorCode::kGroupAuthorizationFailed);
+  // From here to the coordinator nothing waits, so commits of a connection take effect in their order; but if the
+  // offsets topic must be made first.
+  if (call.ordered && call.broker().topics.table()->find(kOffsetsTopic)) call.ordered->set();
   const auto ask = [&](const OffsetCommitRequest& good) { return call.broker().groups.commit(good); };
   co_return co_await for_good_topics<OffsetCommitResponse>(call, request, std::cref(ask));
 }
