@@ -11,7 +11,7 @@ from polis import Failed, Polis, check  # noqa: E402
 
 # Everything is read again at the end of a directory: a fresh one now and then keeps that to a second or two.
 ROUNDS_A_DIRECTORY = 20
-KINDS = ("acknowledged", "committed", "transactions", "aborted", "fenced", "copied", "rewound")
+KINDS = ("acknowledged", "committed", "transactions", "aborted", "fenced", "copied", "rewound", "reused")
 
 
 def rounds_in_one_directory(count, volatile, seed, totals):
@@ -47,6 +47,8 @@ def rounds_in_one_directory(count, volatile, seed, totals):
         polis.own = False  # keeps the directory
         print(f"round {totals['rounds'] + 1}, seed {seed}, {'volatile' if volatile else 'page cache'}: data kept in {polis.directory}")
         print(polis.log(3000) if os.path.exists(polis.log_path) else "")
+        if polis.process is not None:
+            polis.kill()
         raise
     finally:
         if load:
@@ -72,7 +74,7 @@ def main():
         os._exit(1)  # clients that wait for a dead polis are not waited for
     line = (f"crash.stream_kill: {totals['rounds']} kills ({count // 2} with the volatile disk), {totals['acknowledged']} records acknowledged to "
             f"idempotent producers and copied exactly once ({totals['rewound']} batches rewound), {totals['transactions']} transactions with "
-            f"{totals['committed']} records committed, {totals['aborted']} aborted, {totals['fenced']} producers fenced; nothing lost, twice, out of "
+            f"{totals['committed']} records committed, {totals['aborted']} aborted, {totals['fenced']} producers fenced, {totals['reused']} that reused sequence numbers refused; nothing lost, twice, out of "
             f"order or read though aborted; longest start {totals['longest_start']:.1f} s; seed {seed}")
     print(line, flush=True)
     if os.environ.get("POLIS_TOTALS_DIR"):

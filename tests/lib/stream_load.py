@@ -10,7 +10,7 @@ import time
 if os.path.realpath(sys.executable) != os.path.realpath("/usr/bin/python3"):
     os.execv("/usr/bin/python3", ["/usr/bin/python3", "-B", *sys.argv])
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition  # noqa: E402
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition  # noqa: E402
 from confluent_kafka.admin import AdminClient, NewTopic  # noqa: E402
 
 from polis import Failed, check  # noqa: E402
@@ -32,6 +32,11 @@ def quiet(error):
     """Connections break when polis is killed; what matters comes as the error of a call."""
 
 
+class ReusedSequences(Exception):
+    """librdkafka 2.0.2 gives the sequence numbers of messages that an abort purged to the next ones, also if they had been sent and
+    stored before the connection broke (rd_kafka_toppar_purge_queues). A broker must refuse those, and the producer is done for."""
+
+
 class Worker(threading.Thread):
     """One client in a loop, while the load runs; idle() once it has nothing open after it was told to pause."""
 
@@ -40,6 +45,8 @@ class Worker(threading.Thread):
         self.load = load
         self.chance = random.Random(f"{load.seed}-{name}")
         self.idle = threading.Event()
+        self.purged = False  # by an abort, since the producer was made
+        self.reused = 0
 
     def run(self):
         try:
@@ -75,6 +82,8 @@ class Worker(threading.Thread):
                 return True
             except KafkaException as error:
                 reason = error.args[0]
+                if self.purged and reason.fatal() and reason.code() == KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER:
+                    raise ReusedSequences() from error
                 if reason.txn_requires_abort() and abort:
                     self.insist("abort", abort)
                     return False
@@ -121,6 +130,7 @@ class TransactionWriter(Worker):
         producer = Producer({"bootstrap.servers": self.load.address, "transactional.id": self.name, "linger.ms": 1,
                              "transaction.timeout.ms": 60000, "message.timeout.ms": 60000, "error_cb": quiet, **QUICK}, logger=SILENT)
         self.insist("init_transactions", lambda: producer.init_transactions(10))
+        self.purged = False
         return producer
 
     def begin(self):
@@ -141,18 +151,29 @@ class TransactionWriter(Worker):
         return sent
 
     def turn(self):
-        self.producer.begin_transaction()
+        try:
+            self.transact()
+        except ReusedSequences:
+            self.reused += 1
+            self.producer = self.connect()
+
+    def abort(self):
+        self.purged = self.purged or len(self.producer) > 0
+        self.producer.abort_transaction(10)
+
+    def transact(self):
+        self.insist("begin", self.producer.begin_transaction)
         sent = self.fill()
         fate = self.chance.random()
         if fate < 0.65:
-            if self.insist("commit", lambda: self.producer.commit_transaction(10), lambda: self.producer.abort_transaction(10)):
+            if self.insist("commit", lambda: self.producer.commit_transaction(10), self.abort):
                 self.committed.update(sent)
             else:
                 self.aborted += 1
         elif fate < 0.95:
             if self.chance.random() < 0.5:
                 self.producer.flush(2)
-            self.insist("abort", lambda: self.producer.abort_transaction(10))
+            self.insist("abort", self.abort)
             self.aborted += 1
         else:
             self.be_replaced()
@@ -190,6 +211,7 @@ class Copier(Worker):
         self.producer = Producer({"bootstrap.servers": self.load.address, "transactional.id": self.name, "linger.ms": 1,
                                   "transaction.timeout.ms": 60000, "message.timeout.ms": 60000, "error_cb": quiet, **QUICK}, logger=SILENT)
         self.insist("init_transactions", lambda: self.producer.init_transactions(10))
+        self.purged = False
 
     def turn(self):
         if self.chance.random() < 0.01:
@@ -203,10 +225,22 @@ class Copier(Worker):
         self.copy()
 
     def copy(self, die=False):
+        try:
+            self.copy_some(die)
+        except ReusedSequences:
+            self.reused += 1
+            self.consumer.close()
+            self.connect()
+
+    def abort(self):
+        self.purged = self.purged or len(self.producer) > 0
+        self.producer.abort_transaction(10)
+
+    def copy_some(self, die):
         messages = [m for m in self.consumer.consume(300, 0.05) if not m.error()]
         if not messages:
             return
-        self.producer.begin_transaction()
+        self.insist("begin", self.producer.begin_transaction)
         for message in messages:
             self.producer.produce("copies", message.value(), message.key(), partition=message.partition())
         if die:
@@ -215,13 +249,9 @@ class Copier(Worker):
             self.connect()
             return
         offsets = [p for p in self.consumer.position(self.consumer.assignment()) if p.offset >= 0]
-
-        def abort():
-            self.producer.abort_transaction(10)
-
         done = self.insist("offsets", lambda: self.producer.send_offsets_to_transaction(
-            offsets, self.consumer.consumer_group_metadata(), 10), abort)
-        done = done and self.insist("commit", lambda: self.producer.commit_transaction(10), abort)
+            offsets, self.consumer.consumer_group_metadata(), 10), self.abort)
+        done = done and self.insist("commit", lambda: self.producer.commit_transaction(10), self.abort)
         if done:
             self.copied += len(messages)
         else:
@@ -388,7 +418,7 @@ class StreamLoad:
         return {"acknowledged": sum(len(w.acknowledged) for w in self.plain), "committed": sum(len(w.committed) for w in self.writers),
                 "transactions": sum(w.number for w in self.writers), "aborted": sum(w.aborted for w in self.writers),
                 "fenced": sum(w.fenced for w in self.writers), "copied": self.reader.counts()["copies"],
-                "rewound": sum(c.rewound for c in self.copiers)}
+                "rewound": sum(c.rewound for c in self.copiers), "reused": sum(w.reused for w in self.workers)}
 
     def close(self):
         self.ended.set()
