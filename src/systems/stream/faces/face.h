@@ -37,8 +37,12 @@ inline constexpr uint64_t kMessagesBytesMax = uint64_t{8} << 20;
 inline constexpr uint64_t kMessagesMax = 500;
 // Of a key, value or header as the console shows them; longer ones are cut and say so.
 inline constexpr size_t kShownBytesMax = size_t{16} << 10;
+// Of one record; and of all that one answer shows.
+inline constexpr size_t kShownHeadersMax = 20, kShownNameBytesMax = 255;
+inline constexpr uint64_t kShownTotalBytesMax = uint64_t{4} << 20;
 // Records that a search for duplicates looks at.
 inline constexpr uint64_t kDuplicatesLookedAtMax = 100'000;
+inline constexpr uint64_t kDuplicateKeyBytesMax = uint64_t{64} << 20;
 // Partitions and groups that the live picture holds: a sample of a live topic ends at 256 KiB.
 inline constexpr size_t kLivePartitionsMax = 400, kLiveTopicsMax = 100, kLiveGroupsMax = 50, kLivePositionsMax = 800;
 // Topics and groups of one page of a list.

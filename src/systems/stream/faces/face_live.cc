@@ -91,6 +91,7 @@ Face::Json Face::live_groups() {
   size_t places = 0;
   for (const auto& group : listed.groups) {
     if (groups.size() >= kLiveGroupsMax) break;
+    if (group.group_id.size() > kShownNameBytesMax) continue;  // a sample is bounded
     auto held = co_await positions(group.group_id);
     if (!held) continue;  // gone since it was listed
     DescribeGroupsRequest ask;
@@ -113,6 +114,7 @@ Face::Json Face::live_groups() {
   json::object open;
   for (const auto& one : transactions.transaction_states) {
     if (open.size() >= kLiveGroupsMax) break;
+    if (one.transactional_id.size() > kShownNameBytesMax) continue;
     if (one.transaction_state == "Ongoing" || one.transaction_state.starts_with("Prepare"))
       open[one.transactional_id] =
           json::object{{"state", one.transaction_state}, {"producer_id", std::to_string(one.producer_id)}};

@@ -63,6 +63,21 @@ json::value shown(const std::optional<BytesView>& bytes) {
   return one;
 }
 
+// Names of headers are texts; one that is not is shown as base64.
+std::string shown_text(std::string_view text) {
+  return base::utf8_valid(text) ? std::string(text) : base::base64_encode(as_bytes(text));
+}
+
+uint64_t shown_bytes(const Record& record) {
+  const auto part = [](const std::optional<BytesView>& bytes) {
+    return bytes ? std::min(bytes->size(), kShownBytesMax) : size_t{0};
+  };
+  uint64_t size = 200 + part(record.key) + part(record.value);
+  for (size_t at = 0; at < std::min(record.headers.size(), kShownHeadersMax); ++at)
+    size += kShownNameBytesMax + part(record.headers[at].value);
+  return size;
+}
+
 // What read_committed makes of the record.
 std::string_view state_of(const RecordPlace& place, Offset offset, Offset last_stable_offset) {
   if (place.batch.control()) return "marker";
@@ -73,8 +88,11 @@ std::string_view state_of(const RecordPlace& place, Offset offset, Offset last_s
 
 json::object message_json(int32_t partition, const Record& record, const RecordPlace& place, Offset last_stable) {
   json::array headers;
-  for (const Header& header : record.headers)
-    headers.push_back(json::object{{"key", header.key}, {"value", shown(header.value)}});
+  for (const Header& header : record.headers) {
+    if (headers.size() == kShownHeadersMax) break;
+    headers.push_back(
+        json::object{{"key", shown_text(header.key.substr(0, kShownNameBytesMax))}, {"value", shown(header.value)}});
+  }
   const bool producer = place.batch.producer_id() >= 0;
   json::object one{
       {"partition", partition},
@@ -134,9 +152,9 @@ Task<Result<Offset>> begin_offset(Partition& open, Begin begin, int64_t limit) {
 Task<Result<Page>> read_page(Partition& open, int32_t partition, Begin begin, int64_t limit) {
   Page page;
   page.next = CO_TRY(co_await begin_offset(open, begin, limit));
-  uint64_t bytes = 0;
+  uint64_t bytes = 0, told = 0;
   while (static_cast<int64_t>(page.messages.size()) < limit && page.next < open.high_watermark() &&
-         bytes < kMessagesBytesMax) {
+         bytes < kMessagesBytesMax && told < kShownTotalBytesMax) {
     const Offset from = page.next;
     const Excerpt part = CO_TRY(co_await excerpt(open, from, kMessagesBytesMax / 8));
     if (part.bytes.empty()) break;
@@ -144,7 +162,9 @@ Task<Result<Page>> read_page(Partition& open, int32_t partition, Begin begin, in
     page.next = CO_TRY(
         scan_records(part.bytes, {.from = from, .aborted = part.aborted, .markers = true, .aborted_records = true},
                      [&](const Record& record, const RecordPlace& place) {
-                       if (static_cast<int64_t>(page.messages.size()) >= limit) return false;
+                       if (static_cast<int64_t>(page.messages.size()) >= limit || told >= kShownTotalBytesMax)
+                         return false;
+                       told += shown_bytes(record);
                        page.messages.push_back(message_json(partition, record, place, part.last_stable_offset));
                        return true;
                      }));
@@ -198,7 +218,7 @@ struct KeyCount {
 
 struct DuplicateSearch {
   std::map<std::string, KeyCount, std::less<>> keys;
-  uint64_t looked_at = 0, without_key = 0, bytes = 0;
+  uint64_t looked_at = 0, without_key = 0, bytes = 0, key_bytes = 0;
   Offset from = 0, to = 0;
 };
 
@@ -206,7 +226,8 @@ Task<Result<DuplicateSearch>> search_duplicates(Partition& open, int64_t records
   DuplicateSearch search;
   search.from = std::max(open.log_start_offset(), open.last_stable_offset() - records);
   search.to = search.from;
-  while (search.to < open.last_stable_offset() && search.bytes < 8 * kMessagesBytesMax) {
+  while (search.to < open.last_stable_offset() && search.bytes < 8 * kMessagesBytesMax &&
+         search.key_bytes < kDuplicateKeyBytesMax) {
     const Offset from = search.to;
     const Excerpt part = CO_TRY(co_await excerpt(open, from, kMessagesBytesMax / 8));
     if (part.bytes.empty()) break;
@@ -218,7 +239,9 @@ Task<Result<DuplicateSearch>> search_duplicates(Partition& open, int64_t records
                                         ++search.without_key;
                                         return true;
                                       }
+                                      if (search.key_bytes >= kDuplicateKeyBytesMax) return false;
                                       KeyCount& count = search.keys[std::string(as_text(*record.key))];
+                                      if (count.records == 0) search.key_bytes += record.key->size() + 64;
                                       ++count.records;
                                       count.offsets.push_back(record.offset);
                                       if (count.offsets.size() > kDuplicateOffsetsMax)
