@@ -36,6 +36,8 @@ class Doors:
         self.root = {"PLAIN": (root["access_key"], root["secret_key"])}
         polis.api("PUT", "/api/stream/v1/users/ann", {"password": "ann's own password"})
         self.ann = "ann's own password"
+        # A certificate names a user of polis; SCRAM's users may be strangers to it.
+        polis.api("POST", "/api/auth/v1/users", {"name": "alice"})
         for kind, name, operation in (("topic", "ann-", "All"), ("group", "ann-", "Read"), ("topic", "shared", "Read")):
             for principal in ("User:ann", "User:alice"):
                 polis.api("POST", "/api/stream/v1/acls", {"resource": kind, "pattern": "literal" if name == "shared" else "prefixed", "name": name,

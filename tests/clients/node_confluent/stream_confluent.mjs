@@ -84,5 +84,17 @@ for (const compression of ["none", "gzip", "snappy", "lz4", "zstd"]) {
   await admin.deleteTopics({ topics: [topic] });
   await assert.rejects(admin.deleteTopics({ topics: [topic] }), (error) => error.code === ErrorCodes.ERR_UNKNOWN_TOPIC_OR_PART);
 }
+{
+  // A topic that goes while it is assigned: the group goes on with the other one, and the client ends.
+  const stays = await create("stays"), goes = await create("goes");
+  const consumer = kafka.consumer({ kafkaJS: { groupId: fresh("group"), fromBeginning: true, allowAutoTopicCreation: false, logLevel: logLevel.NOTHING }, "topic.metadata.refresh.interval.ms": 1000 });
+  await consumer.connect();
+  await consumer.subscribe({ topics: [stays, goes] });
+  await consumer.run({ eachMessage: async () => {} });
+  await within("both are assigned", 30, () => consumer.assignment().length === 2);
+  await admin.deleteTopics({ topics: [goes] });
+  await within("one is left", 30, () => consumer.assignment().length === 1);
+  await consumer.disconnect();
+}
 await admin.disconnect();
 console.log("ok");
