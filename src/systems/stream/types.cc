@@ -157,7 +157,7 @@ constexpr NumberOption<int32_t> kInts[] = {
     {"min.insync.replicas", &TopicConfig::min_insync_replicas, 1, std::numeric_limits<int32_t>::max()},
 };
 
-// Options that are taken, checked and given back, and change nothing.
+// Options that are held as text. All but polis.delay.ms are taken, checked and given back, and change nothing.
 struct KeptOption {
   std::string_view name, type, initial;
   int64_t min = 0, max = kForEver;  // of numbers
@@ -175,6 +175,7 @@ constexpr KeptOption kKept[] = {
     {"message.timestamp.after.max.ms", "long", "9223372036854775807"},
     {"message.timestamp.before.max.ms", "long", "9223372036854775807"},
     {"message.timestamp.difference.max.ms", "long", "9223372036854775807"},
+    {"polis.delay.ms", "long", "0", 0, 366LL * 24 * 3600 * 1000},
     {"preallocate", "boolean", "false"},
     {"segment.index.bytes", "int", "10485760", 4, std::numeric_limits<int32_t>::max()},
     {"segment.jitter.ms", "long", "0"},
@@ -216,6 +217,8 @@ constexpr ConfigOption kOptions[] = {
     {"min.cleanable.dirty.ratio", "double", "compaction begins when so much of the log is new"},
     {"min.compaction.lag.ms", "long", "records younger than this are not compacted"},
     {"min.insync.replicas", "int", "acks=all is refused with fewer replicas in sync"},
+    {"polis.delay.ms", "long",
+     "a record is shown to consumers so long after its time, in the order of the log; 0: at once"},
     {"polis.durability", "string", "what acknowledged means: fsync survives power loss, os survives a crash of polis"},
     {"preallocate", "boolean", "changes nothing: segments are written through one buffer"},
     {"read.path", "string", "how consumers get bytes: sendfile from the page cache, or copied through the process"},

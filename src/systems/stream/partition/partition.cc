@@ -1,6 +1,7 @@
 #include "systems/stream/partition/partition.h"
 
 #include <algorithm>
+#include <charconv>
 #include <deque>
 #include <fmt/format.h>
 
@@ -39,6 +40,8 @@ constexpr size_t kNotesBytesMax = 64 << 20;
 constexpr uint64_t kNotesIntervalBytes = 64 << 20, kNotesRestBytes = 256 << 10;
 // With `polis.durability = os`: what a power cut may take.
 constexpr Duration kOsFlushInterval = std::chrono::seconds(1);
+// With `polis.delay.ms`: how long a change of it or of the clock may take to be seen.
+constexpr Duration kDelayLookAgain = std::chrono::seconds(10);
 
 Durability durability_of(const TopicConfig& config) {
   return config.durability == AckDurability::kOs ? Durability::kOs : Durability::kDisk;
@@ -74,7 +77,8 @@ struct Partition::State {
   }
   Offset last_stable_offset() { return std::max(log_start, producers.last_stable_offset(high_watermark())); }
   Offset limit(Isolation isolation) {
-    return isolation == Isolation::kReadCommitted ? last_stable_offset() : high_watermark();
+    const Offset below = isolation == Isolation::kReadCommitted ? last_stable_offset() : high_watermark();
+    return delay_ms == 0 ? below : std::max(log_start, std::min(below, due));
   }
   std::string state_path() const { return options.directory + "/state"; }
   std::string notes_path() const { return options.directory + "/segments"; }
@@ -93,6 +97,10 @@ struct Partition::State {
   bool has_data(const DataWaiter& waiter);
   void notify();
   Task<void> pump();
+  void set_delay();
+  void start_delivering();
+  Task<void> deliver();
+  Task<Result<std::optional<int64_t>>> find_due(int64_t now_ms);
   void drop_notes();
   Task<Result<void>> retain(int64_t now_ms);
   Task<Result<void>> delete_before(Offset offset);
@@ -123,6 +131,9 @@ struct Partition::State {
   bool pumping = false;
   bool flushing = false;
   io::Event closing;
+  int64_t delay_ms = 0;  // polis.delay.ms
+  Offset due = 0;        // with it: everything below is shown
+  bool delivering = false;
   Offset tended_end = 0;
   io::TaskGroup tasks;
 };
@@ -155,6 +166,8 @@ Task<Result<std::unique_ptr<Partition>>> Partition::open(io::Disk& disk, log::Sy
     (void)co_await state->log->close();
     co_return fail(replayed.error());
   }
+  state->due = state->log_start;
+  state->set_delay();
   co_return std::unique_ptr<Partition>(new Partition(std::move(state)));
 }
 
@@ -352,6 +365,7 @@ AppendResult Partition::State::store(BytesView bytes, bool stamp) {
   ++appended_batches;
   if (!std::exchange(pumping, true)) tasks.spawn(pump());
   if (config.durability == AckDurability::kOs && !std::exchange(flushing, true)) tasks.spawn(flush());
+  if (delay_ms > 0) start_delivering();
   return result;
 }
 
@@ -467,6 +481,69 @@ Task<void> Partition::State::pump() {
   notify();
 }
 
+// --- delayed delivery
+
+void Partition::State::set_delay() {
+  const std::string text = config.get("polis.delay.ms");
+  int64_t wanted = 0;
+  std::from_chars(text.data(), text.data() + text.size(), wanted);             // was checked when it was set
+  if (delay_ms == 0 && wanted > 0 && !recent.empty()) due = high_watermark();  // what was shown stays shown
+  delay_ms = wanted;
+  if (delay_ms > 0) start_delivering();
+  notify();
+}
+
+void Partition::State::start_delivering() {
+  if (due < end() && !std::exchange(delivering, true)) tasks.spawn(deliver());
+}
+
+// Shows what has become due; runs only while something is not.
+Task<void> Partition::State::deliver() {
+  while (!log->failure() && !closing.is_set() && delay_ms > 0 && due < end()) {
+    const auto next_ms = co_await find_due(base::milliseconds_since_epoch(clock.wall()));
+    notify();
+    if (!next_ms) break;  // what cannot be read tells so where it is read
+    if (!*next_ms) {
+      if (due < end()) (void)co_await log->wait(log->end(), durability_of(config));
+      continue;
+    }
+    // Looked at again in between: the delay may be changed, and the clock set.
+    const int64_t left_ms = std::max<int64_t>(1, **next_ms - base::milliseconds_since_epoch(clock.wall()));
+    (void)co_await io::with_timeout(std::min<Duration>(std::chrono::milliseconds(left_ms), kDelayLookAgain),
+                                    closing.wait());
+  }
+  delivering = false;
+}
+
+// Moves `due` to the first batch that is not, and answers when it is; nothing where all are that reached the system.
+Task<Result<std::optional<int64_t>>> Partition::State::find_due(int64_t now_ms) {
+  const int64_t before_ms = now_ms - delay_ms;  // what is not younger is due
+  due = std::max(due, log_start);
+  // Whole segments first, then by the index near the place: what is due is not read.
+  for (const SegmentNote& one : closed) {
+    if (one.newest.timestamp > before_ms) break;
+    const size_t next = static_cast<size_t>(&one - closed.data()) + 1;
+    due = std::max(due, next < closed.size() ? closed[next].first : current.first);
+  }
+  Offset segment = current.first;
+  for (const SegmentNote& one : closed)
+    if (one.first <= due) segment = one.first;
+  if (due >= current.first) segment = current.first;
+  const auto place =
+      co_await log->seek_mark(static_cast<Position>(segment), BatchFrame::mark_of(std::max<int64_t>(0, before_ms + 1)));
+  if (!place && place.error().code() != Code::kOutOfRange) co_return fail(place.error());
+  if (place) due = std::max(due, static_cast<Offset>(*place));
+  if (due >= static_cast<Offset>(log->reached(Durability::kOs))) co_return std::optional<int64_t>();
+  auto reader = CO_TRY(log->read(static_cast<Position>(due)));
+  while (const auto frame = CO_TRY(co_await reader.next())) {
+    const RecordBatch batch(frame->bytes);
+    if (!batch.control() && batch.max_timestamp() > before_ms)
+      co_return std::optional<int64_t>(batch.max_timestamp() + delay_ms);
+    due = std::max(due, batch.last_offset() + 1);
+  }
+  co_return std::optional<int64_t>();
+}
+
 Task<Result<void>> Partition::wait_for_data(Offset from, uint64_t bytes_min, Isolation isolation) {
   State::DataWaiter waiter{.from = from, .bytes_min = bytes_min, .isolation = isolation, .ready = {}};
   if (state_->has_data(waiter)) co_return {};
@@ -543,6 +620,9 @@ std::vector<ProducerState> Partition::producers() const {
 
 Task<Result<void>> Partition::State::delete_before(Offset offset) {
   if (offset <= log_start) co_return {};
+  // The log must never end in front of its start, whatever a power cut takes.
+  CO_TRY(co_await log->wait(static_cast<Position>(offset), Durability::kDisk));
+  if (offset <= log_start) co_return {};  // another was faster
   log_start = offset;
   CO_TRY(co_await write_state());
   CO_TRY(co_await log->trim(static_cast<Position>(offset)));
@@ -671,6 +751,7 @@ Task<Result<void>> Partition::tend() {
 
 void Partition::configure(const TopicConfig& config) {
   state_->config = config;
+  state_->set_delay();
 }
 
 const std::optional<Error>& Partition::failure() const {

@@ -225,6 +225,48 @@ TEST_F(PartitionTest, offsets_are_found_by_time_also_inside_compressed_batches) 
   close(partition);
 }
 
+TEST_F(PartitionTest, delayed_records_are_shown_when_their_time_has_come_and_in_order) {
+  ASSERT_TRUE(config.set("polis.delay.ms", "5000"));
+  config.segment_bytes = 1000;
+  auto partition = std::move(*open());
+  const auto later = [&](int64_t ms) {
+    BatchBuilder builder;
+    builder.add(base::milliseconds_since_epoch(world.clock().wall()) + ms, as_bytes("k"),
+                as_bytes(std::string(200, 'x')));
+    return builder.finish();
+  };
+  for (int i = 0; i < 20; ++i) (void)append(*partition, later(0));
+  (void)append(*partition, later(3000));   // later still
+  (void)append(*partition, later(-9000));  // due, but behind the one that is not
+  EXPECT_EQ(fetch(*partition, 0), std::vector<Offset>{});
+  EXPECT_EQ(partition->high_watermark(), 22);
+  world.run_for(4s);
+  EXPECT_EQ(fetch(*partition, 0), std::vector<Offset>{});
+  // Who waits is woken when the time has come.
+  const SteadyTime begin = world.clock().steady();
+  EXPECT_TRUE(world.run(partition->wait_for_data(0, 1, Isolation::kReadUncommitted)));
+  EXPECT_LE(world.clock().steady() - begin, 2s);
+  EXPECT_FALSE(fetch(*partition, 0).empty());
+  world.run_for(1s);
+  EXPECT_EQ(fetch(*partition, 19), std::vector<Offset>{19});
+  EXPECT_EQ(fetch(*partition, 20), std::vector<Offset>{});
+  close(partition);
+  partition = std::move(*open());
+  world.run_for(100ms);
+  EXPECT_EQ(fetch(*partition, 19), std::vector<Offset>{19});
+  EXPECT_EQ(fetch(*partition, 20), std::vector<Offset>{});
+  world.run_for(3s);
+  EXPECT_EQ(fetch(*partition, 20), std::vector<Offset>{20});  // of one segment
+  EXPECT_EQ(fetch(*partition, 21), std::vector<Offset>{21});
+  // Without the delay everything is shown at once.
+  (void)append(*partition, later(0));
+  EXPECT_EQ(fetch(*partition, 22), std::vector<Offset>{});
+  ASSERT_TRUE(config.set("polis.delay.ms", "0"));
+  partition->configure(config);
+  EXPECT_EQ(fetch(*partition, 22), std::vector<Offset>{22});
+  close(partition);
+}
+
 TEST_F(PartitionTest, deleted_records_stay_deleted) {
   config.segment_bytes = 1000;
   auto partition = std::move(*open());
