@@ -1,6 +1,7 @@
 #include "systems/stream/events/queue.h"
 
 #include <algorithm>
+#include <cstring>
 #include <fmt/format.h>
 
 #include "kernel/base/binary.h"
@@ -13,12 +14,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// key "u" name 0 topic 0 partition:4 bytes big endian
+// key "u" name 0 topic_id:16 partition:4 bytes big endian
 // row := version:u8 given:varint count:varint { distance:varint (from the one before) tries:varint }
 constexpr uint8_t kQueueRowVersion = 1;
 constexpr size_t kQueueNameMax = 64;
 // Read ahead of the workers.
 constexpr size_t kFreshMax = 1000;
+constexpr size_t kForgottenMax = 10'000;  // at an open
 constexpr uint64_t kFreshBytesMax = 1 << 20;
 constexpr Duration kWatchTurn = 250ms;
 constexpr Duration kReadTurn = 1s;
@@ -56,7 +58,7 @@ Queue::~Queue() {
 
 std::string Queue::row_key(int32_t partition) const {
   const auto big = base::to_big(static_cast<uint32_t>(partition));
-  return "u" + options_.name + '\0' + options_.topic + '\0' +
+  return "u" + options_.name + '\0' + std::string(as_text(topic_id_.bytes)) +
          std::string(reinterpret_cast<const char*>(&big), sizeof big);
 }
 
@@ -75,9 +77,30 @@ Task<Result<std::unique_ptr<Queue>>> Queue::open(QueueParts parts, QueueOptions 
 
 Task<Result<void>> Queue::begin() {
   consumer_ = CO_TRY(co_await Consumer::open(parts_.broker, {.fetch_bytes_max = kFreshBytesMax}));
-  auto taken = co_await take_partitions();
+  auto taken = co_await forget_erased();
+  if (taken) taken = co_await take_partitions();
   if (!taken) co_await consumer_->close();
   co_return taken;
+}
+
+// Rows of topics that are gone.
+Task<Result<void>> Queue::forget_erased() {
+  const auto table = parts_.broker.topics.table();
+  const std::string prefix = "u" + options_.name + '\0';
+  auto txn = CO_TRY(co_await parts_.store.begin());
+  const auto scan =
+      CO_TRY(co_await txn->scan(parts_.rows, store::prefix_range(prefix), {.limit = kForgottenMax, .keys_only = true}));
+  bool some = false;
+  for (const store::Row& row : scan.rows) {
+    Uuid id;
+    if (row.key.size() != prefix.size() + id.bytes.size() + 4) continue;
+    std::memcpy(id.bytes.data(), row.key.data() + prefix.size(), id.bytes.size());
+    if (table->find(id)) continue;
+    CO_TRY(txn->erase(parts_.rows, row.key));
+    some = true;
+  }
+  if (some) CO_TRY(co_await txn->commit());
+  co_return Result<void>();
 }
 
 // Those that the topic has and the queue does not know yet.
@@ -85,8 +108,16 @@ Task<Result<void>> Queue::take_partitions() {
   const auto table = parts_.broker.topics.table();
   const Topic* topic = table->find(options_.topic);
   if (!topic) co_return fail(Code::kNotFound, fmt::format("there is no topic \"{}\"", options_.topic));
-  if (static_cast<size_t>(topic->partitions) == lanes_.size()) co_return Result<void>();
+  if (topic->id == topic_id_ && static_cast<size_t>(topic->partitions) == lanes_.size()) co_return Result<void>();
   auto positions = consumer_->positions();
+  if (topic->id != topic_id_) {
+    lanes_.clear();
+    again_.clear();
+    dying_.clear();
+    fresh_.clear();
+    positions.clear();
+    topic_id_ = topic->id;
+  }
   auto txn = CO_TRY(co_await parts_.store.begin());
   for (int32_t partition = static_cast<int32_t>(lanes_.size()); partition < topic->partitions; ++partition) {
     Lane lane;
@@ -276,7 +307,7 @@ Task<void> Queue::watch() {
     for (auto& [partition, lane] : lanes_)
       for (auto& [offset, one] : lane.outstanding)
         if (one.lent && one.until <= now) return_message({partition, offset}, one);
-    for (size_t left = dying_.size(); left > 0; --left) {
+    for (size_t left = dying_.size(); left > 0 && !dying_.empty(); --left) {
       const MessageId id = dying_.front();
       dying_.pop_front();
       if (auto buried = co_await bury(id, lanes_[id.partition].outstanding[id.offset].tries); !buried) {
@@ -360,7 +391,8 @@ Task<Result<void>> Queue::write_rows() {
   }
   auto committed = co_await txn->commit();
   if (committed) co_return Result<void>();
-  for (const int32_t partition : written) lanes_[partition].changed = true;
+  for (const int32_t partition : written)
+    if (const auto lane = lanes_.find(partition); lane != lanes_.end()) lane->second.changed = true;
   co_return fail(committed.error());
 }
 

@@ -108,6 +108,7 @@ class Queue {
 
   Queue(QueueParts parts, QueueOptions options);
   Task<Result<void>> begin();
+  Task<Result<void>> forget_erased();
   Task<Result<void>> take_partitions();
   std::string row_key(int32_t partition) const;
   Outstanding* lent(MessageId id);
@@ -123,6 +124,7 @@ class Queue {
 
   const QueueParts parts_;
   const QueueOptions options_;
+  Uuid topic_id_;  // a topic made anew under its name is another one: nothing of the old one counts
   std::map<int32_t, Lane> lanes_;
   std::unique_ptr<Consumer> consumer_;  // of read()
   std::unique_ptr<Producer> producer_;  // of dead letters; made when it is needed

@@ -167,6 +167,30 @@ TEST_F(QueueTest, partitions_that_are_added_are_read_too) {
   close(queue);
 }
 
+TEST_F(QueueTest, a_topic_made_anew_under_its_name_is_another_one) {
+  at.make("work");
+  send(5);
+  auto queue = std::move(*open());
+  EXPECT_TRUE(acknowledge(*queue, receive(*queue, 3)));
+  for (const bool while_open : {true, false}) {
+    if (!while_open) close(queue);
+    EXPECT_TRUE(at.world.run(at.topics->erase("work")).ok());
+    at.make("work");
+    if (!while_open) queue = std::move(*open());
+    at.world.run_for(3s);
+    send(2, 100);
+    std::set<std::string> all;
+    for (int i = 0; i < 5 && all.size() < 2; ++i) {
+      const auto got = receive(*queue, 5);
+      auto some = values(got);
+      all.merge(some);
+      EXPECT_TRUE(acknowledge(*queue, got));
+    }
+    EXPECT_EQ(all, (std::set<std::string>{"100", "101"}));
+  }
+  close(queue);
+}
+
 TEST_F(QueueTest, what_makes_no_sense_is_refused) {
   EXPECT_EQ(open().error().code(), Code::kNotFound);  // no topic
   at.make("work");
