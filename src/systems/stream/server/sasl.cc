@@ -21,7 +21,7 @@ constexpr std::string_view kMechanisms[] = {kPlain, "SCRAM-SHA-256", "SCRAM-SHA-
 
 // Whoever fails waits so long for the answer, and somebody who hurries waits for his turn.
 constexpr Duration kFailureDelay = std::chrono::milliseconds(200);
-constexpr Duration kBusyDelay = std::chrono::milliseconds(50), kBusyTimeMax = std::chrono::seconds(10);
+constexpr Duration kBusyDelay = std::chrono::milliseconds(50), kBusyTimeMax = std::chrono::seconds(25);
 constexpr Duration kRightsAge = std::chrono::seconds(10);
 
 // Between the two steps of SCRAM.
