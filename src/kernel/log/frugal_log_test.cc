@@ -1,5 +1,4 @@
 // Logs that are one of thousands: stored indexes, files only while they are used, slices that check what they give.
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <map>
 
@@ -14,7 +13,6 @@ namespace polis::log {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::HasSubstr;
 
 //   frame := size:u32 crc32c:u32 (of the rest, not of `first`) first:u64 count:u32 mark:u32 body
 // As in Kafka's batches the checksum leaves out what the log assigns.
@@ -234,7 +232,7 @@ TEST(FrugalLog, a_flipped_bit_is_reported_and_never_given) {
         EXPECT_EQ(got.error().code(), Code::kCorrupt) << got.error().text();
     (void)rig.close();
   };
-  (void)sim::for_each_seed(sim::seeds(), round_of, testing::Test::HasFailure);
+  (void)sim::for_each_seed(sim::seeds(1000), round_of, testing::Test::HasFailure);
 }
 
 // Power cuts, rests, trims, rewrites, and derived files that are lost or damaged.

@@ -371,6 +371,11 @@ Task<Result<std::shared_ptr<io::File>>> FrameLog::file_of(std::shared_ptr<Segmen
   co_return file;
 }
 
+// Whether every frame must begin where the one before it ended.
+bool FrameLog::exact_in(const Segment& segment) const {
+  return format_.contiguous || (format_.gaps_by_rewrite && segment.header.rewritten_size_bytes == 0);
+}
+
 std::string FrameLog::index_path(const Segment& segment) const {
   return options_.directory + "/" + index_name(segment.header.first);
 }
@@ -739,17 +744,23 @@ Task<Result<FrameLog::Slice>> FrameLog::slice(Position from, uint64_t bytes_max,
   CO_TRY(co_await complete_index(segment));
   FileWindow window(std::min<uint64_t>(options_.index_interval_bytes, kSliceReadBytes));
   IndexEntry place = place_in(*segment, from);
+  IndexEntry begin_place = place;  // what lies in front of the slice is relied upon, too
   Slice slice;
   while (true) {
     if (place.offset >= segment->size_bytes) {
       // The position lies in the gap behind the segment's last frame.
       auto following = segment_after(*segment);
       if (slice.file || !following) break;
+      if (options_.frugal)
+        CO_TRY(co_await check_slice(segment, file, {begin_place.offset, segment->size_bytes - begin_place.offset},
+                                    begin_place.first, place.first));
+      if (exact_in(*segment) && following->header.first != place.first)
+        co_return fail(damage(*segment, place.first, place.offset));
       segment = std::move(following);
       file = CO_TRY(co_await file_of(segment));
       CO_TRY(co_await complete_index(segment));
       window.clear();
-      place = {segment->header.first, kSegmentHeaderBytes, 0};
+      begin_place = place = {segment->header.first, kSegmentHeaderBytes, 0};
       continue;
     }
     const auto frame = CO_TRY(
@@ -780,14 +791,17 @@ Task<Result<FrameLog::Slice>> FrameLog::slice(Position from, uint64_t bytes_max,
     slice.next = frame->next;
   }
   if (!slice.file) co_return none();
-  if (options_.frugal && !segment->checked.covers(slice.range.offset, slice.range.offset + slice.range.size))
-    CO_TRY(co_await check_slice(segment, file, slice.range, slice.first, slice.next));
+  if (options_.frugal)
+    CO_TRY(co_await check_slice(segment, file,
+                                {begin_place.offset, slice.range.offset + slice.range.size - begin_place.offset},
+                                begin_place.first, slice.next));
   co_return slice;
 }
 
 Task<Result<void>> FrameLog::check_slice(std::shared_ptr<Segment> segment, std::shared_ptr<io::File> file,
                                          io::ByteRange range, Position first, Position next) {
   const uint64_t end = range.offset + range.size;
+  if (segment->checked.covers(range.offset, end)) co_return {};
   FileWindow window(std::min<uint64_t>(range.size, kRewriteBytes));
   Position expected = first;
   uint64_t yielded_at = range.offset;
@@ -803,8 +817,7 @@ Task<Result<void>> FrameLog::check_slice(std::shared_ptr<Segment> segment, std::
       co_await io::yield();
     }
   }
-  const bool exact = format_.gaps_by_rewrite && segment->header.rewritten_size_bytes == 0;
-  if (exact ? expected != next : expected > next) co_return fail(damage(*segment, next, end));
+  if (exact_in(*segment) ? expected != next : expected > next) co_return fail(damage(*segment, next, end));
   segment->checked.add(range.offset, end);
   co_return {};
 }
@@ -954,7 +967,7 @@ Task<Result<std::optional<FrameView>>> FrameReader::next() {
       if (following->header.previous_first != segment_->header.first)
         co_return fail(Code::kOutOfRange,
                        fmt::format("{}: position {} was trimmed while it was read", log_->directory(), expected_));
-      if (log_->format_.contiguous && following->header.first != expected_)
+      if (log_->exact_in(*segment_) && following->header.first != expected_)
         co_return fail(Code::kCorrupt, fmt::format("{}: ends at position {}, but the next segment begins at {}",
                                                    segment_->path, expected_, following->header.first));
       segment_ = std::move(following);

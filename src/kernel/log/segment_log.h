@@ -217,6 +217,7 @@ class FrameLog {
   Task<Result<void>> check_slice(std::shared_ptr<Segment> segment, std::shared_ptr<io::File> file, io::ByteRange range,
                                  Position first, Position next);
   static void rest_index(Segment& segment);
+  bool exact_in(const Segment& segment) const;
   Error damage(const Segment& segment, Position position, uint64_t offset) const;
   std::string index_path(const Segment& segment) const;
   Task<Result<uint64_t>> rewrite_segment(Position segment_first, Keep keep);
