@@ -25,8 +25,8 @@ struct GroupsOptions {
   Duration offsets_retention = std::chrono::hours(7 * 24);
   size_t offset_metadata_bytes_max = 4096;
   Duration expiry_every = std::chrono::minutes(10);
-  // Of one partition of the offsets topic. An empty group takes about 500 bytes.
-  size_t groups_max = 100'000;
+  // Of one partition of the offsets topic. An empty group takes about 1 KiB.
+  size_t groups_max = 25'000;
 };
 
 struct GroupsParts {
