@@ -10,6 +10,7 @@
 
 #include "kernel/base/hash.h"
 #include "kernel/log/sync_scheduler.h"
+#include "systems/stream/broker/coordinators.h"
 #include "systems/stream/broker/topic_row.h"
 
 namespace polis::stream {
@@ -431,6 +432,9 @@ Refusal TopicRegistry::State::judge_new(const NewTopic& wanted, Topic& topic) co
         "a topic's name has 1 to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-', and is not \".\" or \"..\""};
   if (picture.find(wanted.name))
     return {ErrorCode::kTopicAlreadyExists, fmt::format("Topic '{}' already exists.", wanted.name)};
+  if (wanted.name == kOffsetsTopic && !topic.internal)
+    return {ErrorCode::kInvalidTopic,
+            fmt::format("Topic '{}' is the broker's own: the first group makes it.", wanted.name)};
   topic.name = wanted.name;
   topic.partitions = wanted.partitions == -1 ? options.default_partitions : wanted.partitions;
   if (topic.partitions < 1 || topic.partitions > kPartitionsMax)

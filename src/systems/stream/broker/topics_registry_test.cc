@@ -114,6 +114,7 @@ TEST_F(TopicsTest, what_cannot_be_made_is_refused_with_its_code) {
   EXPECT_EQ(create("a/b").code, ErrorCode::kInvalidTopic);
   EXPECT_EQ(create("..").code, ErrorCode::kInvalidTopic);
   EXPECT_EQ(create("").code, ErrorCode::kInvalidTopic);
+  EXPECT_EQ(create("__consumer_offsets").code, ErrorCode::kInvalidTopic);
   EXPECT_EQ(create("a", 0).code, ErrorCode::kInvalidPartitions);
   EXPECT_EQ(create("a", -2).code, ErrorCode::kInvalidPartitions);
   EXPECT_EQ(create("a", kPartitionsMax + 1).code, ErrorCode::kInvalidPartitions);
