@@ -161,7 +161,7 @@ Result<void> Outbox::put(store::Txn& txn, std::string_view topic, const NewRecor
 
 void Outbox::notify() {
   if (notified_.exchange(true)) return;  // it will look
-  home_.post([this] { look_.set(); });
+  home_.post([look = look_] { look->set(); });
 }
 
 OutboxStatistics Outbox::statistics() const {
@@ -179,7 +179,7 @@ void Outbox::report(std::string error) {
 Task<void> Outbox::relay() {
   while (true) {
     notified_ = false;
-    look_.reset();
+    look_->reset();
     auto done = co_await relay_some();
     if (!done) {
       // The order of events is kept: those behind wait, too.
@@ -193,7 +193,7 @@ Task<void> Outbox::relay() {
     ++rounds_;
     round_.set();
     round_.reset();
-    const auto waited = co_await io::with_timeout(options_.look_every, look_.wait());
+    const auto waited = co_await io::with_timeout(options_.look_every, look_->wait());
     if (!waited && waited.error().code() == Code::kCancelled) co_return;
   }
 }
@@ -202,7 +202,7 @@ Task<Result<void>> Outbox::settled() {
   // The round that runs may have looked before the commit; the one after it has not.
   const uint64_t wanted = rounds_ + 2;
   while (rounds_ < wanted) {
-    look_.set();
+    look_->set();
     CO_TRY(co_await round_.wait());
   }
   co_return Result<void>();

@@ -89,7 +89,8 @@ class Outbox {
   io::Shard& home_;
   std::atomic<uint64_t> next_number_{0};
   std::atomic<bool> notified_{false};
-  io::Event look_;
+  // Wakes the relay. Shared with what notify() posted, which may run after the end.
+  std::shared_ptr<io::Event> look_ = std::make_shared<io::Event>();
   std::map<Lane, Offset> positions_;  // as the rows have them
   std::map<Lane, Offset> ends_;       // behind what was sent last
   std::set<uint64_t> came_;           // numbers found in the topics, whose rows are still there
