@@ -134,7 +134,8 @@ def run(seconds, seed):
             for _ in range(20):
                 source.produce("in", str(sent), partition=chance.randrange(PARTITIONS))
                 sent += 1
-            source.poll(0.05)
+            source.poll(0)
+            time.sleep(0.02)  # about 1,000 a second, so that members are never done
             if time.monotonic() > next_shake:
                 members.shake()
                 next_shake = time.monotonic() + chance.uniform(0.5, 3)
