@@ -115,6 +115,24 @@ TEST_F(EventLogTest, what_cannot_be_sent_is_refused) {
   EXPECT_FALSE(at.world.run(at.log().consumer({.group = "g"})));  // which topics?
 }
 
+TEST_F(EventLogTest, a_send_may_be_given_up_and_its_producer_closed) {
+  at.make("t", 1);
+  auto made = producer();
+  at.world.run([](Producer& out) -> Task<void> {
+    io::TaskGroup group;
+    const auto send = [](Producer& to) -> Task<void> {
+      EXPECT_EQ((co_await to.send("t", event("k", "given up"))).error().code(), Code::kCancelled);
+    };
+    group.spawn(send(out));
+    co_await io::yield();
+    group.stop();
+    co_await group.join();
+    co_await out.close();
+  }(*made));
+  made.reset();
+  EXPECT_THAT(values("t", 0), ElementsAre("given up"));
+}
+
 TEST_F(EventLogTest, a_poll_waits_for_what_comes_and_no_longer_than_it_was_told) {
   at.make("t", 2);
   auto made = producer();

@@ -46,7 +46,7 @@ class Producer {
  public:
   // Of a transaction id, answers when what an earlier producer of that id left open has been ended.
   static Task<Result<std::unique_ptr<Producer>>> open(Broker& broker, ProducerOptions options);
-  // No send() may run.
+  // Every send() was answered, or close() has waited for what is on its way.
   ~Producer();
   Producer(const Producer&) = delete;
   Producer& operator=(const Producer&) = delete;
@@ -67,6 +67,10 @@ class Producer {
   // After a failed send() or commit(), abort().
   Task<Result<void>> commit();
   Task<Result<void>> abort();
+
+  // After a send() that was cancelled: its record may still be on its way. A transaction that is open stays open, for
+  // its time to run out or the next producer of that id.
+  Task<void> close() { return tasks_.join(); }
 
   int64_t id() const { return id_; }
   int16_t epoch() const { return epoch_; }

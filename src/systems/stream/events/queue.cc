@@ -399,6 +399,7 @@ Task<Result<void>> Queue::write_rows() {
 Task<void> Queue::close() {
   tasks_.stop();
   co_await tasks_.join();
+  if (producer_) co_await producer_->close();
   if (consumer_) co_await consumer_->close();
 }
 
