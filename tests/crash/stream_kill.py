@@ -11,7 +11,7 @@ from polis import Failed, Polis, check  # noqa: E402
 
 # Everything is read again at the end of a directory: a fresh one now and then keeps that to a second or two.
 ROUNDS_A_DIRECTORY = 20
-KINDS = ("acknowledged", "committed", "transactions", "aborted", "fenced", "copied", "rewound", "reused")
+KINDS = ("acknowledged", "committed", "transactions", "aborted", "fenced", "copied", "rewound", "replaced")
 
 
 def rounds_in_one_directory(count, volatile, seed, totals):
@@ -74,7 +74,7 @@ def main():
         os._exit(1)  # clients that wait for a dead polis are not waited for
     line = (f"crash.stream_kill: {totals['rounds']} kills ({count // 2} with the volatile disk), {totals['acknowledged']} records acknowledged to "
             f"idempotent producers and copied exactly once ({totals['rewound']} batches rewound), {totals['transactions']} transactions with "
-            f"{totals['committed']} records committed, {totals['aborted']} aborted, {totals['fenced']} producers fenced, {totals['reused']} that reused sequence numbers refused; nothing lost, twice, out of "
+            f"{totals['committed']} records committed, {totals['aborted']} aborted, {totals['fenced']} producers fenced, {totals['replaced']} given up by their own library; nothing lost, twice, out of "
             f"order or read though aborted; longest start {totals['longest_start']:.1f} s; seed {seed}")
     print(line, flush=True)
     if os.environ.get("POLIS_TOTALS_DIR"):

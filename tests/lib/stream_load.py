@@ -6,6 +6,7 @@ import random
 import sys
 import threading
 import time
+import traceback
 
 if os.path.realpath(sys.executable) != os.path.realpath("/usr/bin/python3"):
     os.execv("/usr/bin/python3", ["/usr/bin/python3", "-B", *sys.argv])
@@ -32,9 +33,11 @@ def quiet(error):
     """Connections break when polis is killed; what matters comes as the error of a call."""
 
 
-class ReusedSequences(Exception):
-    """librdkafka 2.0.2 gives the sequence numbers of messages that an abort purged to the next ones, also if they had been sent and
-    stored before the connection broke (rd_kafka_toppar_purge_queues). A broker must refuse those, and the producer is done for."""
+class ProducerLost(Exception):
+    """librdkafka 2.0.2 gives a producer up for lost in two cases in which Kafka answers as polis does: it gives the sequence numbers of
+    messages that an abort purged to the next ones, also if they had been sent and stored before the connection broke
+    (rd_kafka_toppar_purge_queues); and it ends a transaction whose first AddPartitionsToTxn went down with the broker, so that the
+    coordinator knows of none. The next producer of that name goes on; what was stored is checked all the same."""
 
 
 class Worker(threading.Thread):
@@ -46,7 +49,8 @@ class Worker(threading.Thread):
         self.chance = random.Random(f"{load.seed}-{name}")
         self.idle = threading.Event()
         self.purged = False  # by an abort, since the producer was made
-        self.reused = 0
+        self.lost = 0
+        self.forced = {}  # why a transaction could not be committed → how often
 
     def run(self):
         try:
@@ -61,7 +65,8 @@ class Worker(threading.Thread):
                 else:
                     self.rest()
         except BaseException as error:  # told by the main thread
-            self.load.failures.append(f"{self.name}: {type(error).__name__}: {error}")
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            self.load.failures.append(f"{self.name}: {type(error).__name__}: {error} (line {at.lineno}, {at.line})")
             self.idle.set()
 
     def begin(self):
@@ -73,6 +78,10 @@ class Worker(threading.Thread):
     def rest(self):
         self.load.running.wait(0.05)
 
+    def notice_loss(self, error):
+        if self.purged and error.args[0].fatal() and error.args[0].code() == KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER:
+            raise ProducerLost() from error
+
     def insist(self, what, call, abort=None):
         """Calls until it is done: what may be repeated is repeated, what must be aborted is (answers False)."""
         end = time.monotonic() + PATIENCE_S
@@ -82,9 +91,13 @@ class Worker(threading.Thread):
                 return True
             except KafkaException as error:
                 reason = error.args[0]
-                if self.purged and reason.fatal() and reason.code() == KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER:
-                    raise ReusedSequences() from error
+                self.notice_loss(error)
+                if reason.fatal() and what == "abort" and reason.code() == KafkaError.INVALID_TXN_STATE:
+                    raise ProducerLost() from error
                 if reason.txn_requires_abort() and abort:
+                    self.forced[reason.name()] = self.forced.get(reason.name(), 0) + 1
+                    if os.environ.get("POLIS_TEST_VERBOSE"):
+                        print(f"{self.name}: {what} must abort: {reason.str()} (purged: {self.purged})", flush=True)
                     self.insist("abort", abort)
                     return False
                 check(reason.retriable(), f"{what}: {reason}")
@@ -138,9 +151,8 @@ class TransactionWriter(Worker):
         self.committed, self.aborted, self.fenced = {}, 0, 0  # value → partition
         self.producer = self.connect()
 
-    def fill(self):
+    def fill(self, sent):
         self.number += 1
-        sent = {}
         for index in range(self.chance.randrange(1, 60)):
             partition = self.chance.randrange(PARTITIONS)
             value = f"{self.name} {self.number} {index} ".encode() + b"y" * self.chance.randrange(200)
@@ -148,14 +160,20 @@ class TransactionWriter(Worker):
             sent[value] = partition
             if self.chance.random() < 0.1:
                 self.producer.poll(0.001)
-        return sent
 
     def turn(self):
         try:
             self.transact()
-        except ReusedSequences:
-            self.reused += 1
+        except ProducerLost:
+            self.lost += 1
             self.producer = self.connect()
+
+    def flush(self):
+        try:
+            self.producer.flush(2)
+        except KafkaException as error:  # fatal ones come out of every call that serves callbacks
+            self.notice_loss(error)
+            raise
 
     def abort(self):
         self.purged = self.purged or len(self.producer) > 0
@@ -163,7 +181,16 @@ class TransactionWriter(Worker):
 
     def transact(self):
         self.insist("begin", self.producer.begin_transaction)
-        sent = self.fill()
+        sent = {}
+        try:
+            self.fill(sent)
+        except KafkaException as error:
+            self.notice_loss(error)
+            # The transaction has failed already; the commit says why.
+            check(error.args[0].code() == KafkaError._STATE, f"produce: {error.args[0]}")
+            check(not self.insist("commit", lambda: self.producer.commit_transaction(10), self.abort), "a failed transaction was committed")
+            self.aborted += 1
+            return
         fate = self.chance.random()
         if fate < 0.65:
             if self.insist("commit", lambda: self.producer.commit_transaction(10), self.abort):
@@ -172,7 +199,7 @@ class TransactionWriter(Worker):
                 self.aborted += 1
         elif fate < 0.95:
             if self.chance.random() < 0.5:
-                self.producer.flush(2)
+                self.flush()
             self.insist("abort", self.abort)
             self.aborted += 1
         else:
@@ -181,7 +208,7 @@ class TransactionWriter(Worker):
     def be_replaced(self):
         """A second producer takes the id while the first has a transaction open: the first must not get it through any more."""
         zombie = self.producer
-        zombie.flush(2)
+        self.flush()
         self.producer = self.connect()
         end = time.monotonic() + PATIENCE_S
         while True:
@@ -227,8 +254,8 @@ class Copier(Worker):
     def copy(self, die=False):
         try:
             self.copy_some(die)
-        except ReusedSequences:
-            self.reused += 1
+        except ProducerLost:
+            self.lost += 1
             self.consumer.close()
             self.connect()
 
@@ -244,7 +271,11 @@ class Copier(Worker):
         for message in messages:
             self.producer.produce("copies", message.value(), message.key(), partition=message.partition())
         if die:
-            self.producer.flush(1)
+            try:
+                self.producer.flush(1)
+            except KafkaException as error:
+                self.notice_loss(error)
+                raise
             self.consumer.close()
             self.connect()
             return
@@ -418,7 +449,7 @@ class StreamLoad:
         return {"acknowledged": sum(len(w.acknowledged) for w in self.plain), "committed": sum(len(w.committed) for w in self.writers),
                 "transactions": sum(w.number for w in self.writers), "aborted": sum(w.aborted for w in self.writers),
                 "fenced": sum(w.fenced for w in self.writers), "copied": self.reader.counts()["copies"],
-                "rewound": sum(c.rewound for c in self.copiers), "reused": sum(w.reused for w in self.workers)}
+                "rewound": sum(c.rewound for c in self.copiers), "replaced": sum(w.lost for w in self.workers)}
 
     def close(self):
         self.ended.set()
