@@ -222,7 +222,7 @@ Task<Result<void>> Connection::wait_readable(size_t wanted_bytes) {
   CO_TRY(co_await pause(limit, pollable_.readable()));
   if (!block_) {
     block_ = shared_.buffers.take_small();
-    std::memcpy(block_->bytes.get(), few_.data(), few_.size());
+    std::ranges::copy(few_, block_->bytes.get());
     begin_ = 0;
     end_ = few_.size();
     few_ = {};
