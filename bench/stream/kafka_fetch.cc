@@ -13,7 +13,7 @@
 namespace load {
 namespace {
 
-constexpr int32_t kFetchBytes = 4 << 20;
+constexpr int32_t kFetchBytes = 256 << 10;
 
 template <class T>
 T big(const char* at) {
