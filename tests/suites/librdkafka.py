@@ -147,8 +147,9 @@ class Surroundings:
         os.symlink(os.path.join(source, "src"), os.path.join(self.scratch, "src"))  # 0053 reads a schema there
         self.polis = Polis(systems=("stream",), settings=[
             f"stream.auto_create_topics={'false' if scenario == 'noautocreate' else 'true'}", "stream.default_partitions=4", "stream.fewer_replicas=true",
-            # As Kafka has it by default: members that come together are one generation.
-            "stream.initial_rebalance_delay=3s", *settings,
+            # As Kafka has it by default: members that come together are one generation; retention is looked at every five minutes, because
+            # some tests write records of 1970 and read them back.
+            "stream.initial_rebalance_delay=3s", *(settings or ("stream.tend_every=300s",)),
             f"stream.tls_certificate={self.scratch}/server.pem", f"stream.tls_key={self.scratch}/server.key"]).start()
 
     def stop(self):
@@ -212,7 +213,7 @@ def reason_of(text):
     return (lines or ["it printed nothing"])[-1][:400]
 
 
-# 0077 waits 20 s for compaction; others write records of 1970, which retention would take at the same pace.
+# 0077 waits 20 s for compaction.
 OWN_SETTINGS = {"0077_compaction": ("stream.tend_every=2s",)}
 
 
