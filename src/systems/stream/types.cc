@@ -151,13 +151,14 @@ constexpr NumberOption<int64_t> kLongs[] = {
     {"segment.ms", &TopicConfig::segment_ms, 1, kForEver},
     {"delete.retention.ms", &TopicConfig::delete_retention_ms, 0, kForEver},
     {"min.compaction.lag.ms", &TopicConfig::min_compaction_lag_ms, 0, kForEver},
+    {"polis.delay.ms", &TopicConfig::delay_ms, 0, 366LL * 24 * 3600 * 1000},
 };
 constexpr NumberOption<int32_t> kInts[] = {
     {"max.message.bytes", &TopicConfig::max_message_bytes, 0, 100 << 20},
     {"min.insync.replicas", &TopicConfig::min_insync_replicas, 1, std::numeric_limits<int32_t>::max()},
 };
 
-// Options that are held as text. All but polis.delay.ms are taken, checked and given back, and change nothing.
+// Options that are held as text: taken, checked and given back, and they change nothing.
 struct KeptOption {
   std::string_view name, type, initial;
   int64_t min = 0, max = kForEver;  // of numbers
@@ -175,7 +176,6 @@ constexpr KeptOption kKept[] = {
     {"message.timestamp.after.max.ms", "long", "9223372036854775807"},
     {"message.timestamp.before.max.ms", "long", "9223372036854775807"},
     {"message.timestamp.difference.max.ms", "long", "9223372036854775807"},
-    {"polis.delay.ms", "long", "0", 0, 366LL * 24 * 3600 * 1000},
     {"preallocate", "boolean", "false"},
     {"segment.index.bytes", "int", "10485760", 4, std::numeric_limits<int32_t>::max()},
     {"segment.jitter.ms", "long", "0"},

@@ -152,6 +152,7 @@ struct TopicConfig {
   int64_t min_compaction_lag_ms = 0;                          // min.compaction.lag.ms
   AckDurability durability = AckDurability::kFsync;           // polis.durability
   ReadPath read_path = ReadPath::kSendfile;                   // read.path
+  int64_t delay_ms = 0;  // polis.delay.ms: a record is shown that long after its time
   // Options of Kafka that clients set and that decide nothing here (flush.ms: durability does), as they were set.
   std::map<std::string, std::string, std::less<>> kept;
 

@@ -1,7 +1,6 @@
 #include "systems/stream/events/producer.h"
 
 #include <algorithm>
-#include <cstring>
 #include <fmt/format.h>
 
 #include "systems/stream/broker/topic_row.h"
@@ -33,20 +32,6 @@ bool coordinator_busy(int16_t code) {
     default:
       return false;
   }
-}
-
-// Which sequence a batch has is known only when the one before it was taken.
-void name_producer(MutableBytes batch, int64_t id, int16_t epoch, int32_t sequence, bool transactional) {
-  const auto store = [&](size_t at, auto value) {
-    const auto big = base::to_big(static_cast<std::make_unsigned_t<decltype(value)>>(value));
-    std::memcpy(batch.data() + at, &big, sizeof big);
-  };
-  const int16_t attributes = RecordBatch(batch).attributes();
-  store(21, static_cast<int16_t>(transactional ? attributes | batch_attributes::kTransactional : attributes));
-  store(43, id);
-  store(51, epoch);
-  store(53, sequence);
-  set_count(batch, RecordBatch(batch).count());  // and the checksum
 }
 
 size_t bytes_of(const NewRecord& record) {
@@ -268,7 +253,8 @@ Task<void> Producer::append(Lane& lane, std::shared_ptr<Batch> batch) {
   }
   const bool transactional = !options_.transactional_id.empty();
   Bytes bytes = batch->builder.finish();
-  name_producer(bytes, id_, epoch_, lane.sequence, transactional);
+  // Which sequence a batch has is known only when the one before it was taken.
+  set_producer(bytes, {.id = id_, .epoch = epoch_, .base_sequence = lane.sequence, .transactional = transactional});
   if (options_.compression != Compression::kNone) {
     auto packed = with_compression(RecordBatch(bytes), options_.compression);
     if (packed && packed->size() < bytes.size()) bytes = std::move(*packed);

@@ -1,7 +1,6 @@
 #include "systems/stream/partition/partition.h"
 
 #include <algorithm>
-#include <charconv>
 #include <deque>
 #include <fmt/format.h>
 
@@ -484,11 +483,8 @@ Task<void> Partition::State::pump() {
 // --- delayed delivery
 
 void Partition::State::set_delay() {
-  const std::string text = config.get("polis.delay.ms");
-  int64_t wanted = 0;
-  std::from_chars(text.data(), text.data() + text.size(), wanted);             // was checked when it was set
-  if (delay_ms == 0 && wanted > 0 && !recent.empty()) due = high_watermark();  // what was shown stays shown
-  delay_ms = wanted;
+  if (delay_ms == 0 && config.delay_ms > 0 && !recent.empty()) due = high_watermark();  // what was shown stays shown
+  delay_ms = config.delay_ms;
   if (delay_ms > 0) start_delivering();
   notify();
 }

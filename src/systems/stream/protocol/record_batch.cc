@@ -105,6 +105,16 @@ void set_compression(MutableBytes batch, Compression compression) {
   seal(batch);
 }
 
+void set_producer(MutableBytes batch, const BatchProducer& producer) {
+  const int others = RecordBatch(batch).attributes() & ~batch_attributes::kTransactional;
+  store(batch, kAttributesAt,
+        static_cast<int16_t>(producer.transactional ? others | batch_attributes::kTransactional : others));
+  store(batch, 43, producer.id);
+  store(batch, 51, producer.epoch);
+  store(batch, 53, producer.base_sequence);
+  seal(batch);
+}
+
 void set_count(MutableBytes batch, int32_t count) {
   store(batch, 57, count);
   seal(batch);

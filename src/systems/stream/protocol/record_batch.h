@@ -87,6 +87,14 @@ void set_leader_epoch(MutableBytes batch, int32_t epoch);
 void set_log_append_time(MutableBytes batch, int64_t timestamp_ms);
 // Names the compression of records that were exchanged, with the length and checksum that follow from them.
 void set_compression(MutableBytes batch, Compression compression);
+// Who produced it, and where it stands among his batches; the checksum is made anew.
+struct BatchProducer {
+  int64_t id = -1;
+  int16_t epoch = -1;
+  int32_t base_sequence = -1;
+  bool transactional = false;
+};
+void set_producer(MutableBytes batch, const BatchProducer& producer);
 // How many records are left of those that the batch had; its range of offsets stays. The checksum is made anew.
 void set_count(MutableBytes batch, int32_t count);
 
@@ -123,12 +131,7 @@ class RecordReader {
 // Makes one batch, uncompressed.
 class BatchBuilder {
  public:
-  struct Producer {
-    int64_t id = -1;
-    int16_t epoch = -1;
-    int32_t base_sequence = -1;
-    bool transactional = false;
-  };
+  using Producer = BatchProducer;
   BatchBuilder() : BatchBuilder(Producer{}) {}
   explicit BatchBuilder(Producer producer, bool control = false);
 

@@ -34,8 +34,8 @@ Result<void> finish_answer(Answer& answer) {
 // Of the arrays of a request: a fetch of all 100,000 partitions stays below. About 60 MB in memory at worst.
 constexpr size_t kElementsMax = 250'000;
 
-// What requests cost a shard, measured on one core of 3 GHz: each, a byte received (read, checksum, copy, write), and a
-// byte of the log sent by sendfile.
+// What requests cost a shard of about 3 GHz: each (an estimate), a byte received (read, checksum, copy, write;
+// measured), and a byte of the log sent by sendfile (measured).
 constexpr double kRequestSeconds = 15e-6, kReceivedByteSeconds = 1.4e-9, kSentByteSeconds = 0.2e-9;
 
 void charge_time(Call& call, const RequestHeader& header) {
