@@ -34,10 +34,9 @@ def quiet(error):
 
 
 class ProducerLost(Exception):
-    """librdkafka 2.0.2 gives a producer up for lost in two cases in which Kafka answers as polis does: it gives the sequence numbers of
-    messages that an abort purged to the next ones, also if they had been sent and stored before the connection broke
-    (rd_kafka_toppar_purge_queues); and it ends a transaction whose first AddPartitionsToTxn went down with the broker, so that the
-    coordinator knows of none. The next producer of that name goes on; what was stored is checked all the same."""
+    """librdkafka 2.0.2 gives a producer up for lost where Kafka answers as polis does: it ends a transaction whose first
+    AddPartitionsToTxn went down with the broker, so that the coordinator knows of none. The next producer of that name goes on; what was
+    stored is checked all the same."""
 
 
 class Worker(threading.Thread):
@@ -48,7 +47,10 @@ class Worker(threading.Thread):
         self.load = load
         self.chance = random.Random(f"{load.seed}-{name}")
         self.idle = threading.Event()
-        self.purged = False  # by an abort, since the producer was made
+        # An abort purged messages of this producer. librdkafka 2.0.2 then counts sequence numbers on as if none, or all, of them had
+        # been sent (rd_kafka_toppar_purge_queues), so such a producer is replaced at once; a number out of order from any other is ours.
+        self.purged = False
+        self.fatal = ""  # why a producer is of no more use
         self.lost = 0
         self.forced = {}  # why a transaction could not be committed → how often
 
@@ -78,9 +80,10 @@ class Worker(threading.Thread):
     def rest(self):
         self.load.running.wait(0.05)
 
-    def notice_loss(self, error):
-        if self.purged and error.args[0].fatal() and error.args[0].code() == KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER:
-            raise ProducerLost() from error
+    def remember(self, error):
+        """Connections break when polis is killed; what ends a producer is told with the call that meets it."""
+        if error.fatal():
+            self.fatal = str(error)
 
     def insist(self, what, call, abort=None):
         """Calls until it is done: what may be repeated is repeated, what must be aborted is (answers False)."""
@@ -91,16 +94,15 @@ class Worker(threading.Thread):
                 return True
             except KafkaException as error:
                 reason = error.args[0]
-                self.notice_loss(error)
                 if reason.fatal() and what == "abort" and reason.code() == KafkaError.INVALID_TXN_STATE:
                     raise ProducerLost() from error
                 if reason.txn_requires_abort() and abort:
                     self.forced[reason.name()] = self.forced.get(reason.name(), 0) + 1
                     if os.environ.get("POLIS_TEST_VERBOSE"):
-                        print(f"{self.name}: {what} must abort: {reason.str()} (purged: {self.purged})", flush=True)
+                        print(f"{self.name}: {what} must abort: {reason.str()}", flush=True)
                     self.insist("abort", abort)
                     return False
-                check(reason.retriable(), f"{what}: {reason}")
+                check(reason.retriable(), f"{what}: {reason} {self.fatal}")
                 check(time.monotonic() < end, f"{what}: {reason}, for {PATIENCE_S} s")
 
 
@@ -141,7 +143,7 @@ class TransactionWriter(Worker):
 
     def connect(self):
         producer = Producer({"bootstrap.servers": self.load.address, "transactional.id": self.name, "linger.ms": 1,
-                             "transaction.timeout.ms": 60000, "message.timeout.ms": 60000, "error_cb": quiet, **QUICK}, logger=SILENT)
+                             "transaction.timeout.ms": 60000, "message.timeout.ms": 60000, "error_cb": self.remember, **QUICK}, logger=SILENT)
         self.insist("init_transactions", lambda: producer.init_transactions(10))
         self.purged = False
         return producer
@@ -167,13 +169,8 @@ class TransactionWriter(Worker):
         except ProducerLost:
             self.lost += 1
             self.producer = self.connect()
-
-    def flush(self):
-        try:
-            self.producer.flush(2)
-        except KafkaException as error:  # fatal ones come out of every call that serves callbacks
-            self.notice_loss(error)
-            raise
+        if self.purged:
+            self.producer = self.connect()
 
     def abort(self):
         self.purged = self.purged or len(self.producer) > 0
@@ -185,9 +182,8 @@ class TransactionWriter(Worker):
         try:
             self.fill(sent)
         except KafkaException as error:
-            self.notice_loss(error)
             # The transaction has failed already; the commit says why.
-            check(error.args[0].code() == KafkaError._STATE, f"produce: {error.args[0]}")
+            check(error.args[0].code() == KafkaError._STATE, f"produce: {error.args[0]} {self.fatal}")
             check(not self.insist("commit", lambda: self.producer.commit_transaction(10), self.abort), "a failed transaction was committed")
             self.aborted += 1
             return
@@ -199,7 +195,7 @@ class TransactionWriter(Worker):
                 self.aborted += 1
         elif fate < 0.95:
             if self.chance.random() < 0.5:
-                self.flush()
+                self.producer.flush(2)
             self.insist("abort", self.abort)
             self.aborted += 1
         else:
@@ -208,7 +204,7 @@ class TransactionWriter(Worker):
     def be_replaced(self):
         """A second producer takes the id while the first has a transaction open: the first must not get it through any more."""
         zombie = self.producer
-        self.flush()
+        self.producer.flush(2)
         self.producer = self.connect()
         end = time.monotonic() + PATIENCE_S
         while True:
@@ -235,8 +231,11 @@ class Copier(Worker):
                                   "heartbeat.interval.ms": 500, "fetch.wait.max.ms": 50, "max.poll.interval.ms": 300000,
                                   "partition.assignment.strategy": "range", "error_cb": quiet, **QUICK})
         self.consumer.subscribe(["plain"])
+        self.connect_producer()
+
+    def connect_producer(self):
         self.producer = Producer({"bootstrap.servers": self.load.address, "transactional.id": self.name, "linger.ms": 1,
-                                  "transaction.timeout.ms": 60000, "message.timeout.ms": 60000, "error_cb": quiet, **QUICK}, logger=SILENT)
+                                  "transaction.timeout.ms": 60000, "message.timeout.ms": 60000, "error_cb": self.remember, **QUICK}, logger=SILENT)
         self.insist("init_transactions", lambda: self.producer.init_transactions(10))
         self.purged = False
 
@@ -258,6 +257,8 @@ class Copier(Worker):
             self.lost += 1
             self.consumer.close()
             self.connect()
+        if self.purged:
+            self.connect_producer()
 
     def abort(self):
         self.purged = self.purged or len(self.producer) > 0
@@ -271,11 +272,7 @@ class Copier(Worker):
         for message in messages:
             self.producer.produce("copies", message.value(), message.key(), partition=message.partition())
         if die:
-            try:
-                self.producer.flush(1)
-            except KafkaException as error:
-                self.notice_loss(error)
-                raise
+            self.producer.flush(1)
             self.consumer.close()
             self.connect()
             return

@@ -572,9 +572,11 @@ Task<Refusal> TopicRegistry::State::configure(const std::string& name,
 // instructions a turn.
 Task<void> TopicRegistry::State::tend_rounds(TopicsHome& home) {
   const auto turns = std::max<int64_t>(1, options.tend_every / kTendTurn);
+  double due = 0;  // partitions, so that each has its turn once in tend_every, however few there are
   while (co_await io::sleep_for(std::min(kTendTurn, options.tend_every))) {
-    const size_t share = (home.rounds.size() + static_cast<size_t>(turns) - 1) / static_cast<size_t>(turns);
-    for (size_t i = 0; i < share && !home.rounds.empty(); ++i) {
+    due = std::min(due + static_cast<double>(home.rounds.size()) / static_cast<double>(turns),
+                   static_cast<double>(home.rounds.size()));
+    for (; due >= 1 && !home.rounds.empty(); due -= 1) {
       if (home.next_tended >= home.rounds.size()) home.next_tended = 0;
       const auto [id, number] = home.rounds[home.next_tended];
       const PartitionSlot* slot = home.find(id, number);
