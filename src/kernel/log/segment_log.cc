@@ -655,7 +655,8 @@ Task<void> FrameLog::sync_loop() {
     durable_ = std::max(durable_, all);
     if (proved.next > checkpoint_.next) checkpoint_ = proved;
     wake(durable_waiters_, durable_);
-    if (durable_ == written_ && segment == segments_.back()) segment->slot.pin(false);
+    // Not while a write is under way: what it brings needs this file for its sync.
+    if (durable_ == end_ && segment == segments_.back()) segment->slot.pin(false);
     if (options_.frugal && segment == segments_.back() &&
         proved.offset >= segment->stored.offset + kIndexBlockEntries * options_.index_interval_bytes)
       co_await store_index(segment, {proved.offset, proved.next, mark});
