@@ -112,6 +112,8 @@ struct Partition::State {
   std::unique_ptr<log::FrameLog> log;
   ProducerTable producers;
   Offset log_start = 0;
+  Offset stored_start = 0;         // the same as the file `state` has it
+  io::Semaphore writing_state{1};  // so that the newest is written last
   std::vector<SegmentNote> closed;
   SegmentNote current;         // the segment that takes appends
   int64_t current_began_ms{};  // when the first batch came to it; at open: now
@@ -158,6 +160,7 @@ Task<Result<std::unique_ptr<Partition>>> Partition::open(io::Disk& disk, log::Sy
                                                   .frugal = true,
                                                   .files = state->options.files}));
   state->log_start = std::max(state->log_start, static_cast<Offset>(state->log->start()));
+  state->stored_start = state->log_start;
   state->compaction_seed = random.next();
   state->current_began_ms = base::milliseconds_since_epoch(clock.wall());
   if (auto replayed = co_await state->replay(); !replayed) {
@@ -295,6 +298,8 @@ Task<Result<void>> Partition::State::read_state() {
 }
 
 Task<Result<void>> Partition::State::write_state() {
+  CO_TRY(co_await writing_state.acquire());
+  const Offset start = log_start;
   Bytes bytes(kStateContentAt);
   bytes[0] = std::byte{kStateVersion};
   base::Writer out(bytes);
@@ -307,7 +312,10 @@ Task<Result<void>> Partition::State::write_state() {
     out.u8(pass.unsettled);
   }
   base::store_little<uint32_t>(bytes.data() + kStateCrcAt, base::crc32c(BytesView(bytes).subspan(kStateContentAt)));
-  co_return co_await disk.replace_file(state_path(), bytes);
+  auto written = co_await disk.replace_file(state_path(), bytes);
+  if (written) stored_start = start;
+  writing_state.release();
+  co_return written;
 }
 
 // --- writing
@@ -615,11 +623,11 @@ std::vector<ProducerState> Partition::producers() const {
 // --- keeping
 
 Task<Result<void>> Partition::State::delete_before(Offset offset) {
-  if (offset <= log_start) co_return {};
+  if (offset <= stored_start) co_return {};
   // The log must never end in front of its start, whatever a power cut takes.
   CO_TRY(co_await log->wait(static_cast<Position>(offset), Durability::kDisk));
-  if (offset <= log_start) co_return {};  // another was faster
-  log_start = offset;
+  if (offset <= stored_start) co_return {};  // another was faster
+  log_start = std::max(log_start, offset);
   CO_TRY(co_await write_state());
   CO_TRY(co_await log->trim(static_cast<Position>(offset)));
   producers.trim(offset);
