@@ -179,6 +179,7 @@ Task<Result<void>> Partition::State::replay() {
   const auto segments = log->segments();
   auto segment = segments.begin();
   replaying = true;
+  const int64_t now_ms = base::milliseconds_since_epoch(clock.wall());
   auto reader = CO_TRY(log->read(static_cast<Position>(from)));
   while (true) {
     const auto frame = CO_TRY(co_await reader.next());
@@ -186,7 +187,7 @@ Task<Result<void>> Partition::State::replay() {
     while (segment + 1 != segments.end() && (segment + 1)->first <= frame->first) ++segment;
     const RecordBatch batch(frame->bytes);
     note(batch, static_cast<Offset>(segment->first));
-    producers.note(batch);
+    producers.note(batch, now_ms);
   }
   replaying = false;
   producers.trim(log_start);
@@ -364,7 +365,7 @@ AppendResult Partition::State::store(BytesView bytes, bool stamp) {
   }
   const RecordBatch stored(slot->bytes);
   note(stored, static_cast<Offset>(log->newest_segment()));
-  producers.note(stored);
+  producers.note(stored, base::milliseconds_since_epoch(clock.wall()));
   if (!notes.empty() && !std::exchange(writing_notes, true)) tasks.spawn(write_notes());
   recent.push_back({next, appended_bytes});
   if (recent.size() > kRecentAppends) recent.pop_front();

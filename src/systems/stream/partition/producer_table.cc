@@ -93,14 +93,14 @@ Refusal ProducerTable::judge_marker(int64_t producer_id, int16_t epoch, int32_t 
   return {};
 }
 
-void ProducerTable::note(const RecordBatch& batch) {
+void ProducerTable::note(const RecordBatch& batch, int64_t now_ms) {
   const int64_t id = batch.producer_id();
   if (id < 0) return;
   if (batch.control()) return note_marker(batch);
   Producer& producer = producers_[id];
   if (batch.producer_epoch() > producer.epoch) producer.kept = 0;
   producer.epoch = batch.producer_epoch();
-  producer.last_timestamp = std::max(producer.last_timestamp, batch.max_timestamp());
+  producer.last_timestamp = now_ms >= 0 ? now_ms : std::max(producer.last_timestamp, batch.max_timestamp());
   if (batch.base_sequence() != kNoSequence)
     producer.remember({batch.base_sequence(), last_sequence_of(batch), batch.base_offset()});
   if (batch.transactional()) {

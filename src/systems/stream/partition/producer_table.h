@@ -29,8 +29,9 @@ class ProducerTable {
   Verdict judge(const RecordBatch& batch, AppendOrigin origin = AppendOrigin::kClient) const;
   // For a marker that is to be written.
   Refusal judge_marker(int64_t producer_id, int16_t epoch, int32_t coordinator_epoch) const;
-  // The batch, or marker, stands at its base offset: after an append, and for each one on replay.
-  void note(const RecordBatch& batch);
+  // The batch, or marker, stands at its base offset: after an append, and for each one on replay. `now_ms`: when it was
+  // met, for expire(), since the times of records may be of any year; -1: they tell it.
+  void note(const RecordBatch& batch, int64_t now_ms = -1);
 
   // The coordinator has added the partition to the producer's transaction: batches of it may come.
   void admit(int64_t producer_id, int16_t epoch);
