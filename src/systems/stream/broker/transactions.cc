@@ -673,21 +673,26 @@ Task<void> TransactionCoordinator::abort_overdue(TransactionHome& home) {
 Task<void> TransactionCoordinator::expire(TransactionHome& home) {
   const int64_t before_ms =
       now_ms() - std::chrono::duration_cast<std::chrono::milliseconds>(options_.id_expiry).count();
-  std::vector<Turn> turns;
-  for (const auto& [id, entry] : home.entries)
-    if (turns.size() < kTransactionRowsAtOnce && !entry->now.ongoing() && !entry->now.prepared() &&
-        entry->now.updated_ms < before_ms && entry->turn.try_acquire())
-      turns.emplace_back(entry);
-  if (turns.empty()) co_return;
-  const auto erased = co_await store::transact(parts_.store, [this, &turns](store::Txn& txn) -> Task<Result<void>> {
-    for (const Turn& turn : turns) CO_TRY(txn.erase(parts_.rows, row_key(turn->id)));
-    co_return {};
-  });
-  if (!erased) co_return;  // the next hour
-  for (const Turn& turn : turns) {
-    turn->gone = true;
-    home.watched.erase(turn.entry());
-    home.entries.erase(turn->id);
+  while (true) {
+    std::vector<Turn> turns;
+    for (const auto& [id, entry] : home.entries) {
+      if (turns.size() == kTransactionRowsAtOnce) break;
+      if (!entry->now.ongoing() && !entry->now.prepared() && entry->now.updated_ms < before_ms &&
+          entry->turn.try_acquire())
+        turns.emplace_back(entry);
+    }
+    if (turns.empty()) co_return;
+    const auto erased = co_await store::transact(parts_.store, [this, &turns](store::Txn& txn) -> Task<Result<void>> {
+      for (const Turn& turn : turns) CO_TRY(txn.erase(parts_.rows, row_key(turn->id)));
+      co_return {};
+    });
+    if (!erased) co_return;  // the next hour
+    for (const Turn& turn : turns) {
+      turn->gone = true;
+      home.watched.erase(turn.entry());
+      home.entries.erase(turn->id);
+    }
+    if (turns.size() < kTransactionRowsAtOnce) co_return;
   }
 }
 

@@ -269,6 +269,12 @@ Task<void> Producer::append(Lane& lane, std::shared_ptr<Batch> batch) {
     co_return result;
   };
   auto appended = co_await broker_.topics.with(*lane.topic, lane.partition, use);
+  if (appended && appended->refusal.code == ErrorCode::kUnknownProducerId && lane.sequence != 0) {
+    // It rested so long that the partition has forgotten it: its numbers begin anew.
+    lane.sequence = 0;
+    set_producer(bytes, {.id = id_, .epoch = epoch_, .base_sequence = 0, .transactional = transactional});
+    appended = co_await broker_.topics.with(*lane.topic, lane.partition, use);
+  }
   if (!appended || !appended->refusal.ok()) {
     Error error = appended ? error_of(appended->refusal, lane.name()) : appended.error();
     if (appended && error.code() == Code::kConflict && transactional) fenced_ = error;
