@@ -169,6 +169,7 @@ Task<Result<std::unique_ptr<Partition>>> Partition::open(io::Disk& disk, log::Sy
     co_return fail(replayed.error());
   }
   state->due = state->log_start;
+  state->delay_ms = config.delay_ms;
   state->set_delay();
   co_return std::unique_ptr<Partition>(new Partition(std::move(state)));
 }
@@ -492,7 +493,7 @@ Task<void> Partition::State::pump() {
 // --- delayed delivery
 
 void Partition::State::set_delay() {
-  if (delay_ms == 0 && config.delay_ms > 0 && !recent.empty()) due = high_watermark();  // what was shown stays shown
+  if (delay_ms == 0 && config.delay_ms > 0) due = high_watermark();  // what was shown stays shown
   delay_ms = config.delay_ms;
   if (delay_ms > 0) start_delivering();
   notify();
@@ -507,15 +508,18 @@ Task<void> Partition::State::deliver() {
   while (!log->failure() && !closing.is_set() && delay_ms > 0 && due < end()) {
     const auto next_ms = co_await find_due(base::milliseconds_since_epoch(clock.wall()));
     notify();
-    if (!next_ms) break;  // what cannot be read tells so where it is read
+    if (!next_ms) {  // what cannot be read tells so where it is read; or a trim was faster
+      (void)co_await io::with_timeout(kDelayLookAgain, closing.wait());
+      continue;
+    }
     if (!*next_ms) {
       if (due < end()) (void)co_await log->wait(log->end(), durability_of(config));
       continue;
     }
     // Looked at again in between: the delay may be changed, and the clock set.
-    const int64_t left_ms = std::max<int64_t>(1, **next_ms - base::milliseconds_since_epoch(clock.wall()));
-    (void)co_await io::with_timeout(std::min<Duration>(std::chrono::milliseconds(left_ms), kDelayLookAgain),
-                                    closing.wait());
+    const int64_t left_ms = std::clamp<int64_t>(**next_ms - base::milliseconds_since_epoch(clock.wall()), 1,
+                                                kDelayLookAgain / std::chrono::milliseconds(1));
+    (void)co_await io::with_timeout(std::chrono::milliseconds(left_ms), closing.wait());
   }
   delivering = false;
 }
@@ -543,7 +547,7 @@ Task<Result<std::optional<int64_t>>> Partition::State::find_due(int64_t now_ms) 
   while (const auto frame = CO_TRY(co_await reader.next())) {
     const RecordBatch batch(frame->bytes);
     if (!batch.control() && batch.max_timestamp() > before_ms)
-      co_return std::optional<int64_t>(batch.max_timestamp() + delay_ms);
+      co_return std::optional<int64_t>(std::min(batch.max_timestamp(), INT64_MAX / 2) + delay_ms);
     due = std::max(due, batch.last_offset() + 1);
   }
   co_return std::optional<int64_t>();
