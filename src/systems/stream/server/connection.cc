@@ -290,7 +290,8 @@ Task<Result<void>> Connection::handle(Frame frame) {
   if (client_id_ != header.client_id) client_id_ = header.client_id;
   auto exchange = std::make_unique<Exchange>(*this, std::move(frame), header);
   if (header.api && shares_syncs(header.api_key)) co_return co_await handle_pipelined(std::move(exchange));
-  while (!under_way_.empty()) {
+  // Nor while an answer is being written: two writes at once would mix.
+  while (!under_way_.empty() || sending_) {
     left_.reset();
     CO_TRY(co_await left_.wait());
   }
@@ -354,6 +355,7 @@ Task<void> Connection::run_pipelined(Exchange& exchange) {
   co_await io::yield();
   co_await send_finished();
   sending_ = false;
+  left_.set();
 }
 
 Task<void> Connection::send_finished() {
