@@ -51,8 +51,8 @@ ssize_t timed(PathArrow& arrow, Call call) {
 
 // The consumer: takes what comes and drops it in the kernel, so that its own copying is no part of the comparison.
 void drain(int socket) {
-  std::vector<char> unused(1);
-  while (::recv(socket, unused.data(), kPathBufferBytes, MSG_TRUNC) > 0) {
+  std::vector<char> untouched(kPathBufferBytes);
+  while (::recv(socket, untouched.data(), untouched.size(), MSG_TRUNC) > 0) {
   }
 }
 
