@@ -489,7 +489,7 @@ void Group::State::complete_join(SteadyTime now) {
     one = next;
   }
   if (!members.empty() && !elect_leader()) {
-    join_due = now + rebalance_timeout();
+    join_due = now + std::max<Duration>(rebalance_timeout(), std::chrono::seconds(1));  // a member may have named 0
     return;
   }
   initial = false;
