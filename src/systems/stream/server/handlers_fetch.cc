@@ -16,6 +16,8 @@ namespace {
 constexpr uint64_t kResponseBytesMax = 55 << 20;
 // What is copied lies in memory until the client has taken it.
 constexpr uint64_t kCopiedBytesMax = 4 << 20;
+// Of a session, which each request may add to: as many as one request may name.
+constexpr size_t kSessionTargetsMax = 250'000;
 // Between looks when a partition says that it has something to tell and nothing comes.
 constexpr Duration kFetchPauseMin = std::chrono::milliseconds(5);
 constexpr Duration kFetchPauseMax = std::chrono::milliseconds(500);
@@ -264,6 +266,11 @@ FetchContext context_of(Call& call, const FetchRequest& request) {
     context.error = ErrorCode::kInvalidFetchSessionEpoch;
   } else {
     session->update(request);
+    if (session->size() > kSessionTargetsMax) {
+      session.reset();
+      context.error = ErrorCode::kFetchSessionIdNotFound;
+      return context;
+    }
     session->advance();
     context.session = session;
     context.incremental = true;
