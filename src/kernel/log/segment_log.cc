@@ -356,8 +356,11 @@ Task<Result<std::shared_ptr<io::File>>> FrameLog::file_of(std::shared_ptr<Segmen
     co_return segment->file();
   }
   const bool takes_appends = segment == segments_.back();
-  std::shared_ptr<io::File> file =
-      CO_TRY(co_await disk_.open(segment->path, takes_appends ? io::OpenMode::kReadWrite : io::OpenMode::kRead));
+  auto opened = co_await disk_.open(segment->path, takes_appends ? io::OpenMode::kReadWrite : io::OpenMode::kRead);
+  // Its path then names what a rewrite made of it, or nothing any more.
+  if (segment_of(segment->header.first) != segment)
+    co_return fail(Code::kOutOfRange, segment->path + ": was trimmed or rewritten while it was read");
+  std::shared_ptr<io::File> file = CO_TRY(std::move(opened));
   size_t open_files = 0;
   Segment* oldest = nullptr;
   for (const auto& other : segments_) {
