@@ -43,8 +43,21 @@ struct Pipe {
   size_t unread_bytes = 0;  // written and not read yet, arrived or not
   bool ended = false;       // the end has arrived
   bool finished = false;    // the writer is done
+  bool writing = false;
   SteadyTime last_at{};
   Wakeup readable, writable;
+};
+
+// A stream takes one write at a time (io/stream.h): two would mix.
+struct OneWrite {
+  explicit OneWrite(Pipe& pipe) : pipe(pipe) {
+    POLIS_ASSERT(!pipe.writing);
+    pipe.writing = true;
+  }
+  ~OneWrite() { pipe.writing = false; }
+  OneWrite(const OneWrite&) = delete;
+  OneWrite& operator=(const OneWrite&) = delete;
+  Pipe& pipe;
 };
 
 }  // namespace
@@ -104,6 +117,7 @@ class SimStream final : public io::Stream, public io::PollableStream {
   Task<Result<void>> write(std::span<const BytesView> parts) override {
     auto connection = connection_;
     Pipe& pipe = connection->pipe[side_];
+    const OneWrite one(pipe);
     for (BytesView part : parts) {
       while (!part.empty()) {
         CO_TRY(writable(*connection));

@@ -565,6 +565,38 @@ TEST_F(WireTest, a_client_that_does_not_read_is_not_read_from_and_then_gets_ever
   });
 }
 
+TEST_F(WireTest, answers_to_a_client_that_does_not_read_leave_in_their_order_and_whole) {
+  run([&]() -> Task<Result<void>> {
+    CO_TRY(co_await make_topic("clicks"));
+    auto stream = CO_TRY(co_await connect());
+    // Answers of 200 kB each: what is in front of them fills the connection, and the write waits.
+    ProduceRequest wide;
+    wide.acks = -1;
+    auto& data = wide.topic_data.emplace_back();
+    data.name = "clicks";
+    for (int32_t partition = 100; partition < 8'000; ++partition) data.partition_data.emplace_back().index = partition;
+    int32_t sent = 0;
+    for (int round = 0; round < 4; ++round) {
+      for (int i = 0; i < 3; ++i) {
+        const Bytes frame = frame_of(wide, 9, sent++);
+        CO_TRY(co_await stream->write(BytesView(frame)));
+      }
+      CO_TRY(co_await io::sleep_for(milliseconds(100)));
+      for (int i = 0; i < 2; ++i) {
+        const Bytes frame = frame_of(MetadataRequest(), 9, sent++);
+        CO_TRY(co_await stream->write(BytesView(frame)));
+      }
+      // Only now it reads.
+      for (int32_t expected = sent - 5; expected < sent; ++expected) {
+        const Bytes answer = CO_TRY(co_await next_frame(*stream));
+        EXPECT_EQ(base::load_big<uint32_t>(answer.data()), static_cast<uint32_t>(expected));
+        if (expected % 5 < 3) EXPECT_GT(answer.size(), 100'000u);
+      }
+    }
+    co_return {};
+  });
+}
+
 TEST_F(WireTest, requests_beyond_the_memory_wait_their_turn) {
   server_options.held_bytes_max = 100 << 10;
   server_options.memory_bytes_max = 300 << 10;
