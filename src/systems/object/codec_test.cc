@@ -104,6 +104,10 @@ ObjectVersion full_version() {
   version.blob = {.location = "loc", .size_bytes = 1'234'567};
   version.upload = std::string(16, 'u');
   version.parts = {{1, 3, 5 << 20}, {9, 1, 17}};
+  version.encryption = {EncryptionKind::kKms, "", "key", "{}", true};
+  version.seal = {std::string(60, 'w'), "12345678"};
+  version.retention = {RetentionMode::kCompliance, WallTime(std::chrono::seconds(1'900'000'000))};
+  version.legal_hold = true;
   return version;
 }
 
@@ -116,6 +120,48 @@ TEST(Rows, a_version_comes_back_from_its_row) {
   EXPECT_EQ(back->parts, version.parts);
   EXPECT_EQ(back->acl, version.acl);
   EXPECT_EQ(back->metadata, version.metadata);
+  EXPECT_EQ(back->encryption, version.encryption);
+  EXPECT_EQ(back->seal, version.seal);
+  EXPECT_EQ(back->retention, version.retention);
+  EXPECT_TRUE(back->legal_hold);
+}
+
+TEST(Rows, a_row_from_before_encryption_and_object_lock_is_still_read) {
+  ObjectVersion version = full_version();
+  version.encryption = {};
+  version.seal = {};
+  version.retention = {};
+  version.legal_hold = false;
+  std::string row = encode(version);
+  row.resize(row.size() - 3);
+  row[0] = 1;
+  auto back = decode_version(row);
+  ASSERT_TRUE(back);
+  EXPECT_EQ(encode(*back), encode(version));
+}
+
+TEST(Rows, a_bucket_comes_back_with_its_lifecycle_and_lock) {
+  Bucket bucket{.id = 7, .name = "b"};
+  bucket.encryption.kind = EncryptionKind::kS3;
+  bucket.object_lock = true;
+  bucket.default_retention = {RetentionMode::kCompliance, 0, 3};
+  LifecycleRule& rule = bucket.lifecycle.emplace_back();
+  rule.id = "old logs";
+  rule.prefix = "logs/";
+  rule.tags = {{"a", "b"}};
+  rule.size_above_bytes = 5;
+  rule.expiration_date = WallTime(std::chrono::seconds(1'900'000'000));
+  rule.newer_noncurrent_versions = 3;
+  rule.noncurrent_days = 4;
+  rule.transitions = {{.days = 3, .date = {}, .newer_versions = {}, .storage_class = "GLACIER"}};
+  std::string row = encode(bucket);
+  auto back = decode_bucket(row);
+  ASSERT_TRUE(back);
+  EXPECT_EQ(encode(*back), row);
+  ASSERT_EQ(back->lifecycle.size(), 1u);
+  EXPECT_EQ(back->lifecycle[0].transitions[0].days, 3u);
+  EXPECT_EQ(back->default_retention->years, 3u);
+  for (size_t size = 0; size < row.size(); ++size) EXPECT_FALSE(decode_bucket(row.substr(0, size))) << size;
 }
 
 TEST(Rows, every_truncated_row_is_corrupt_and_none_crashes) {

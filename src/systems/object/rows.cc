@@ -1,5 +1,8 @@
 #include "systems/object/rows.h"
 
+#include <limits>
+#include <type_traits>
+
 #include "kernel/base/binary.h"
 #include "kernel/base/ordered_key.h"
 
@@ -9,7 +12,8 @@ namespace {
 using base::Reader;
 using base::Writer;
 
-constexpr uint8_t kFormat = 1;
+// 1: without encryption, object lock and lifecycle.
+constexpr uint8_t kFormat = 2;
 constexpr size_t kUploadIdBytes = 16;
 
 // --- keys
@@ -131,13 +135,68 @@ void write(Writer& out, const blob::Receipt& receipt) {
   out.sized(receipt.location);
   out.varint(receipt.size_bytes);
 }
+void write(Writer& out, const Encryption& encryption) {
+  out.u8(static_cast<uint8_t>(encryption.kind));
+  if (!encryption) return;
+  out.sized(encryption.customer_key_md5);
+  out.sized(encryption.kms_key_id);
+  out.sized(encryption.kms_context);
+  out.boolean(encryption.bucket_key);
+}
+void write(Writer& out, const Seal& seal) {
+  out.sized(seal.wrapped_key);
+  out.sized(seal.nonce);
+}
+void write(Writer& out, const Retention& retention, bool legal_hold) {
+  out.u8(static_cast<uint8_t>(retention.mode));
+  if (retention) write(out, retention.until);
+  out.boolean(legal_hold);
+}
+template <class T>
+void write_optional(Writer& out, const std::optional<T>& value) {
+  out.boolean(value.has_value());
+  if (!value) return;
+  if constexpr (std::is_same_v<T, WallTime>)
+    write(out, *value);
+  else
+    out.varint(*value);
+}
+void write(Writer& out, const std::vector<LifecycleRule::Transition>& transitions) {
+  out.varint(transitions.size());
+  for (const LifecycleRule::Transition& transition : transitions) {
+    write_optional(out, transition.days);
+    write_optional(out, transition.date);
+    write_optional(out, transition.newer_versions);
+    out.sized(transition.storage_class);
+  }
+}
+void write(Writer& out, const LifecycleRule& rule) {
+  out.sized(rule.id);
+  out.boolean(rule.enabled);
+  out.boolean(rule.filter_given);
+  out.boolean(rule.filter_and);
+  out.sized(rule.prefix);
+  write(out, rule.tags);
+  write_optional(out, rule.size_above_bytes);
+  write_optional(out, rule.size_below_bytes);
+  write_optional(out, rule.expiration_days);
+  write_optional(out, rule.expiration_date);
+  out.boolean(rule.expire_delete_marker);
+  write_optional(out, rule.noncurrent_days);
+  write_optional(out, rule.newer_noncurrent_versions);
+  write_optional(out, rule.abort_upload_days);
+  write(out, rule.transitions);
+  write(out, rule.noncurrent_transitions);
+}
 void write(Writer& out, const std::vector<std::string>& texts) {
   out.varint(texts.size());
   for (const std::string& text : texts) out.sized(text);
 }
 
-void read_format(Reader& in) {
-  if (in.u8() != kFormat) in.reject("a row of an unknown format");
+uint8_t read_format(Reader& in) {
+  uint8_t format = in.u8();
+  if (format == 0 || format > kFormat) in.reject("a row of an unknown format");
+  return format;
 }
 std::string text(Reader& in) {
   return std::string(in.sized_text());
@@ -196,6 +255,65 @@ blob::Receipt receipt(Reader& in) {
   value.location = text(in);
   value.size_bytes = in.varint();
   return value;
+}
+Encryption encryption(Reader& in) {
+  Encryption value;
+  value.kind = enumerator(in, EncryptionKind::kKms);
+  if (!value) return value;
+  value.customer_key_md5 = text(in);
+  value.kms_key_id = text(in);
+  value.kms_context = text(in);
+  value.bucket_key = in.boolean();
+  return value;
+}
+Seal seal(Reader& in) {
+  Seal value;
+  value.wrapped_key = text(in);
+  value.nonce = text(in);
+  return value;
+}
+void read_lock(Reader& in, Retention& retention, bool& legal_hold) {
+  retention.mode = enumerator(in, RetentionMode::kCompliance);
+  if (retention) retention.until = time(in);
+  legal_hold = in.boolean();
+}
+template <class T>
+std::optional<T> optional(Reader& in) {
+  if (!in.boolean()) return std::nullopt;
+  if constexpr (std::is_same_v<T, WallTime>)
+    return time(in);
+  else
+    return static_cast<T>(in.varint_up_to(std::numeric_limits<T>::max()));
+}
+std::vector<LifecycleRule::Transition> transitions(Reader& in) {
+  std::vector<LifecycleRule::Transition> value(in.count(4));
+  for (LifecycleRule::Transition& transition : value) {
+    transition.days = optional<uint32_t>(in);
+    transition.date = optional<WallTime>(in);
+    transition.newer_versions = optional<uint32_t>(in);
+    transition.storage_class = text(in);
+  }
+  return value;
+}
+LifecycleRule lifecycle_rule(Reader& in) {
+  LifecycleRule rule;
+  rule.id = text(in);
+  rule.enabled = in.boolean();
+  rule.filter_given = in.boolean();
+  rule.filter_and = in.boolean();
+  rule.prefix = text(in);
+  rule.tags = pairs(in);
+  rule.size_above_bytes = optional<uint64_t>(in);
+  rule.size_below_bytes = optional<uint64_t>(in);
+  rule.expiration_days = optional<uint32_t>(in);
+  rule.expiration_date = optional<WallTime>(in);
+  rule.expire_delete_marker = in.boolean();
+  rule.noncurrent_days = optional<uint32_t>(in);
+  rule.newer_noncurrent_versions = optional<uint32_t>(in);
+  rule.abort_upload_days = optional<uint32_t>(in);
+  rule.transitions = transitions(in);
+  rule.noncurrent_transitions = transitions(in);
+  return rule;
 }
 std::vector<std::string> texts(Reader& in) {
   std::vector<std::string> value(in.count(1));
@@ -345,12 +463,22 @@ std::string encode(const Bucket& bucket) {
     out.boolean(block->restrict_buckets);
   }
   out.boolean(bucket.requester_pays);
+  write(out, bucket.encryption);
+  out.boolean(bucket.object_lock);
+  out.boolean(bucket.default_retention.has_value());
+  if (const auto& retention = bucket.default_retention) {
+    out.u8(static_cast<uint8_t>(retention->mode));
+    out.varint(retention->days);
+    out.varint(retention->years);
+  }
+  out.varint(bucket.lifecycle.size());
+  for (const LifecycleRule& rule : bucket.lifecycle) write(out, rule);
   return out.take();
 }
 
 Result<Bucket> decode_bucket(std::string_view row) {
   Reader in(as_bytes(row));
-  read_format(in);
+  const uint8_t format = read_format(in);
   Bucket bucket;
   bucket.id = in.varint();
   bucket.name = text(in);
@@ -380,6 +508,18 @@ Result<Bucket> decode_bucket(std::string_view row) {
     bucket.public_access_block = block;
   }
   bucket.requester_pays = in.boolean();
+  if (format >= 2) {
+    bucket.encryption = encryption(in);
+    bucket.object_lock = in.boolean();
+    if (in.boolean()) {
+      DefaultRetention& retention = bucket.default_retention.emplace();
+      retention.mode = enumerator(in, RetentionMode::kCompliance);
+      retention.days = static_cast<uint32_t>(in.varint_up_to(UINT32_MAX));
+      retention.years = static_cast<uint32_t>(in.varint_up_to(UINT32_MAX));
+    }
+    bucket.lifecycle.resize(in.count(16));
+    for (LifecycleRule& rule : bucket.lifecycle) rule = lifecycle_rule(in);
+  }
   TRY(in.finish());
   return bucket;
 }
@@ -406,12 +546,15 @@ std::string encode(const ObjectVersion& version) {
     out.varint(run.count);
     out.varint(run.size_bytes);
   }
+  write(out, version.encryption);
+  if (version.encryption) write(out, version.seal);
+  write(out, version.retention, version.legal_hold);
   return out.take();
 }
 
 Result<ObjectVersion> decode_version(std::string_view row) {
   Reader in(as_bytes(row));
-  read_format(in);
+  const uint8_t format = read_format(in);
   ObjectVersion version;
   version.sequence = in.u64();
   uint8_t flags = in.u8();
@@ -436,6 +579,11 @@ Result<ObjectVersion> decode_version(std::string_view row) {
     run.count = static_cast<uint32_t>(in.varint_up_to(kPartNumberMax));
     run.size_bytes = in.varint();
   }
+  if (format >= 2) {
+    version.encryption = encryption(in);
+    if (version.encryption) version.seal = seal(in);
+    read_lock(in, version.retention, version.legal_hold);
+  }
   TRY(in.finish());
   return version;
 }
@@ -451,12 +599,14 @@ std::string encode(const Upload& upload) {
   write(out, upload.tags);
   write(out, upload.acl);
   write(out, upload.checksum);
+  write(out, upload.encryption);
+  write(out, upload.retention, upload.legal_hold);
   return out.take();
 }
 
 Result<Upload> decode_upload(std::string_view row) {
   Reader in(as_bytes(row));
-  read_format(in);
+  const uint8_t format = read_format(in);
   Upload upload;
   upload.id = text(in);
   upload.key = text(in);
@@ -467,6 +617,10 @@ Result<Upload> decode_upload(std::string_view row) {
   upload.tags = pairs(in);
   upload.acl = acl(in);
   upload.checksum = checksum(in);
+  if (format >= 2) {
+    upload.encryption = encryption(in);
+    read_lock(in, upload.retention, upload.legal_hold);
+  }
   TRY(in.finish());
   return upload;
 }
@@ -481,12 +635,13 @@ std::string encode(const Part& part) {
   out.boolean(part.inlined);
   out.sized(part.bytes);
   write(out, part.blob);
+  write(out, part.seal);
   return out.take();
 }
 
 Result<Part> decode_part(std::string_view row) {
   Reader in(as_bytes(row));
-  read_format(in);
+  const uint8_t format = read_format(in);
   Part part;
   part.number = static_cast<uint32_t>(in.varint_up_to(kPartNumberMax));
   part.size_bytes = in.varint();
@@ -496,6 +651,7 @@ Result<Part> decode_part(std::string_view row) {
   part.inlined = in.boolean();
   part.bytes = text(in);
   part.blob = receipt(in);
+  if (format >= 2) part.seal = seal(in);
   TRY(in.finish());
   return part;
 }

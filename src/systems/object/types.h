@@ -101,6 +101,76 @@ struct PublicAccessBlock {
   bool block_acls = false, ignore_acls = false, block_policy = false, restrict_buckets = false;
 };
 
+// --- server-side encryption
+
+enum class EncryptionKind : unsigned char {
+  kNone,
+  kS3,        // SSE-S3: under a key of this installation
+  kCustomer,  // SSE-C: under a key that comes with every request and is never kept
+  kKms,       // SSE-KMS: under a named key of the local key ring
+};
+
+// How a version or an upload is encrypted: what clients are told of it. The keys of the bytes lie beside them (Seal).
+struct Encryption {
+  EncryptionKind kind = EncryptionKind::kNone;
+  std::string customer_key_md5;  // of kCustomer: 16 raw bytes
+  std::string kms_key_id;        // of kKms
+  std::string kms_context;       // of kKms: x-amz-server-side-encryption-context as it was sent; empty: none
+  bool bucket_key = false;       // of kKms: x-amz-server-side-encryption-bucket-key-enabled, given back as it was
+  explicit operator bool() const { return kind != EncryptionKind::kNone; }
+  friend bool operator==(const Encryption&, const Encryption&) = default;
+};
+
+// What opens one run of encrypted bytes: a version's own, or those of one part. Empty: the bytes lie as they are.
+struct Seal {
+  std::string wrapped_key;  // the run's own data key, sealed by the key that Encryption names
+  std::string nonce;        // 8 random bytes; packet n has nonce ++ big-endian n
+  explicit operator bool() const { return !wrapped_key.empty(); }
+  friend bool operator==(const Seal&, const Seal&) = default;
+};
+
+// --- object lock
+
+enum class RetentionMode : unsigned char { kNone, kGovernance, kCompliance };
+// Until when a version may not be deleted.
+struct Retention {
+  RetentionMode mode = RetentionMode::kNone;
+  WallTime until{};
+  explicit operator bool() const { return mode != RetentionMode::kNone; }
+  friend bool operator==(const Retention&, const Retention&) = default;
+};
+// What a bucket gives versions that name no retention of their own. Either days or years.
+struct DefaultRetention {
+  RetentionMode mode = RetentionMode::kGovernance;
+  uint32_t days = 0, years = 0;
+};
+
+// --- lifecycle
+
+struct LifecycleRule {
+  std::string id;
+  bool enabled = true;
+  bool filter_given = true;  // <Filter>; false: the older <Prefix> beside the rule
+  bool filter_and = false;   // the filter was written with <And>
+  std::string prefix;
+  Tags tags;
+  std::optional<uint64_t> size_above_bytes, size_below_bytes;
+
+  struct Transition {
+    std::optional<uint32_t> days;
+    std::optional<WallTime> date;
+    std::optional<uint32_t> newer_versions;  // of noncurrent ones: how many of them stay
+    std::string storage_class;
+  };
+  std::optional<uint32_t> expiration_days;
+  std::optional<WallTime> expiration_date;
+  bool expire_delete_marker = false;
+  std::optional<uint32_t> noncurrent_days;
+  std::optional<uint32_t> newer_noncurrent_versions;
+  std::optional<uint32_t> abort_upload_days;
+  std::vector<Transition> transitions, noncurrent_transitions;
+};
+
 // --- bucket
 
 using BucketId = uint64_t;
@@ -119,6 +189,10 @@ struct Bucket {
   Tags tags;
   std::optional<PublicAccessBlock> public_access_block;
   bool requester_pays = false;
+  Encryption encryption;     // of new versions that name none
+  bool object_lock = false;  // once on, it stays on, and so does versioning
+  std::optional<DefaultRetention> default_retention;
+  std::vector<LifecycleRule> lifecycle;
 };
 
 // --- versions
@@ -149,12 +223,17 @@ struct ObjectVersion {
 
   WallTime modified_at{};
   Owner owner;
-  uint64_t size_bytes = 0;
-  std::string etag;  // without quotes: 32 hex digits, or 32 hex digits-N
+  uint64_t size_bytes = 0;  // as clients see it; what is stored of an encrypted one is longer
+  std::string etag;         // without quotes: 32 hex digits, or 32 hex digits-N
   Checksum checksum;
   Metadata metadata;
   Tags tags;
   Acl acl;
+
+  Encryption encryption;
+  Seal seal;  // of the inlined bytes or of `blob`; parts have their own
+  Retention retention;
+  bool legal_hold = false;
 
   bool inlined = false;
   blob::Receipt blob;
@@ -187,6 +266,9 @@ struct Upload {
   Tags tags;
   Acl acl;
   Checksum checksum;  // algorithm and type alone
+  Encryption encryption;
+  Retention retention;
+  bool legal_hold = false;
 };
 
 struct Part {
@@ -198,6 +280,7 @@ struct Part {
   bool inlined = false;
   std::string bytes;  // when inlined
   blob::Receipt blob;
+  Seal seal;
 };
 
 // --- checks
