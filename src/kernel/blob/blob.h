@@ -42,6 +42,14 @@ struct Receipt {
   std::string location;
   uint64_t size_bytes = 0;
 };
+// How a blob's bytes are kept: cut into `data_units`, with `parity_units` more, so that any `data_units` of them give all
+// back. Zeros: as the pool does by default.
+struct Scheme {
+  uint8_t data_units = 0, parity_units = 0;
+  unsigned units() const { return unsigned{data_units} + parity_units; }
+  bool operator==(const Scheme&) const = default;
+};
+
 // The ids of the receipt's segments, for the owner's back-references.
 std::vector<BlobId> segments(const Receipt& receipt);
 
@@ -125,8 +133,14 @@ class Blob {
   virtual ~Blob() = default;
 
   // Reads the source to its end; durable when it returns. `size_hint` lets the bytes lie together (UINT64_MAX:
-  // unknown). kUnavailable with more than one drive down; kNoSpace when full.
-  virtual Task<Result<Receipt>> put(ByteSource& source, uint64_t size_hint) = 0;
+  // unknown). kUnavailable with more than one drive down; kNoSpace when full; kInvalid, before anything is read, for a
+  // scheme that is not offered.
+  virtual Task<Result<Receipt>> put(ByteSource& source, uint64_t size_hint, Scheme scheme) = 0;
+  Task<Result<Receipt>> put(ByteSource& source, uint64_t size_hint) { return put(source, size_hint, Scheme{}); }
+  // Whether puts with this scheme find a drive for each unit, were all drives there. Any shard.
+  virtual bool offers(Scheme scheme) const = 0;
+  // What puts without a scheme get.
+  virtual Scheme default_scheme() const = 0;
   // Every byte was checked before it reaches the sink. kOutOfRange outside the blob; kCorrupt when too few sound units
   // are left.
   virtual Task<Result<void>> get(const Receipt& receipt, Range range, ByteSink& sink) = 0;

@@ -58,7 +58,12 @@ class ExtentBlob final : public Blob {
   // After close().
   ~ExtentBlob() override;
 
-  Task<Result<Receipt>> put(ByteSource& source, uint64_t size_hint) override;
+  using Blob::put;
+  Task<Result<Receipt>> put(ByteSource& source, uint64_t size_hint, Scheme scheme) override;
+  bool offers(Scheme scheme) const override { return scheme == Scheme{} || scheme == default_scheme(); }
+  Scheme default_scheme() const override {
+    return {static_cast<uint8_t>(erasure_.data_units()), static_cast<uint8_t>(erasure_.parity_units())};
+  }
   Task<Result<void>> get(const Receipt& receipt, Range range, ByteSink& sink) override;
   std::shared_ptr<const void> hold(const Receipt& receipt) override;
   std::shared_ptr<const void> hold_all() override;

@@ -54,7 +54,13 @@ struct ExtentBlob::Chunk {
   RowWrites writes;
 };
 
-Task<Result<Receipt>> ExtentBlob::put(ByteSource& source, uint64_t size_hint) {
+Task<Result<Receipt>> ExtentBlob::put(ByteSource& source, uint64_t size_hint, Scheme scheme) {
+  if (!offers(scheme)) {
+    co_return fail(Code::kInvalid, "blobs of " + std::to_string(scheme.data_units) + "+" +
+                                       std::to_string(scheme.parity_units) + " are not offered by a pool of " +
+                                       std::to_string(erasure_.data_units()) + "+" +
+                                       std::to_string(erasure_.parity_units()));
+  }
   ++puts_;
   const uint64_t full = row_bytes(erasure_.data_units());
   // One byte more than announced, so that the end is seen without another call.
