@@ -310,6 +310,35 @@ TEST(FrugalLog, a_rewritten_segment_never_meets_the_index_of_the_old_one) {
   ASSERT_TRUE(rig.close());
 }
 
+// The file that the reader is in has no path any more, and the log opens and closes other files meanwhile.
+TEST(FrugalLog, a_reader_goes_on_in_a_segment_that_was_rewritten_behind_it) {
+  FrugalRig rig(1);
+  rig.segment_bytes = 256 << 10;
+  ASSERT_TRUE(rig.open());
+  for (int i = 0; i < 1500; ++i) ASSERT_TRUE(rig.append(1000));
+  ASSERT_TRUE(rig.world.run(rig.log->wait(rig.log->end(), Durability::kDisk)));
+  ASSERT_GT(rig.log->segments().size(), 5u);
+  auto reader = rig.log->read(0);
+  ASSERT_TRUE(reader);
+  auto expected = rig.frames.begin();
+  const auto step = [&] {
+    const auto frame = rig.world.run(reader->next());
+    ASSERT_TRUE(frame) << frame.error().text();
+    ASSERT_TRUE(*frame);
+    ASSERT_TRUE(std::ranges::equal((*frame)->bytes, (expected++)->second));
+  };
+  step();
+  ASSERT_TRUE(rig.world.run(rig.log->rewrite(0, [](const FrameView& frame) -> Result<std::optional<Bytes>> {
+    if (frame.first % 2 == 0) return std::nullopt;
+    return Bytes(frame.bytes.begin(), frame.bytes.end());
+  })));
+  for (const auto& segment : rig.log->segments())
+    if (segment.first != 0) ASSERT_TRUE(rig.slice(segment.first, 1));
+  for (int round = 0; round < 2; ++round) rig.world.run(rig.log->rest());
+  while (expected != rig.frames.end() && !testing::Test::HasFailure()) step();
+  ASSERT_TRUE(rig.close());
+}
+
 TEST(IndexFile, gives_back_what_was_written_up_to_the_first_damage) {
   sim::World world(1);
   base::SeededRandom random(1);

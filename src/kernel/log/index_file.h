@@ -2,9 +2,9 @@
 // walk over the segment. Derived: what is missing or damaged is made again from the segment.
 //
 //     file  := header block*
-//     header:= "POLISIDX" version:u32=1 segment_salt:u32 segment_first:u64 salt:u32 crc32c:u32                  32
-//     bytes block := count:u32 crc32c:u32 offset:u64 next:u64 mark:u64 { first:u64 offset:u64 mark:u64 }          32 +
-//     24 each name  := the segment's, with ".index" in place of ".segment"
+//     header:= "POLISIDX" version:u32=1 segment_salt:u32 segment_first:u64 salt:u32 crc32c:u32         32 bytes
+//     block := count:u32 crc32c:u32 offset:u64 next:u64 mark:u64 { first:u64 offset:u64 mark:u64 }     32 + 24 each
+//     name  := the segment's, with ".index" in place of ".segment"
 //
 // Integers little endian. A block tells every index entry between the block before it (or the segment's header) and
 // `offset`, where the frame `next` begins; `mark` is the largest of all frames up to there. Blocks are written for

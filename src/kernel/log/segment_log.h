@@ -174,6 +174,11 @@ class FrameLog {
 
  private:
   friend class FrameReader;
+  // A file whose making a crash may end.
+  static constexpr std::string_view kUnfinished = ".new";
+  // Whole segments are read and written in pieces of this size.
+  static constexpr size_t kCopyBytes = 256 << 10;
+
   struct Segment {
     SegmentHeader header;
     std::string path;
@@ -188,6 +193,10 @@ class FrameLog {
     ScanStart stored;                         // what the index file knows: everything in front
     std::optional<IndexWriter> index_writer;  // while the segment's index is being stored
     CheckedRanges checked;                    // bytes that are known to be sound
+    // A trim or a rewrite is about to take the file from its path, or has: nothing is stored about it any more.
+    bool leaving = false;
+    // The file that a rewrite took from the path: who is inside goes on in it.
+    std::shared_ptr<io::File> replaced;
     uint64_t used_at = 0;
     bool index_whole() const { return indexed_from == kSegmentHeaderBytes; }
     const std::shared_ptr<io::File>& file() const { return slot.file(); }
@@ -214,6 +223,8 @@ class FrameLog {
   Task<Result<std::shared_ptr<io::File>>> file_of(std::shared_ptr<Segment> segment);
   Task<Result<void>> complete_index(std::shared_ptr<Segment> segment);
   Task<void> store_index(std::shared_ptr<Segment> segment, ScanStart upto);
+  Task<void> write_index(Segment& segment, ScanStart upto);
+  Task<Result<void>> remove_index(Segment& segment);
   Task<Result<void>> check_slice(std::shared_ptr<Segment> segment, std::shared_ptr<io::File> file, io::ByteRange range,
                                  Position first, Position next);
   static void rest_index(Segment& segment);
@@ -268,9 +279,9 @@ class FrameLog {
   io::Semaphore trimming_{1};
   io::TaskGroup tasks_;
   uint64_t uses_ = 0;
-  uint64_t rested_uses_ = 0;  // `uses_` at the last rest()
-  Position rested_end_ = 0;   // `end_` then
-  bool storing_index_ = false;
+  uint64_t rested_uses_ = 0;   // `uses_` at the last rest()
+  Position rested_end_ = 0;    // `end_` then
+  io::Semaphore indexing_{1};  // one index file is written or taken away at a time
   SegmentLogStatistics statistics_;
 };
 
