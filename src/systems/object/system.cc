@@ -2,6 +2,7 @@
 
 #include "kernel/base/config.h"
 #include "kernel/base/random.h"
+#include "systems/certificate.h"
 #include "systems/object/admin.h"
 #include "systems/object/commands.h"
 #include "systems/object/console_api.h"
@@ -16,7 +17,8 @@ class ObjectSystem final : public systems::System {
   std::string_view name() const override { return "object"; }
   std::string_view summary() const override { return "S3 object store, erasure-coded 4+2"; }
   std::vector<systems::Port> ports() const override {
-    return {{.name = "s3", .port = 9000, .what = "S3 over HTTP", .authenticated = true}};
+    return {{.name = "s3", .port = 9000, .what = "S3 over HTTP", .authenticated = true},
+            {.name = "s3_tls", .port = 9443, .what = "S3 over HTTPS", .authenticated = true}};
   }
   systems::Placement placement() const override { return systems::Placement::kAny; }
   systems::ConsolePage console_page() const override {
@@ -32,6 +34,7 @@ class ObjectSystem final : public systems::System {
                        "Requests in flight; beyond it clients are told to slow down.");
     schema.add_duration("object.upload_age_max", std::chrono::hours(24 * 7), {.min = std::chrono::minutes(1)},
                         "Multipart uploads abandoned for so long are aborted.");
+    systems::declare_certificate_options(schema, "object");
     const CareOptions care;
     schema.add_duration("object.compaction_interval", care.compaction_interval,
                         {.min = std::chrono::seconds(1), .max = std::chrono::hours(24)},
@@ -58,14 +61,14 @@ class ObjectSystem final : public systems::System {
                            .scrub_interval = config.duration("object.scrub_interval"),
                            .scrub_bytes_per_second = config.size_bytes("object.scrub_bytes_per_second")};
     store::Keyspace keyspace = CO_TRY(context.store.keyspace("object"));
-    const io::Endpoint& endpoint = context.listen.at("s3");
+    auto tls = CO_TRY(co_await certified(context));
     server_ = std::make_unique<Server>(context.runtime, context.store, keyspace, context.blob, context.auth,
                                        context.clock, random_, std::move(options), care);
-    auto port = co_await server_->start(endpoint);
-    if (!port) {
+    auto ports = co_await listen(context, std::move(tls));
+    if (!ports) {
       co_await server_->stop({});
       server_.reset();
-      co_return std::unexpected(std::move(port).error());
+      co_return std::unexpected(std::move(ports).error());
     }
     admin_ = std::make_unique<Admin>(*server_, context.auth, context.plans, context.clock);
     admin_->mount(context.api);
@@ -76,7 +79,7 @@ class ObjectSystem final : public systems::System {
       co_await stop();
       co_return std::unexpected(std::move(declared).error());
     }
-    co_return systems::OpenPorts{{"s3", *port}};
+    co_return std::move(*ports);
   }
 
   Task<void> stop() override {
@@ -101,6 +104,25 @@ class ObjectSystem final : public systems::System {
   Task<Result<void>> tour(systems::Tour& tour) const override { co_return co_await take_tour(tour); }
 
  private:
+  // A certificate made here also names the domains of virtual-host style and the buckets in them.
+  static Task<Result<std::shared_ptr<io::TlsContext>>> certified(systems::Context& context) {
+    std::vector<std::string> names;
+    for (const std::string& domain : context.config.list("object.domains")) {
+      names.push_back(domain);
+      names.push_back("*." + domain);
+    }
+    io::Certificate certificate = CO_TRY(co_await systems::port_certificate(context, "object", std::move(names)));
+    co_return io::TlsContext::server({.certificate_chain_pem = std::move(certificate.chain_pem),
+                                      .private_key_pem = std::move(certificate.key_pem)});
+  }
+
+  Task<Result<systems::OpenPorts>> listen(systems::Context& context, std::shared_ptr<io::TlsContext> tls) {
+    systems::OpenPorts ports;
+    ports["s3"] = CO_TRY(co_await server_->start(context.listen.at("s3")));
+    ports["s3_tls"] = CO_TRY(co_await server_->listen_tls(context.listen.at("s3_tls"), std::move(tls)));
+    co_return ports;
+  }
+
   base::SystemRandom random_;
   std::unique_ptr<Server> server_;
   std::unique_ptr<Admin> admin_;

@@ -6,6 +6,7 @@
 #include "kernel/base/config.h"
 #include "kernel/base/random.h"
 #include "kernel/store/store.h"
+#include "systems/certificate.h"
 #include "systems/ledger/faces/commands.h"
 #include "systems/ledger/faces/console_api.h"
 #include "systems/ledger/faces/face.h"
@@ -20,7 +21,6 @@ constexpr std::string_view kPort = "tigerbeetle";
 constexpr std::string_view kTlsPort = "tigerbeetle_tls";
 // Requests under way may end so long; a stop has 4 s in all.
 constexpr Duration kDrain = std::chrono::seconds(2);
-constexpr uint64_t kPemBytesMax = 1 << 20;
 
 class LedgerSystem final : public systems::System {
  public:
@@ -143,15 +143,12 @@ class LedgerSystem final : public systems::System {
   }
 
   static Task<Result<std::string>> pem(systems::Context& context, std::string option) {
-    const std::string path = context.config.text(option);
-    if (path.empty())
+    std::string content = CO_TRY(co_await systems::pem_of_option(context, option));
+    if (content.empty())
       co_return fail(Code::kInvalid, option +
                                          " is empty: port 3001 needs a certificate, its key and the authorities of "
                                          "its clients");
-    auto content = co_await context.disk.read_file(path, kPemBytesMax);
-    if (!content)
-      co_return fail(Error(content.error().code(), option + " " + path + " cannot be read", content.error()));
-    co_return std::string(as_text(*content));
+    co_return content;
   }
 
   base::SystemRandom random_;
