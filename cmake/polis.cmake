@@ -54,7 +54,7 @@ function(polis_library NAME)
       target_compile_options(${NAME}_${fuzzer} PRIVATE -O1 -fsanitize=fuzzer)
       target_link_options(${NAME}_${fuzzer} PRIVATE -fsanitize=fuzzer)
       target_link_libraries(${NAME}_${fuzzer} PRIVATE ${NAME} ${ARG_TEST_DEPENDS} ${ARG_LINKS})
-      # Short form: POLIS_FUZZ_SECONDS (default 5) a fuzzer; `./test full` raises it. NAME_fuzz.seeds/ holds inputs to start from.
+      # Short form: POLIS_FUZZ_SECONDS (default 3) a fuzzer; `./test full` raises it. NAME_fuzz.seeds/ holds inputs to start from.
       add_test(NAME fuzz.${NAME}.${fuzzer} COMMAND ${CMAKE_SOURCE_DIR}/tools/fuzz $<TARGET_FILE:${NAME}_${fuzzer}>
         ${CMAKE_CURRENT_SOURCE_DIR}/${fuzzer}.seeds)
       set_tests_properties(fuzz.${NAME}.${fuzzer} PROPERTIES LABELS "fuzz" TIMEOUT 900 ENVIRONMENT "${POLIS_TEST_ENVIRONMENT}")
