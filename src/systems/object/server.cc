@@ -72,6 +72,11 @@ Task<Result<uint16_t>> Server::start(io::Endpoint endpoint) {
   co_return bound.port;
 }
 
+Task<Result<uint16_t>> Server::listen_tls(io::Endpoint endpoint, std::shared_ptr<io::TlsContext> tls) {
+  io::Endpoint bound = CO_TRY(co_await http_.listen(std::move(endpoint), std::move(tls)));
+  co_return bound.port;
+}
+
 Task<void> Server::stop(Duration grace) {
   co_await http_.drain(grace);
   background_.stop();

@@ -18,6 +18,8 @@ class Server {
 
   // Binds on every shard and answers with the port.
   Task<Result<uint16_t>> start(io::Endpoint endpoint);
+  // The same over TLS, once start() has succeeded.
+  Task<Result<uint16_t>> listen_tls(io::Endpoint endpoint, std::shared_ptr<io::TlsContext> tls);
   // Refuses new connections, lets requests finish within `grace`, ends the background work.
   Task<void> stop(Duration grace);
 
