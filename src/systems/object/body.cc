@@ -160,6 +160,17 @@ Answer<void> Body::check_trailer_checksum() {
                 "The announced trailer " + std::string(header_name(checksum_request_.algorithm)) + " did not come");
 }
 
+// SDKs since January 2025 put the checksum of the body into a URL that they sign, and sign it before there is one.
+std::optional<std::string> Body::signed_for_an_empty_body() const {
+  const std::string_view header = header_name(checksum_request_.algorithm);
+  if (call_.scheme != AuthScheme::kV4Query || call_.request.field(header)) return std::nullopt;
+  Checksummer nothing(checksum_request_.algorithm);
+  if (checksum_request_.expected->raw != nothing.finish().raw) return std::nullopt;
+  return "This URL was signed with the " + std::string(name(checksum_request_.algorithm)) +
+         " of an empty body, so no other body may be sent to it. Sign it with a client whose "
+         "requestChecksumCalculation (request_checksum_calculation) is WHEN_REQUIRED.";
+}
+
 Task<Answer<BodySummary>> Body::finish() {
   if (!at_end_ && !failure_) {
     // The reader stopped at the announced size; what is left can only be the end of the frames.
@@ -184,9 +195,11 @@ Task<Answer<BodySummary>> Body::finish() {
   if (checksummer_) {
     summary.checksum = checksummer_->finish();
     CO_ASK(check_trailer_checksum());
-    if (checksum_request_.expected && checksum_request_.expected->raw != summary.checksum.raw)
+    if (checksum_request_.expected && checksum_request_.expected->raw != summary.checksum.raw) {
+      if (auto reason = signed_for_an_empty_body()) co_return refuse(ErrorCode::kBadDigest, std::move(*reason));
       co_return refuse(ErrorCode::kBadDigest, "The " + std::string(name(checksum_request_.algorithm)) +
                                                   " you specified did not match the calculated checksum.");
+    }
   }
   co_return summary;
 }

@@ -45,6 +45,7 @@ class Body final : public blob::ByteSource {
   Task<Answer<size_t>> read_decoded(MutableBytes into);
   Task<void> hash(BytesView bytes);
   Answer<void> check_trailer_checksum();
+  std::optional<std::string> signed_for_an_empty_body() const;
 
   Call& call_;
   const uint64_t size_bytes_max_;

@@ -106,6 +106,25 @@ Answer<void> take_apart(Call& call, const std::vector<std::string>& domains) {
 
 // --- headers
 
+bool Call::hoisted(std::string_view name) const {
+  if (scheme != AuthScheme::kV4Query && !proved) return false;
+  // The signature itself is no header.
+  static constexpr std::string_view kOwn[] = {"algorithm",     "content-sha256", "credential",    "date",
+                                              "expires",       "security-token", "signature",     "signedheaders"};
+  constexpr std::string_view kPrefix = "x-amz-";
+  if (name.size() <= kPrefix.size() || !base::equal_ignoring_case(name.substr(0, kPrefix.size()), kPrefix)) return false;
+  return std::ranges::none_of(
+      kOwn, [&](std::string_view own) { return base::equal_ignoring_case(name.substr(kPrefix.size()), own); });
+}
+
+std::optional<std::string_view> Call::field(std::string_view name) const {
+  if (auto sent = request.field(name)) return sent;
+  if (!hoisted(name)) return std::nullopt;
+  for (const auto& [parameter, value] : query.all())
+    if (base::equal_ignoring_case(parameter, name)) return value;
+  return std::nullopt;
+}
+
 Answer<Metadata> metadata_of(const Call& call) {
   Metadata metadata;
   metadata.content_type = call.header("content-type");
@@ -125,19 +144,22 @@ Answer<Metadata> metadata_of(const Call& call) {
     metadata.storage_class = storage_class;
   }
   constexpr std::string_view kPrefix = "x-amz-meta-";
-  for (http::FieldLine line : call.request.fields()) {
-    std::string name = base::lower(line.name);
-    if (!name.starts_with(kPrefix)) continue;
+  auto add = [&](std::string_view line_name, std::string_view value) {
+    std::string name = base::lower(line_name);
+    if (!name.starts_with(kPrefix)) return;
     name.erase(0, kPrefix.size());
-    if (name.empty()) continue;
+    if (name.empty()) return;
     auto same =
         std::find_if(metadata.user.begin(), metadata.user.end(), [&](const auto& pair) { return pair.first == name; });
     if (same == metadata.user.end()) {
-      metadata.user.emplace_back(std::move(name), line.value);
+      metadata.user.emplace_back(std::move(name), value);
     } else {
-      same->second.append(",").append(line.value);
+      same->second.append(",").append(value);
     }
-  }
+  };
+  for (http::FieldLine line : call.request.fields()) add(line.name, line.value);
+  for (const auto& [name, value] : call.query.all())
+    if (call.hoisted(name) && !call.request.field(name)) add(name, value);
   ASK(check_metadata(metadata));
   return metadata;
 }
@@ -150,7 +172,7 @@ Answer<Tags> tags_of(const Call& call) {
 
 Conditions conditions_of(const Call& call, std::string_view prefix) {
   auto text = [&](std::string_view name) -> std::optional<std::string> {
-    auto value = call.request.field(std::string(prefix) + std::string(name));
+    auto value = call.field(std::string(prefix) + std::string(name));
     if (!value) return std::nullopt;
     return std::string(*value);
   };
@@ -208,7 +230,7 @@ Answer<UploadId> upload_id_of(std::string_view text) {
 Answer<ChecksumRequest> checksum_of(const Call& call) {
   ChecksumRequest found;
   for (ChecksumAlgorithm algorithm : kChecksumAlgorithms) {
-    auto value = call.request.field(header_name(algorithm));
+    auto value = call.field(header_name(algorithm));
     if (!value) continue;
     if (found.expected) return refuse(ErrorCode::kInvalidRequest, "Expecting a single x-amz-checksum- header");
     found.algorithm = algorithm;

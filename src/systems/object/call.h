@@ -53,13 +53,19 @@ struct Call {
   Duration authenticating{};  // how long it took to find out who asks
   Verified verified;
 
+  // For the tail of the access log: static names, empty until they are known.
+  std::string_view operation, error_name;
+
+  // A header; of those named x-amz-* also what hoisted() finds. Whoever asks for one asks here, so that a policy's
+  // condition and the handler read the same.
+  std::optional<std::string_view> field(std::string_view name) const;
   // "" if absent.
-  std::string_view header(std::string_view name) const { return request.field(name).value_or(""); }
-  bool has_header(std::string_view name) const { return request.field(name).has_value(); }
-  // x-amz-copy-source; the admin API takes it from the query, because its client sends no headers of its own.
-  std::string_view copy_source() const {
-    return proved && query.has("x-amz-copy-source") ? query.get("x-amz-copy-source") : header("x-amz-copy-source");
-  }
+  std::string_view header(std::string_view name) const { return field(name).value_or(""); }
+  bool has_header(std::string_view name) const { return field(name).has_value(); }
+  // SDKs that sign a URL move their x-amz-* headers into its query, where the signature covers them; the admin API takes
+  // them from there, too, because its client sends no headers of its own. Not for queries that nobody signed.
+  bool hoisted(std::string_view name) const;
+  std::string_view copy_source() const { return header("x-amz-copy-source"); }
   Owner caller() const { return {principal->account_id, principal->canonical_id}; }
 };
 
