@@ -51,6 +51,7 @@ class Admin {
   Json buckets();
   Json bucket(std::string name);
   Json puts();
+  Json access();
   Json jobs();
   Json durability(std::string query);
   Json start_job(std::string kind);

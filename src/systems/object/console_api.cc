@@ -1,5 +1,6 @@
 #include "systems/object/console_api.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <charconv>
 #include <span>
@@ -116,11 +117,14 @@ struct ConsoleApi::Removal {
   struct Item {
     std::string key, etag;
     uint64_t size_bytes = 0;
+    std::string version;         // empty: the newest, in S3's way: a versioned bucket gets a delete marker
+    bool delete_marker = false;  // what `version` names is one
   };
   auth::PrincipalPtr principal;
   std::string bucket;
   std::vector<std::string> keys;
   std::string prefix;
+  std::vector<std::string> versions;  // of the one key
   std::vector<Item> items;
 };
 
@@ -130,7 +134,8 @@ void ConsoleApi::mount(http::Router& router) {
                       [this](http::Request& request) { return plan_removal(request); });
 }
 
-// Body: {"keys":["a","b"]} or {"prefix":"2024/"}; at most a thousand objects either way.
+// Body: {"keys":["a","b"]}, {"prefix":"2024/"} or {"keys":["a"],"versions":["18f…"]}, which removes for good; at most a
+// thousand of them either way.
 Task<Result<systems::PlanDraft>> ConsoleApi::plan_removal(http::Request& request) {
   Removal removal;
   removal.principal = systems::principal(request);
@@ -149,6 +154,16 @@ Task<Result<systems::PlanDraft>> ConsoleApi::plan_removal(http::Request& request
       if (!key.is_string()) co_return fail(Code::kInvalid, "\"keys\" must be texts");
       removal.keys.emplace_back(key.get_string());
     }
+  if (const json::value* versions = body.get_object().if_contains("versions")) {
+    if (!versions->is_array() || versions->get_array().empty() || removal.keys.size() != 1)
+      co_return fail(Code::kInvalid, "\"versions\" are a list of ids, of the one key that \"keys\" names");
+    for (const json::value& version : versions->get_array()) {
+      if (!version.is_string()) co_return fail(Code::kInvalid, "\"versions\" must be texts");
+      removal.versions.emplace_back(version.get_string());
+    }
+  }
+  if (removal.versions.size() > kDeleteObjectsMax)
+    co_return fail(Code::kTooLarge, "a plan removes at most 1000 versions");
   if (removal.keys.empty() == removal.prefix.empty())
     co_return fail(Code::kInvalid, "name either \"keys\" or a \"prefix\"");
   if (removal.keys.size() > kDeleteObjectsMax) co_return fail(Code::kTooLarge, "a plan removes at most 1000 objects");
@@ -171,15 +186,64 @@ Task<Result<bool>> ConsoleApi::list(Removal& removal, const std::string& prefix,
     std::string_view etag = child.text_of("ETag"), size = child.text_of("Size");
     uint64_t size_bytes = 0;
     std::from_chars(size.data(), size.data() + size.size(), size_bytes);
-    removal.items.push_back({CO_TRY(base::url_decode(child.text_of("Key"))), std::string(etag), size_bytes});
+    removal.items.push_back({.key = CO_TRY(base::url_decode(child.text_of("Key"))),
+                             .etag = std::string(etag),
+                             .size_bytes = size_bytes,
+                             .version = {}});
   }
   co_return document->text_of("IsTruncated") == "true";
+}
+
+// Appends the versions that are asked for, as the one who asks may see them; kNotFound unless all are there.
+Task<Result<void>> ConsoleApi::list_versions(Removal& removal) {
+  // A hundred pages are 100,000 versions of one key, far beyond what a person looks at.
+  constexpr int kPagesMax = 100;
+  const std::string& key = removal.keys.front();
+  std::string marker;
+  for (int page = 0; page < kPagesMax && removal.items.size() < removal.versions.size(); ++page) {
+    LocalRequest request{.method = "GET",
+                         .target = "/" + removal.bucket + "?versions&encoding-type=url&max-keys=1000&prefix=" +
+                                   base::url_encode(key) + marker,
+                         .fields = {},
+                         .body = ""};
+    LocalAnswer answer = CO_TRY(co_await ask(server_, removal.principal, request));
+    auto document = parse_xml(answer.body);
+    if (!document)
+      co_return fail(Code::kIo, "the bucket's versions could not be read: " + document.error().message());
+    if (answer.status != 200) co_return fail(code_of(answer.status), std::string(document->text_of("Message")));
+    for (const XmlElement& child : document->children) {
+      const bool marks = child.name == "DeleteMarker";
+      if (!marks && child.name != "Version") continue;
+      if (CO_TRY(base::url_decode(child.text_of("Key"))) != key) continue;
+      std::string version(child.text_of("VersionId"));
+      if (std::ranges::find(removal.versions, version) == removal.versions.end()) continue;
+      uint64_t size_bytes = 0;
+      std::string_view size = child.text_of("Size");
+      std::from_chars(size.data(), size.data() + size.size(), size_bytes);
+      removal.items.push_back({.key = key,
+                               .etag = std::string(child.text_of("ETag")),
+                               .size_bytes = size_bytes,
+                               .version = std::move(version),
+                               .delete_marker = marks});
+    }
+    if (document->text_of("IsTruncated") != "true") break;
+    marker = "&key-marker=" + std::string(document->text_of("NextKeyMarker")) +
+             "&version-id-marker=" + std::string(document->text_of("NextVersionIdMarker"));
+    // Keys that only begin with this one come behind all of its versions.
+    if (CO_TRY(base::url_decode(document->text_of("NextKeyMarker"))) != key) break;
+  }
+  if (removal.items.size() != removal.versions.size())
+    co_return fail(Code::kNotFound, "some of these versions of '" + key + "' are not there any more");
+  co_return Result<void>();
 }
 
 Task<Result<systems::PlanDraft>> ConsoleApi::draft_removal(Removal removal) {
   bool more = false;
   if (!removal.prefix.empty()) more = CO_TRY(co_await list(removal, removal.prefix, kDeleteObjectsMax));
-  for (const std::string& key : removal.keys) {
+  const bool by_version = !removal.versions.empty();
+  if (by_version) CO_TRY(co_await list_versions(removal));
+  for (size_t at = 0; at < removal.keys.size() && !by_version; ++at) {
+    const std::string& key = removal.keys[at];
     // The key itself sorts before everything else that begins with it.
     size_t before = removal.items.size();
     CO_TRY(co_await list(removal, key, 1));
@@ -189,13 +253,18 @@ Task<Result<systems::PlanDraft>> ConsoleApi::draft_removal(Removal removal) {
   if (removal.items.empty()) co_return fail(Code::kNotFound, "no object begins with '" + removal.prefix + "'");
 
   systems::PlanDraft draft;
-  draft.title =
-      "Remove " +
-      (removal.items.size() == 1 ? removal.items.front().key : std::to_string(removal.items.size()) + " objects") +
-      " from bucket " + removal.bucket;
+  const std::string many = std::to_string(removal.items.size());
+  if (by_version)
+    draft.title = "Remove " + (removal.items.size() == 1 ? "a version" : many + " versions") + " of " +
+                  removal.keys.front() + " from bucket " + removal.bucket + " for good";
+  else
+    draft.title = "Remove " + (removal.items.size() == 1 ? removal.items.front().key : many + " objects") +
+                  " from bucket " + removal.bucket;
   if (more) draft.title += " (the first thousand; ask again for the rest)";
   for (const Removal::Item& item : removal.items) {
-    draft.touches.push_back(item.key + ", " + std::to_string(item.size_bytes) + " bytes");
+    draft.touches.push_back(item.key + (item.version.empty() ? "" : " version " + item.version) +
+                            (item.delete_marker ? ", a delete marker: what it covers shows again"
+                                                : ", " + std::to_string(item.size_bytes) + " bytes"));
     draft.touched_bytes += item.size_bytes;
   }
   draft.touched_count = removal.items.size();
@@ -209,8 +278,12 @@ Task<Result<systems::PlanDraft>> ConsoleApi::draft_removal(Removal removal) {
 Task<Result<std::string>> ConsoleApi::remove(const Removal& removal) {
   XmlWriter xml("Delete");
   xml.element("Quiet", "true");
-  for (const Removal::Item& item : removal.items)
-    xml.open("Object").element("Key", item.key).element("ETag", item.etag).close();
+  for (const Removal::Item& item : removal.items) {
+    xml.open("Object").element("Key", item.key);
+    if (!item.version.empty()) xml.element("VersionId", item.version);
+    if (!item.delete_marker) xml.element("ETag", item.etag);
+    xml.close();
+  }
   LocalRequest request{
       .method = "POST", .target = "/" + removal.bucket + "?delete", .fields = {}, .body = xml.finish()};
   request.fields = {{"Content-MD5", base::base64_encode(base::md5(request.body))}};

@@ -23,6 +23,7 @@ class ConsoleApi {
   Task<Result<systems::PlanDraft>> plan_removal(http::Request& request);
   Task<Result<systems::PlanDraft>> draft_removal(Removal removal);
   Task<Result<bool>> list(Removal& removal, const std::string& prefix, size_t limit);
+  Task<Result<void>> list_versions(Removal& removal);
   Task<Result<std::string>> remove(const Removal& removal);
 
   Server& server_;

@@ -1,5 +1,7 @@
 #include "systems/object/server.h"
 
+#include <algorithm>
+
 namespace polis::object {
 namespace {
 
@@ -108,6 +110,17 @@ Task<std::vector<PutTimes>> Server::recent_puts() {
     auto one = co_await io::on(runtime_.shard(i), [this, i, copy] { return copy(*services_[i]); });
     all.insert(all.end(), std::make_move_iterator(one.begin()), std::make_move_iterator(one.end()));
   }
+  co_return all;
+}
+
+Task<std::vector<AccessLine>> Server::access_tail() {
+  std::vector<AccessLine> all;
+  for (unsigned i = 0; i < runtime_.size(); ++i) {
+    auto copy = [](const Service& service) -> Task<std::vector<AccessLine>> { co_return service.access_tail().lines(); };
+    auto one = co_await io::on(runtime_.shard(i), [this, i, copy] { return copy(*services_[i]); });
+    all.insert(all.end(), std::make_move_iterator(one.begin()), std::make_move_iterator(one.end()));
+  }
+  std::ranges::sort(all, {}, &AccessLine::at);
   co_return all;
 }
 

@@ -31,6 +31,8 @@ class Server {
   // Of all shards.
   Task<ServiceStatistics> statistics();
   Task<std::vector<PutTimes>> recent_puts();
+  // The last requests of each shard, oldest first.
+  Task<std::vector<AccessLine>> access_tail();
   Task<http::ServerStatistics> http_statistics() { return http_.statistics(); }
 
  private:

@@ -38,7 +38,6 @@ constexpr std::string_view kUnoffered[] = {
     "session",
     "object-lock",
     "lifecycle",
-    "encryption",
     "notification",
     "website",
     "logging",
@@ -70,8 +69,8 @@ const Operation* Operation::find(const Call& call) {
       {Scope::kBucket, Method::kGet, "ownershipControls", "GetBucketOwnershipControls", &Service::get_ownership},
       {Scope::kBucket, Method::kGet, "requestPayment", "GetBucketRequestPayment", &Service::get_request_payment},
       {Scope::kBucket, Method::kGet, "lifecycle", "GetBucketLifecycle", &Service::absent_setting},
-      {Scope::kBucket, Method::kGet, "encryption", "GetBucketEncryption", &Service::absent_setting},
-      {Scope::kBucket, Method::kGet, "object-lock", "GetObjectLockConfiguration", &Service::absent_setting},
+      {Scope::kBucket, Method::kGet, "encryption", "GetBucketEncryption", &Service::get_bucket_encryption},
+      {Scope::kBucket, Method::kGet, "object-lock", "GetObjectLockConfiguration", &Service::get_object_lock},
       {Scope::kBucket, Method::kGet, "notification", "GetBucketNotification", &Service::absent_setting},
       {Scope::kBucket, Method::kGet, "website", "GetBucketWebsite", &Service::absent_setting},
       {Scope::kBucket, Method::kGet, "logging", "GetBucketLogging", &Service::absent_setting},
@@ -89,7 +88,9 @@ const Operation* Operation::find(const Call& call) {
       {Scope::kBucket, Method::kPut, "cors", "PutBucketCors", &Service::put_cors},
       {Scope::kBucket, Method::kPut, "publicAccessBlock", "PutPublicAccessBlock", &Service::put_public_access_block},
       {Scope::kBucket, Method::kPut, "ownershipControls", "PutBucketOwnershipControls", &Service::put_ownership},
+      {Scope::kBucket, Method::kPut, "encryption", "PutBucketEncryption", &Service::put_bucket_encryption},
       {Scope::kBucket, Method::kPut, "requestPayment", "PutBucketRequestPayment", &Service::put_request_payment},
+      {Scope::kBucket, Method::kPut, "object-lock", "PutObjectLockConfiguration", &Service::put_object_lock},
       {Scope::kBucket, Method::kPut, "", "CreateBucket", &Service::create_bucket},
       {Scope::kBucket, Method::kDelete, "tagging", "DeleteBucketTagging", &Service::delete_tagging},
       {Scope::kBucket, Method::kDelete, "policy", "DeleteBucketPolicy", &Service::delete_policy},
@@ -99,7 +100,7 @@ const Operation* Operation::find(const Call& call) {
       {Scope::kBucket, Method::kDelete, "ownershipControls", "DeleteBucketOwnershipControls",
        &Service::delete_ownership},
       {Scope::kBucket, Method::kDelete, "lifecycle", "DeleteBucketLifecycle", &Service::delete_absent_setting},
-      {Scope::kBucket, Method::kDelete, "encryption", "DeleteBucketEncryption", &Service::delete_absent_setting},
+      {Scope::kBucket, Method::kDelete, "encryption", "DeleteBucketEncryption", &Service::delete_bucket_encryption},
       {Scope::kBucket, Method::kDelete, "website", "DeleteBucketWebsite", &Service::delete_absent_setting},
       {Scope::kBucket, Method::kDelete, "replication", "DeleteBucketReplication", &Service::delete_absent_setting},
       {Scope::kBucket, Method::kDelete, "", "DeleteBucket", &Service::delete_bucket},
@@ -110,13 +111,15 @@ const Operation* Operation::find(const Call& call) {
       {Scope::kObject, Method::kGet, "tagging", "GetObjectTagging", &Service::get_tagging},
       {Scope::kObject, Method::kGet, "attributes", "GetObjectAttributes", &Service::get_object_attributes},
       {Scope::kObject, Method::kGet, "uploadId", "ListParts", &Service::list_parts},
-      {Scope::kObject, Method::kGet, "retention", "GetObjectRetention", &Service::absent_setting},
-      {Scope::kObject, Method::kGet, "legal-hold", "GetObjectLegalHold", &Service::absent_setting},
+      {Scope::kObject, Method::kGet, "retention", "GetObjectRetention", &Service::get_retention},
+      {Scope::kObject, Method::kGet, "legal-hold", "GetObjectLegalHold", &Service::get_legal_hold},
       {Scope::kObject, Method::kGet, "torrent", "GetObjectTorrent", &Service::absent_setting},
       {Scope::kObject, Method::kGet, "", "GetObject", &Service::get_object},
       {Scope::kObject, Method::kHead, "", "HeadObject", &Service::get_object},
       {Scope::kObject, Method::kPut, "acl", "PutObjectAcl", &Service::put_acl},
       {Scope::kObject, Method::kPut, "tagging", "PutObjectTagging", &Service::put_tagging},
+      {Scope::kObject, Method::kPut, "retention", "PutObjectRetention", &Service::put_retention},
+      {Scope::kObject, Method::kPut, "legal-hold", "PutObjectLegalHold", &Service::put_legal_hold},
       {Scope::kObject, Method::kPut, "uploadId", "UploadPart", &Service::upload_part},
       {Scope::kObject, Method::kPut, "", "PutObject", &Service::put_object},
       {Scope::kObject, Method::kDelete, "tagging", "DeleteObjectTagging", &Service::delete_tagging},
@@ -164,6 +167,7 @@ Service::Service(unsigned index, unsigned shards, Home& home, store::Store& stor
       random_(random),
       options_(std::move(options)),
       engine_(keyspace),
+      key_ring_(keyspace, options_.encryption_key),
       slots_(index, shards),
       requests_max_(std::max<size_t>(1, options_.requests_max / shards)),
       home_(home) {
@@ -205,15 +209,37 @@ Task<void> Service::answer(Call& call) {
   response.set("x-amz-request-id", call.request_id);
   response.set("x-amz-id-2", base::base64_encode(base::as_bytes(call.request_id)));
   ++statistics_.requests;
+  const SteadyTime begun = clock_.steady();
   if (statistics_.in_flight >= requests_max_) {
     ++statistics_.slowed_down;
     co_await reply_failure(call, Failure(ErrorCode::kSlowDown).header("Retry-After", "1"));
+    note_access(call, begun);
     co_return;
   }
   ++statistics_.in_flight;
   auto answer = co_await serve(call);
   --statistics_.in_flight;
   if (!answer) co_await reply_failure(call, answer.error());
+  note_access(call, begun);
+}
+
+void Service::note_access(const Call& call, SteadyTime begun) {
+  const http::Response& response = call.response;
+  AccessLine& line = access_tail_.next();
+  line.request_id = call.request_id;
+  line.user = call.principal->anonymous() ? std::string_view() : std::string_view(call.principal->user_name);
+  line.address = call.request.peer().unix_socket ? std::string_view() : std::string_view(call.request.peer().address);
+  line.bucket = call.bucket;
+  line.key = call.key;
+  line.method = http::name(call.request.method());
+  line.operation = call.operation;
+  line.error = call.error_name;
+  line.status = response.status();
+  line.received_bytes = call.request.content_length().value_or(0);
+  const bool has_body = call.request.method() == http::Method::kGet && response.status() != 304;
+  line.sent_bytes = has_body ? response.content_length().value_or(0) : 0;
+  line.at = call.now;
+  line.took = clock_.steady() - begun;
 }
 
 Task<Answer<void>> Service::serve(Call& call) {
@@ -263,6 +289,7 @@ Task<Answer<void>> Service::authenticate(Call& call) {
 
 Task<Answer<void>> Service::dispatch(Call& call) {
   const Operation* operation = Operation::find(call);
+  call.operation = operation->name;
   ++statistics_.operations[operation->name];
   co_return co_await (this->*operation->run)(call);
 }
@@ -277,6 +304,7 @@ Task<Answer<void>> Service::not_implemented(Call& call) {
 Task<void> Service::reply_failure(Call& call, const Failure& failure) {
   const ErrorShape& what = shape(failure.code());
   ++(what.status >= 500 ? statistics_.errors_server : statistics_.errors_client);
+  call.error_name = what.name;
   // Once the head is out, only an early end of the connection can tell the client.
   if (call.response.started()) {
     call.response.close();
@@ -396,7 +424,7 @@ auth::Context Service::context_of(const Call& call, std::string_view key, const 
   auth::set_global_keys(context, *call.principal, call.request.peer().unix_socket ? "" : call.request.peer().address,
                         call.request.encrypted(), call.now);
   auto from_header = [&](std::string_view name) {
-    if (auto value = call.request.field(name)) context.set("s3:" + std::string(name), std::string(*value));
+    if (auto value = call.field(name)) context.set("s3:" + std::string(name), std::string(*value));
   };
   for (std::string_view name :
        {"x-amz-acl", "x-amz-grant-read", "x-amz-grant-write", "x-amz-grant-read-acp", "x-amz-grant-write-acp",
@@ -409,6 +437,15 @@ auth::Context Service::context_of(const Call& call, std::string_view key, const 
     if (auto value = call.query.find_value(name)) context.set("s3:" + std::string(name), std::string(*value));
   if (!more.prefix.empty()) context.set("s3:prefix", std::string(more.prefix));
   if (!more.acl.empty()) context.set("s3:x-amz-acl", std::string(more.acl));
+  if (more.encryption) {
+    auto from_field = [&](std::string_view name, const EncryptionFields::Field& field) {
+      if (field) context.set("s3:x-amz-server-side-encryption" + std::string(name), std::string(*field));
+    };
+    from_field("", more.encryption->method);
+    from_field("-aws-kms-key-id", more.encryption->kms_key_id);
+    from_field("-customer-algorithm", more.encryption->customer_algorithm);
+  }
+  set_lock_keys(context, call, more);
   if (auto id = call.query.find_value("versionId")) context.set("s3:VersionId", std::string(*id));
   if (auto agent = call.request.field(http::Field::kUserAgent)) context.set("aws:UserAgent", std::string(*agent));
   if (auto referer = call.request.field(http::Field::kReferer)) context.set("aws:Referer", std::string(*referer));

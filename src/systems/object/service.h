@@ -19,10 +19,14 @@
 #include "kernel/http/server.h"
 #include "kernel/store/store.h"
 #include "systems/object/access.h"
+#include "systems/object/access_tail.h"
 #include "systems/object/body.h"
 #include "systems/object/call.h"
 #include "systems/object/engine.h"
+#include "systems/object/encryption.h"
 #include "systems/object/gate.h"
+#include "systems/object/key_ring.h"
+#include "systems/object/lock.h"
 #include "systems/object/xml.h"
 
 namespace polis::object {
@@ -35,6 +39,11 @@ struct ServiceOptions {
   size_t requests_max =
       1024;  // in flight on all shards; beyond it the answer is SlowDown. 1024 uploads hold 2 MiB each at most
   Duration upload_age_max = std::chrono::hours(24 * 7);  // abandoned uploads are aborted
+  std::optional<SecretKey> encryption_key = {};  // KeyRing::installation_key; nothing: encryption is not offered
+  bool insecure_ssec = false;                    // SSE-C over plain HTTP, where anybody on the way reads the key
+  // Completing an upload under SSE-C takes its key again, as Ceph wants it. Older clients (s3transfer 0.6, in Debian
+  // 12's awscli and boto3) do not send it, and Amazon asks for it only beside checksums.
+  bool strict_ssec = false;
 };
 
 struct ServiceStatistics {
@@ -58,6 +67,9 @@ struct MoreContext {
   std::string_view copy_source = {};
   std::string_view prefix = {};  // s3:prefix, of a question that the request did not ask itself
   std::string_view acl = {};     // s3:x-amz-acl, of a form that has no such header
+  const EncryptionFields* encryption = nullptr;  // s3:x-amz-server-side-encryption*, of a form
+  const Retention* retention = nullptr;    // s3:object-lock-mode and its like, of a document
+  std::optional<bool> legal_hold = {};     // s3:object-lock-legal-hold, of a document
 };
 
 class Service final {
@@ -84,8 +96,10 @@ class Service final {
   store::Store& store() { return store_; }
   blob::Blob& blob() { return blob_; }
   const Engine& engine() const { return engine_; }
+  const KeyRing& key_ring() const { return key_ring_; }
   const ServiceStatistics& statistics() const { return statistics_; }
   const std::vector<PutTimes>& recent_puts() const { return recent_puts_; }
+  const AccessTail& access_tail() const { return access_tail_; }
   // Removes all versions and uploads of a bucket, then the bucket: for a plan that listed them. Returns the versions
   // removed.
   Task<Answer<uint64_t>> empty_bucket(std::string name, bool and_remove);
@@ -108,6 +122,7 @@ class Service final {
 
   // --- request (service.cc)
   Task<void> answer(Call& call);
+  void note_access(const Call& call, SteadyTime begun);
   Done serve(Call& call);
   Task<Answer<void>> authenticate(Call& call);
   Task<auth::PrincipalPtr> with_account(auth::PrincipalPtr principal);
@@ -156,12 +171,16 @@ class Service final {
     bool inlined = false;
     std::string inlined_bytes;
     blob::Receipt blob;
+    Seal seal;  // with an envelope
   };
-  // Bytes durable first; the name comes last.
-  Task<Answer<Stored>> store_bytes(blob::ByteSource& source, std::optional<uint64_t> size_bytes);
-  Task<Answer<Stored>> store_body(Body& body);
+  // Bytes durable first; the name comes last. An envelope that is not empty seals them on their way; sizes, hashes and
+  // the limit of inlined bytes are the plain text's.
+  Task<Answer<Stored>> store_bytes(blob::ByteSource& source, std::optional<uint64_t> size_bytes,
+                                   const Envelope& envelope);
+  Task<Answer<Stored>> store_body(Body& body, const Envelope& envelope);
+  // `from` opens what is copied, `to` seals the copy.
   Task<Answer<Stored>> store_copy(ObjectVersion version, std::string inlined_bytes, blob::Range range,
-                                  ChecksumAlgorithm algorithm);
+                                  ChecksumAlgorithm algorithm, const Envelope& from, const Envelope& to);
   void discard(const Stored& stored);
   // Fills `part` with what was stored and makes it the upload's, or gives the stored bytes back. The references must
   // live until it returns.
@@ -171,8 +190,18 @@ class Service final {
   // overwrite takes the bytes with it.
   Task<Answer<std::string>> inlined_bytes(store::Txn& txn, BucketId bucket, std::string_view key,
                                           const ObjectVersion& version);
+  // Of the plain text: `envelope` opens what is sealed.
   Task<Answer<void>> send_range(const ObjectVersion& version, std::string_view inlined_bytes, blob::Range range,
-                                blob::ByteSink& sink);
+                                const Envelope& envelope, blob::ByteSink& sink);
+  // One run: a version's own bytes, or those of one part.
+  struct Run {
+    uint64_t size_bytes = 0;  // of the plain text
+    const Seal& seal;
+    bool inlined = false;
+    std::string_view inlined_bytes;
+    const blob::Receipt& blob;
+  };
+  Task<Answer<void>> send_run(const Run& run, blob::Range range, const Envelope& envelope, blob::ByteSink& sink);
   friend class VersionSource;
 
   // --- objects (object_handlers.cc)
@@ -249,6 +278,42 @@ class Service final {
   Task<Answer<Acl>> parse_acl(const XmlElement& document, Owner* owner);
   std::string acl_document(const Owner& owner, const Acl& acl, const std::map<std::string, std::string>& names);
 
+  // --- object lock (lock_handlers.cc)
+  Done get_object_lock(Call& call);
+  Done put_object_lock(Call& call);
+  Done get_retention(Call& call);
+  Done put_retention(Call& call);
+  Done get_legal_hold(Call& call);
+  Done put_legal_hold(Call& call);
+  // What the request's headers ask for a new version, once the rights to it are proved.
+  Answer<LockRequest> lock_of(const Call& call, const Bucket& bucket, const MoreContext& more = {});
+  Answer<void> require_lock_rights(const Call& call, const Bucket& bucket, const LockRequest& request,
+                                   const MoreContext& more = {});
+  void set_lock_keys(auth::Context& context, const Call& call, const MoreContext& more) const;
+  // The caller says that GOVERNANCE shall not stop this request, and may say so.
+  Answer<bool> bypasses_governance(const Call& call, const Bucket& bucket, std::string_view key);
+  Answer<void> set_lock_headers(Call& call, const ObjectVersion& version, const Bucket& bucket);
+
+  // --- server-side encryption (encryption_handlers.cc)
+  struct Protection {
+    Encryption encryption;
+    Envelope envelope;
+  };
+  // How new bytes shall lie: as the request asks, else as the bucket does.
+  Task<Answer<Protection>> choose_encryption(const Call& call, const Bucket& bucket, const EncryptionFields& fields);
+  // What opens, or adds to, something that stands. kInvalidRequest unless the customer's key comes exactly where it is
+  // needed and is the right one.
+  Task<Answer<Envelope>> envelope_of(const Call& call, BucketId bucket, const Encryption& encryption,
+                                     const EncryptionFields& fields);
+  Task<Answer<SecretKey>> outer_key(const Call& call, const Encryption& encryption,
+                                    const std::optional<SecretKey>& customer_key);
+  // Completing an upload: the customer's key need not come, but must not be another.
+  Task<Answer<void>> check_completion_key(const Call& call, const Bucket& bucket, const UploadId& id);
+  void set_encryption_headers(Call& call, const Encryption& encryption, bool with_context = false);
+  Done get_bucket_encryption(Call& call);
+  Done put_bucket_encryption(Call& call);
+  Done delete_bucket_encryption(Call& call);
+
   // --- forms (post_form.cc)
   Done post_form(Call& call);
 
@@ -261,6 +326,7 @@ class Service final {
   Random& random_;
   const ServiceOptions options_;
   const Engine engine_;
+  const KeyRing key_ring_;
   References references_{*this};
   SigningOptions signing_;
   SigningKeyCache signing_keys_;
@@ -269,6 +335,7 @@ class Service final {
   Home& home_;
   ServiceStatistics statistics_;
   std::vector<PutTimes> recent_puts_;  // the last 32, oldest first
+  AccessTail access_tail_;
 
   // Parsed bucket policies by their text: few, shared by all requests.
   std::map<std::string, auth::PolicyPtr, std::less<>> policies_;
@@ -277,19 +344,34 @@ class Service final {
 
 template <class F>
 auto Service::change(F body) -> std::invoke_result_t<F&, Write&> {
-  SlotPool::Lease lease = CO_ASK(co_await slots_.take());
-  std::vector<blob::Receipt> released;
-  bool made_garbage = false;
-  auto attempt = [&](store::Txn& txn) -> std::invoke_result_t<F&, Write&> {
-    Write write{.txn = txn, .now = clock_.wall(), .slot = lease.slot()};
-    auto answer = co_await body(write);
-    released = std::move(write.released);
-    made_garbage = write.made_garbage;
+  // A change whose row everybody wants loses these few tries; then it queues with the others of its kind, so that each
+  // of them gets its turn, however many they are. Who queues holds no usage slot: those are for everybody.
+  constexpr int kFreeTries = 4, kQueuedTries = 64;
+  Home::Hold turn;
+  for (int tries = kFreeTries;; tries = kQueuedTries) {
+    std::optional<SlotPool::Lease> lease = CO_ASK(co_await slots_.take());
+    std::vector<blob::Receipt> released;
+    bool made_garbage = false, ran_to_its_end = false;
+    auto attempt = [&](store::Txn& txn) -> std::invoke_result_t<F&, Write&> {
+      ran_to_its_end = false;
+      Write write{.txn = txn, .now = clock_.wall(), .slot = lease->slot()};
+      auto answer = co_await body(write);
+      released = std::move(write.released);
+      made_garbage = write.made_garbage;
+      ran_to_its_end = answer.has_value();
+      co_return answer;
+    };
+    auto answer = co_await store::transact(store_, std::ref(attempt), store::Sync::kDisk, tries);
+    // Not a refusal of the engine's: the commit met another one.
+    const bool lost = !answer && ran_to_its_end && answer.error().code() == ErrorCode::kOperationAborted;
+    if (lost && tries == kFreeTries) {
+      lease.reset();
+      turn = CO_ASK(co_await home_.own(Home::kContended));
+      continue;
+    }
+    if (answer) after_commit(released, made_garbage);
     co_return answer;
-  };
-  auto answer = co_await store::transact(store_, std::ref(attempt));
-  if (answer) after_commit(released, made_garbage);
-  co_return answer;
+  }
 }
 
 }  // namespace polis::object
