@@ -44,6 +44,12 @@ def make_users(polis, config):
         polis.api("POST", f"/api/auth/v1/users/{account['id']}%2F{name}/keys", {"id": values["access_key"], "secret": values["secret_key"]})
 
 
+def make_keys(polis):
+    """The keys that the suite takes for granted unless it is told others."""
+    for name in ("testkey-1", "testkey-2"):
+        polis.api("POST", "/api/object/v1/kms/keys", {"name": name})
+
+
 def write_config(suite, polis):
     config = configparser.RawConfigParser()
     config.read(os.path.join(suite, "s3tests.conf.SAMPLE"))
@@ -52,6 +58,7 @@ def write_config(suite, polis):
     config["s3 main"]["lc_debug_interval"] = "10"
     path = os.path.join(polis.directory, "s3tests.conf")
     make_users(polis, config)
+    make_keys(polis)
     with open(path, "w", encoding="utf-8") as file:
         config.write(file)
     extras = os.path.join(polis.directory, "botocore/s3/2006-03-01")
@@ -94,7 +101,7 @@ def known_exceptions():
 
 def main():
     suite = find_suite()
-    with Polis(systems=("object",), settings=["object.sigv2=true"]) as polis:
+    with Polis(systems=("object",), settings=["object.sigv2=true", "object.insecure_ssec=true", "object.strict_ssec=true"]) as polis:
         outcomes = run_suite(suite, polis, write_config(suite, polis), float(os.environ.get("POLIS_SUITE_SECONDS", "3000")))
     known = known_exceptions()
     passed = {t for t, o in outcomes.items() if o in ("PASSED", "XPASS")}

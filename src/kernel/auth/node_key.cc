@@ -105,6 +105,10 @@ Result<std::string> NodeKey::open(std::string_view sealed, std::string_view boun
   return secret;
 }
 
+std::array<std::byte, 32> NodeKey::derive(std::string_view purpose) const {
+  return base::hmac_sha256(key_, purpose);
+}
+
 std::string NodeKey::fingerprint() const {
   auto digest = base::hmac_sha256(key_, "polis node key fingerprint");
   return base::hex_encode(BytesView(digest).first(8));

@@ -34,6 +34,9 @@ class NodeKey {
   std::string seal(std::string_view secret, std::string_view bound_to, Random& random) const;
   // kCorrupt if anything differs: key, text or `bound_to`.
   Result<std::string> open(std::string_view sealed, std::string_view bound_to) const;
+  // A key of its own for one purpose, which tells nothing of this one or of others: HMAC-SHA256(key, purpose). The
+  // caller wipes it.
+  std::array<std::byte, 32> derive(std::string_view purpose) const;
   // Tells keys apart without telling anything else: 16 hex digits.
   std::string fingerprint() const;
 

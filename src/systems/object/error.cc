@@ -30,17 +30,21 @@ constexpr std::array kShapes = {
     ErrorShape{"InvalidBucketState", 409, "The request is not valid for the current state of the bucket"},
     ErrorShape{"InvalidChunkSizeError", 403, "Only the last chunk is allowed to have a size less than 8192 bytes"},
     ErrorShape{"InvalidDigest", 400, "The Content-MD5 or checksum you specified is not valid"},
+    ErrorShape{"InvalidEncryptionAlgorithmError", 400, "The valid value of the encryption algorithm is AES256"},
     ErrorShape{"InvalidLocationConstraint", 400, "The specified location constraint is not valid"},
     ErrorShape{"InvalidPart", 400, "One or more of the specified parts could not be found, or an ETag does not match"},
     ErrorShape{"InvalidPartOrder", 400, "The list of parts was not in ascending order"},
     ErrorShape{"InvalidPolicyDocument", 400, "The content of the form does not meet the conditions of its policy"},
     ErrorShape{"InvalidRange", 416, "The requested range is not satisfiable"},
     ErrorShape{"InvalidRequest", 400, "Invalid request"},
+    ErrorShape{"InvalidRetentionPeriod", 400, "The retention period must be a positive integer within the limits"},
     ErrorShape{"InvalidStorageClass", 400, "The storage class you specified is not valid"},
     ErrorShape{"InvalidTag", 400, "The tag provided was not a valid tag"},
     ErrorShape{"InvalidToken", 400, "The provided token is malformed or otherwise not valid"},
     ErrorShape{"InvalidURI", 400, "The request URI could not be parsed"},
     ErrorShape{"KeyTooLongError", 400, "Your key is too long"},
+    ErrorShape{"KMS.DisabledException", 400, "The KMS key is disabled"},
+    ErrorShape{"KMS.NotFoundException", 400, "The KMS key does not exist"},
     ErrorShape{"MalformedACLError", 400, "The ACL you provided was not well-formed or did not validate"},
     ErrorShape{"MalformedPolicy", 400, "The policy you provided is not valid"},
     ErrorShape{"MalformedPOSTRequest", 400, "The body of your POST request is not well-formed multipart/form-data"},
@@ -132,6 +136,8 @@ const ErrorCode* error_code_named(std::string_view name) {
 Failure::Failure(Error error) : code_(closest(error.code())), message_(error.text()) {
   // RFC 9110 §10.2.3: clients that honour it come back when the queue has had time to drain.
   if (shape(code_).status == 503) headers_.emplace_back("Retry-After", "1");
+  // Which row two changes met on is nothing to a client.
+  if (code_ == ErrorCode::kOperationAborted) message_ = shape(code_).message;
 }
 
 }  // namespace polis::object

@@ -86,6 +86,10 @@ std::string multipart_etag(std::span<const std::string> part_md5s) {
 Task<Answer<void>> Engine::create_upload(Write& write, const Bucket& bucket, Upload upload) const {
   upload.initiated_at = write.now;
   CO_ASK(write.txn.insert(keyspace_, upload_key(bucket.id, upload.key, upload.id), encode(upload)));
+  LifecycleReading reading(bucket, upload.key, write.now, calendar_);
+  reading.upload(upload);
+  if (!reading.due().empty() || reading.next())
+    CO_ASK(remind_at(write, bucket, upload.key, reading.next().value_or(write.now)));
   CO_ASK(co_await count(write, bucket.id, {}));
   co_return Answer<void>();
 }
@@ -152,8 +156,11 @@ Task<Answer<PutOutcome>> Engine::complete(Write& write, const Bucket& bucket, Co
   version.size_bytes = assembled.size_bytes;
   version.etag = multipart_etag(assembled.md5s);
   version.metadata = std::move(upload.metadata);
+  version.encryption = std::move(upload.encryption);  // each part has its own seal
   version.tags = std::move(upload.tags);
   version.acl = std::move(upload.acl);
+  version.retention = upload.retention;
+  version.legal_hold = upload.legal_hold;
   version.upload = complete.upload;
   version.parts = std::move(assembled.runs);
   if (complete.checksum_type && upload.checksum && *complete.checksum_type != upload.checksum.type)

@@ -27,6 +27,11 @@ Answer<ChecksumType> checksum_type_named(std::string_view text) {
   return refuse(ErrorCode::kInvalidRequest, "Value for x-amz-checksum-type header is invalid.");
 }
 
+// That the drives offer it was looked at when the upload began.
+blob::Scheme scheme_of(const Upload& upload) {
+  return scheme_of(storage_class_named(upload.metadata.storage_class).value_or(StorageClass::kStandard));
+}
+
 // The upload id with the time in front, so that ids of one key sort by the time they began.
 UploadId make_upload_id(WallTime now, Random& random) {
   UploadId id(16, '\0');
@@ -66,19 +71,27 @@ Service::Done Service::create_upload(Call& call) {
   if (!upload.tags.empty())
     CO_ASK(require(call, bucket, call.key, "s3:PutObjectTagging", nullptr, {.request_tags = &upload.tags}));
   AclChoice choice = CO_ASK(co_await choose_acl(call, bucket));
+  CO_ASK(scheme_for(upload.metadata.storage_class));
   upload.owner = std::move(choice.owner);
   upload.acl = std::move(choice.acl);
+  LockRequest lock = CO_ASK(lock_of(call, bucket, {.request_tags = &upload.tags}));
+  upload.retention = lock.retention;
+  upload.legal_hold = lock.legal_hold.value_or(false);
+  upload.encryption = (CO_ASK(co_await choose_encryption(call, bucket, encryption_fields(call)))).encryption;
   upload.initiator = call.principal->anonymous() ? bucket.owner : call.caller();
   upload.id = make_upload_id(call.now, random_);
+  upload.initiated_at = call.now;
   CO_ASK(co_await change([&](Write& write) -> Task<Answer<bool>> {
     Bucket now = CO_ASK(co_await bucket_for_change(write, call));
     CO_ASK(co_await engine_.create_upload(write, now, upload));
     co_return true;
   }));
+  set_abort_headers(call, bucket, upload);
   if (upload.checksum) {
     call.response.set("x-amz-checksum-algorithm", name(upload.checksum.algorithm));
     call.response.set("x-amz-checksum-type", name(upload.checksum.type));
   }
+  set_encryption_headers(call, upload.encryption, true);
   XmlWriter xml("InitiateMultipartUploadResult");
   xml.element("Bucket", call.bucket).element("Key", call.key).element("UploadId", hex(upload.id));
   co_return co_await send_xml(call, 200, xml.finish());
@@ -92,6 +105,7 @@ Task<Answer<void>> Service::keep_part(BucketId bucket, const std::string& key, c
   part.inlined = stored.inlined;
   part.bytes = stored.inlined ? stored.inlined_bytes : "";
   part.blob = stored.blob;
+  part.seal = stored.seal;
   auto gate = CO_ASK(co_await home_.share(id));
   auto put = co_await change([&](Write& write) -> Task<Answer<bool>> {
     CO_ASK(co_await engine_.put_part(write, bucket, key, id, part));
@@ -115,6 +129,8 @@ Service::Done Service::upload_part(Call& call) {
   CO_ASK(require(call, bucket, call.key, "s3:PutObject"));
   Upload upload = CO_ASK(co_await engine_.upload(*txn, bucket.id, call.key, id));
   txn.reset();
+  const Envelope envelope =
+      CO_ASK(co_await envelope_of(call, bucket.id, upload.encryption, encryption_fields(call)));
 
   auto body = CO_ASK(Body::of(call, kPutBytesMax, upload.checksum.algorithm));
   ChecksumAlgorithm sent = body->checksum_request().algorithm;
@@ -122,9 +138,10 @@ Service::Done Service::upload_part(Call& call) {
     co_return refuse(ErrorCode::kInvalidRequest, "Checksum Type mismatch occurred, expected checksum Type: " +
                                                      std::string(name(upload.checksum.algorithm)) +
                                                      ", actual checksum Type: " + std::string(name(sent)));
-  Stored stored = CO_ASK(co_await store_body(*body));
+  Stored stored = CO_ASK(co_await store_body(*body, envelope, scheme_of(upload)));
   CO_ASK(co_await keep_part(bucket.id, call.key, id, part, stored));
   call.response.set("ETag", quoted_md5(part.md5));
+  set_encryption_headers(call, upload.encryption);
   if (part.checksum) call.response.set(header_name(part.checksum.algorithm), text(part.checksum));
   co_return co_await send_empty(call, 200);
 }
@@ -152,10 +169,17 @@ Service::Done Service::upload_part_copy(Call& call) {
     range = CO_ASK(copy_range_of(call.header("x-amz-copy-source-range"), original.size_bytes));
   if (range.size > kPutBytesMax) co_return refuse(ErrorCode::kEntityTooLarge);
 
-  Stored stored = CO_ASK(co_await store_copy(original, std::move(inlined), range, upload.checksum.algorithm));
+  const Envelope envelope = CO_ASK(
+      co_await envelope_of(call, from.id, original.encryption, copy_source_encryption_fields(call)));
+  const Envelope sealing = CO_ASK(co_await envelope_of(call, to.id, upload.encryption, encryption_fields(call)));
+
+  Stored stored = CO_ASK(
+      co_await store_copy(original, std::move(inlined), range, upload.checksum.algorithm, envelope, sealing,
+                          scheme_of(upload)));
   CO_ASK(co_await keep_part(to.id, call.key, id, part, stored));
   if (from.versioning != Versioning::kUnversioned)
     call.response.set("x-amz-copy-source-version-id", original.version_id());
+  set_encryption_headers(call, upload.encryption);
   XmlWriter xml("CopyPartResult");
   xml.element("ETag", quoted_md5(part.md5)).element("LastModified", base::format_rfc3339(call.now));
   write_checksum(xml, part.checksum);
@@ -169,7 +193,7 @@ Service::Done Service::complete_upload(Call& call) {
   complete.conditions.if_match = conditions_of(call).if_match;
   complete.conditions.if_none_match = conditions_of(call).if_none_match;
   for (ChecksumAlgorithm algorithm : kChecksumAlgorithms) {
-    auto value = call.request.field(header_name(algorithm));
+    auto value = call.field(header_name(algorithm));
     if (!value) continue;
     std::string_view whole = *value;
     // A composite checksum may carry its number of parts.
@@ -203,6 +227,7 @@ Service::Done Service::complete_upload(Call& call) {
     }
   }
 
+  CO_ASK(co_await check_completion_key(call, bucket, complete.upload));
   auto gate = CO_ASK(co_await home_.own(complete.upload));
   PutOutcome outcome = CO_ASK(co_await change([&](Write& write) -> Task<Answer<PutOutcome>> {
     bucket = CO_ASK(co_await bucket_for_change(write, call));
@@ -210,6 +235,8 @@ Service::Done Service::complete_upload(Call& call) {
   }));
   const ObjectVersion& version = outcome.version;
   if (bucket.versioning == Versioning::kEnabled) call.response.set("x-amz-version-id", version.version_id());
+  set_encryption_headers(call, version.encryption);
+  set_expiration_header(call, bucket, call.key, version);
   XmlWriter xml("CompleteMultipartUploadResult");
   std::string host(call.request.authority());
   std::string location = (call.request.encrypted() ? "https://" : "http://") + host +
@@ -265,6 +292,7 @@ Service::Done Service::list_parts(Call& call) {
     listing = CO_ASK(co_await engine_.list_parts(
         *txn, id, static_cast<uint32_t>(std::min<uint64_t>(marker, kPartNumberMax)), limit));
   txn.reset();
+  set_abort_headers(call, bucket, upload);
   XmlWriter xml("ListPartsResult");
   xml.element("Bucket", call.bucket).element("Key", call.key).element("UploadId", hex(id));
   std::string initiator = co_await display_name(upload.initiator.canonical_id),

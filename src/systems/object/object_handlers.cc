@@ -52,13 +52,8 @@ void Service::set_version_headers(Call& call, const ObjectVersion& version, cons
 
 Answer<void> Service::refuse_unsupported_headers(const Call& call) const {
   for (std::string_view name :
-       {"x-amz-server-side-encryption", "x-amz-server-side-encryption-customer-algorithm",
-        "x-amz-server-side-encryption-customer-key", "x-amz-server-side-encryption-customer-key-md5",
-        "x-amz-copy-source-server-side-encryption-customer-algorithm", "x-amz-object-lock-mode",
-        "x-amz-object-lock-retain-until-date", "x-amz-object-lock-legal-hold", "x-amz-bucket-object-lock-enabled",
-        "x-amz-write-offset-bytes"}) {
+       {"x-amz-write-offset-bytes"}) {
     if (!call.has_header(name)) continue;
-    if (name == "x-amz-bucket-object-lock-enabled" && http::equal_ignoring_case(call.header(name), "false")) continue;
     return refuse(ErrorCode::kNotImplemented,
                   "The header " + std::string(name) + " asks for something that is not offered here");
   }
@@ -94,8 +89,17 @@ Service::Done Service::get_object(Call& call) {
     co_return refuse(
         std::move(failure).header("x-amz-delete-marker", "true").header("x-amz-version-id", version.version_id()));
   }
+  const EncryptionFields encryption = encryption_fields(call);
+  if (encryption.any() && !encryption.customer())
+    co_return refuse(ErrorCode::kInvalidArgument,
+                     "x-amz-server-side-encryption headers are not supported for this operation.");
+  Envelope envelope;
+  // A HEAD reads nothing: of the keys only the customer's is looked at.
+  if (!head || version.encryption.kind == EncryptionKind::kCustomer || encryption.any())
+    envelope = CO_ASK(co_await envelope_of(call, bucket.id, version.encryption, encryption));
   set_version_headers(call, version, bucket);
   CO_ASK(check_read(conditions_of(call), version, ErrorCode::kNotModified));
+  set_encryption_headers(call, version.encryption);
 
   http::Response& out = call.response;
   blob::Range range{0, version.size_bytes};
@@ -141,6 +145,9 @@ Service::Done Service::get_object(Call& call) {
   if (!metadata.website_redirect_location.empty())
     out.set("x-amz-website-redirect-location", metadata.website_redirect_location);
   if (!version.tags.empty()) out.set("x-amz-tagging-count", std::to_string(version.tags.size()));
+  CO_ASK(set_lock_headers(call, version, bucket));
+  // A version that is asked for by its id may be no current one, of which the header speaks.
+  if (!id) set_expiration_header(call, bucket, call.key, version);
   out.set("Accept-Ranges", "bytes");
   bool whole = range.size == version.size_bytes;
   if (version.checksum && whole && http::equal_ignoring_case(call.header("x-amz-checksum-mode"), "ENABLED")) {
@@ -163,7 +170,7 @@ Service::Done Service::get_object(Call& call) {
   Home::Hold pin;
   if (!version.upload.empty()) pin = CO_ASK(co_await home_.pin(version.upload));
   ResponseSink sink(out, statistics_.sent_bytes);
-  CO_ASK(co_await send_range(version, inlined, range, sink));
+  CO_ASK(co_await send_range(version, inlined, range, envelope, sink));
   CO_ASK(co_await out.finish());
   co_return Answer<void>();
 }
@@ -201,6 +208,10 @@ Service::Done Service::get_object_attributes(Call& call) {
   if (version.delete_marker)
     co_return refuse(
         Failure(id ? ErrorCode::kMethodNotAllowed : ErrorCode::kNoSuchKey).header("x-amz-delete-marker", "true"));
+  // Like a HEAD: the customer's key must come, though nothing is opened with it.
+  const EncryptionFields encryption = encryption_fields(call);
+  if (version.encryption.kind == EncryptionKind::kCustomer || encryption.customer())
+    CO_ASK(co_await envelope_of(call, bucket.id, version.encryption, encryption));
   CO_ASK(check_read(conditions_of(call), version, ErrorCode::kNotModified));
 
   XmlWriter xml("GetObjectAttributesResponse");
@@ -294,6 +305,12 @@ Service::Done Service::put_object(Call& call) {
   AclChoice choice = CO_ASK(co_await choose_acl(call, bucket));
   put.version.owner = std::move(choice.owner);
   put.version.acl = std::move(choice.acl);
+  LockRequest lock = CO_ASK(lock_of(call, bucket, {.request_tags = &put.version.tags}));
+  put.version.retention = lock.retention;
+  put.version.legal_hold = lock.legal_hold.value_or(false);
+  const Protection protection = CO_ASK(co_await choose_encryption(call, bucket, encryption_fields(call)));
+  put.version.encryption = protection.encryption;
+  const blob::Scheme scheme = CO_ASK(scheme_for(put.version.metadata.storage_class));
   if (put.conditions.any()) {
     // Before gigabytes are taken in vain; the commit looks again.
     auto txn = CO_ASK(co_await begin());
@@ -306,13 +323,14 @@ Service::Done Service::put_object(Call& call) {
   times.authorize = clock_.steady() - begun;
 
   SteadyTime bytes_begun = clock_.steady();
-  Stored stored = CO_ASK(co_await store_body(*body));
+  Stored stored = CO_ASK(co_await store_body(*body, protection.envelope, scheme));
   times.bytes = clock_.steady() - bytes_begun;
   put.version.size_bytes = stored.size_bytes;
   put.version.etag = base::hex_encode(as_bytes(stored.md5));
   put.version.checksum = stored.checksum;
   put.version.inlined = stored.inlined;
   put.version.blob = stored.blob;
+  put.version.seal = stored.seal;
   put.inlined_bytes = stored.inlined_bytes;
 
   SteadyTime metadata_begun = clock_.steady();
@@ -334,6 +352,8 @@ Service::Done Service::put_object(Call& call) {
   call.response.set("ETag", quoted(version.etag));
   // While versioning is suspended S3 does not name the null version that it made.
   if (bucket.versioning == Versioning::kEnabled) call.response.set("x-amz-version-id", version.version_id());
+  set_encryption_headers(call, version.encryption, true);
+  set_expiration_header(call, bucket, call.key, version);
   if (version.checksum) {
     call.response.set(header_name(version.checksum.algorithm), text(version.checksum));
     call.response.set("x-amz-checksum-type", name(version.checksum.type));
@@ -378,8 +398,8 @@ Service::Done Service::copy_object(Call& call) {
   }
   CO_ASK(check_read(conditions_of(call, "x-amz-copy-source-"), original, ErrorCode::kPreconditionFailed));
   bool to_itself = from.id == to.id && source.key == call.key && !source.version;
-  bool changes_something =
-      replace || !asked_metadata.storage_class.empty() || call.has_header("x-amz-website-redirect-location");
+  bool changes_something = replace || !asked_metadata.storage_class.empty() ||
+                           call.has_header("x-amz-website-redirect-location") || encryption_fields(call).any();
   if (to_itself && !changes_something)
     co_return refuse(
         ErrorCode::kInvalidRequest,
@@ -402,6 +422,15 @@ Service::Done Service::copy_object(Call& call) {
   AclChoice choice = CO_ASK(co_await choose_acl(call, to));
   put.version.owner = std::move(choice.owner);
   put.version.acl = std::move(choice.acl);
+  // Nor is its encryption.
+  const Envelope envelope = CO_ASK(
+      co_await envelope_of(call, from.id, original.encryption, copy_source_encryption_fields(call)));
+  const Protection protection = CO_ASK(co_await choose_encryption(call, to, encryption_fields(call)));
+  put.version.encryption = protection.encryption;
+  // What protects the source is not copied: the copy has what the request or its bucket says.
+  LockRequest lock = CO_ASK(lock_of(call, to, {.request_tags = &tags, .copy_source = source.text}));
+  put.version.retention = lock.retention;
+  put.version.legal_hold = lock.legal_hold.value_or(false);
 
   ChecksumAlgorithm algorithm = original.checksum.algorithm;
   if (call.has_header("x-amz-checksum-algorithm")) {
@@ -409,12 +438,15 @@ Service::Done Service::copy_object(Call& call) {
     if (!named) co_return refuse(ErrorCode::kInvalidRequest, "Checksum algorithm provided is unsupported.");
     algorithm = *named;
   }
-  Stored stored = CO_ASK(co_await store_copy(original, std::move(inlined), {0, original.size_bytes}, algorithm));
+  Stored stored = CO_ASK(co_await store_copy(original, std::move(inlined), {0, original.size_bytes}, algorithm,
+                                             envelope, protection.envelope,
+                                             CO_ASK(scheme_for(put.version.metadata.storage_class))));
   put.version.size_bytes = stored.size_bytes;
   put.version.etag = base::hex_encode(as_bytes(stored.md5));
   put.version.checksum = stored.checksum;
   put.version.inlined = stored.inlined;
   put.version.blob = stored.blob;
+  put.version.seal = stored.seal;
   put.inlined_bytes = stored.inlined_bytes;
   auto outcome = co_await change([&](Write& write) -> Task<Answer<PutOutcome>> {
     to = CO_ASK(co_await bucket_for_change(write, call));
@@ -428,6 +460,8 @@ Service::Done Service::copy_object(Call& call) {
   if (to.versioning == Versioning::kEnabled) call.response.set("x-amz-version-id", version.version_id());
   if (from.versioning != Versioning::kUnversioned)
     call.response.set("x-amz-copy-source-version-id", original.version_id());
+  set_encryption_headers(call, version.encryption, true);
+  set_expiration_header(call, to, call.key, version);
   XmlWriter xml("CopyObjectResult");
   xml.element("ETag", quoted(version.etag)).element("LastModified", base::format_rfc3339(version.modified_at));
   if (version.checksum) {
@@ -446,6 +480,7 @@ Service::Done Service::delete_object(Call& call) {
   Bucket bucket = CO_ASK(co_await load_bucket(call));
   CO_ASK(require(call, bucket, call.key, remove.version ? "s3:DeleteObjectVersion" : "s3:DeleteObject"));
   remove.owner = call.principal->anonymous() ? bucket.owner : call.caller();
+  remove.bypass_governance = CO_ASK(bypasses_governance(call, bucket, call.key));
   DeleteOutcome outcome = CO_ASK(co_await change([&](Write& write) -> Task<Answer<DeleteOutcome>> {
     bucket = CO_ASK(co_await bucket_for_change(write, call));
     co_return co_await engine_.remove(write, bucket, remove);
@@ -468,7 +503,8 @@ Service::Done Service::delete_objects(Call& call) {
   struct Item {
     std::string key, version_text;
     DeleteVersion remove;
-    std::optional<Failure> failure;
+    std::optional<Failure> failure;  // found before the change
+    std::optional<Failure> refused;  // by the change
     DeleteOutcome outcome;
   };
   std::vector<Item> items;
@@ -507,18 +543,21 @@ Service::Done Service::delete_objects(Call& call) {
     if (item.failure) continue;
     auto right = require(call, bucket, item.key, item.remove.version ? "s3:DeleteObjectVersion" : "s3:DeleteObject");
     if (!right) item.failure = std::move(right).error();
+    item.remove.bypass_governance = CO_ASK(bypasses_governance(call, bucket, item.key));
   }
   // One transaction, one sync, whatever the number of keys.
   CO_ASK(co_await change([&](Write& write) -> Task<Answer<bool>> {
     bucket = CO_ASK(co_await bucket_for_change(write, call));
     for (Item& item : items) {
-      if (item.failure && item.failure->code() != ErrorCode::kPreconditionFailed) continue;
-      item.failure.reset();  // of an earlier try
+      if (item.failure) continue;
+      item.refused.reset();  // of an earlier try
       auto outcome = co_await engine_.remove(write, bucket, item.remove);
       if (outcome) {
         item.outcome = std::move(*outcome);
-      } else if (outcome.error().code() == ErrorCode::kPreconditionFailed) {
-        item.failure = std::move(outcome).error();
+      } else if (outcome.error().code() == ErrorCode::kPreconditionFailed ||
+                 outcome.error().code() == ErrorCode::kAccessDenied) {
+        // Refused before anything was written: the others go all the same.
+        item.refused = std::move(outcome).error();
       } else {
         co_return refuse(std::move(outcome).error());
       }
@@ -529,10 +568,10 @@ Service::Done Service::delete_objects(Call& call) {
   XmlWriter xml("DeleteResult");
   bool versioned = bucket.versioning != Versioning::kUnversioned;
   for (const Item& item : items) {
-    if (item.failure) {
+    if (const auto& failure = item.failure ? item.failure : item.refused) {
       xml.open("Error").element("Key", item.key);
       if (!item.version_text.empty()) xml.element("VersionId", item.version_text);
-      xml.element("Code", shape(item.failure->code()).name).element("Message", item.failure->message()).close();
+      xml.element("Code", shape(failure->code()).name).element("Message", failure->message()).close();
     } else if (!quiet) {
       xml.open("Deleted").element("Key", item.key);
       if (!item.version_text.empty()) xml.element("VersionId", item.version_text);

@@ -182,11 +182,29 @@ Answer<Metadata> metadata_of_form(const FormFields& fields) {
   metadata.content_encoding = field(fields, "content-encoding");
   metadata.expires = field(fields, "expires");
   metadata.website_redirect_location = field(fields, "x-amz-website-redirect-location");
+  auto storage_class = storage_class_named(field(fields, "x-amz-storage-class"));
+  if (!storage_class) return refuse(ErrorCode::kInvalidStorageClass);
+  metadata.storage_class = stored_name(*storage_class);
   constexpr std::string_view kPrefix = "x-amz-meta-";
   for (const auto& [name, value] : fields)
     if (name.starts_with(kPrefix)) metadata.user.emplace_back(name.substr(kPrefix.size()), value);
   ASK(check_metadata(metadata));
   return metadata;
+}
+
+EncryptionFields encryption_of_form(const FormFields& fields) {
+  auto one = [&](std::string_view rest) -> EncryptionFields::Field {
+    auto found = fields.find("x-amz-server-side-encryption" + std::string(rest));
+    if (found == fields.end()) return std::nullopt;
+    return found->second;
+  };
+  return {.method = one(""),
+          .kms_key_id = one("-aws-kms-key-id"),
+          .kms_context = one("-context"),
+          .bucket_key = one("-bucket-key-enabled"),
+          .customer_algorithm = one("-customer-algorithm"),
+          .customer_key = one("-customer-key"),
+          .customer_key_md5 = one("-customer-key-md5")};
 }
 
 Answer<Tags> tags_of_form(const FormFields& fields) {
@@ -284,7 +302,8 @@ Service::Done Service::post_form(Call& call) {
   put.version.metadata = CO_ASK(metadata_of_form(fields));
   put.version.tags = CO_ASK(tags_of_form(fields));
   std::string_view canned = field(fields, "acl");
-  MoreContext more{.request_tags = &put.version.tags, .acl = canned};
+  const EncryptionFields encryption = encryption_of_form(fields);
+  MoreContext more{.request_tags = &put.version.tags, .acl = canned, .encryption = &encryption};
   CO_ASK(require(call, bucket, key, "s3:PutObject", nullptr, more));
   Owner owner =
       call.principal->anonymous() || bucket.ownership == Ownership::kBucketOwnerEnforced ? bucket.owner : call.caller();
@@ -296,6 +315,18 @@ Service::Done Service::post_form(Call& call) {
   if (bucket.ownership == Ownership::kBucketOwnerEnforced) acl = canned_acl("private", owner, bucket.owner);
   put.version.owner = owner;
   put.version.acl = std::move(*acl);
+  LockRequest lock =
+      CO_ASK(parse_lock_request(field(fields, "x-amz-object-lock-mode"), field(fields, "x-amz-object-lock-retain-until-date"),
+                                field(fields, "x-amz-object-lock-legal-hold"), call.now));
+  MoreContext more_lock = more;
+  more_lock.retention = &lock.retention;
+  more_lock.legal_hold = lock.legal_hold;
+  CO_ASK(require_lock_rights(call, bucket, lock, more_lock));
+  put.version.retention = lock.retention;
+  put.version.legal_hold = lock.legal_hold.value_or(false);
+  const Protection protection = CO_ASK(co_await choose_encryption(call, bucket, encryption));
+  put.version.encryption = protection.encryption;
+  const blob::Scheme scheme = CO_ASK(scheme_for(put.version.metadata.storage_class));
 
   std::optional<Checksum> expected;
   for (ChecksumAlgorithm algorithm : kChecksumAlgorithms) {
@@ -305,7 +336,7 @@ Service::Done Service::post_form(Call& call) {
     form.hash_with(algorithm);
   }
   form.limit(size_max);
-  auto stored = co_await store_bytes(form, std::nullopt);
+  auto stored = co_await store_bytes(form, std::nullopt, protection.envelope, scheme);
   if (!stored) co_return refuse(form.failure() ? *form.failure() : std::move(stored).error());
   stored->md5 = form.md5();
   stored->checksum = form.checksum();
@@ -322,6 +353,7 @@ Service::Done Service::post_form(Call& call) {
   put.version.checksum = stored->checksum;
   put.version.inlined = stored->inlined;
   put.version.blob = stored->blob;
+  put.version.seal = stored->seal;
   put.inlined_bytes = stored->inlined_bytes;
   auto outcome = co_await change([&](Write& write) -> Task<Answer<PutOutcome>> {
     bucket = CO_ASK(co_await bucket_for_change(write, call));
@@ -338,6 +370,7 @@ Service::Done Service::post_form(Call& call) {
                          (call.virtual_host ? "/" : "/" + call.bucket + "/") +
                          base::url_encode(key, base::Slash::kKeep);
   call.response.set("ETag", etag);
+  set_encryption_headers(call, outcome->version.encryption, true);
   if (bucket.versioning == Versioning::kEnabled) call.response.set("x-amz-version-id", outcome->version.version_id());
   if (outcome->version.checksum)
     call.response.set(header_name(outcome->version.checksum.algorithm), text(outcome->version.checksum));

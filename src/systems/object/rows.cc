@@ -430,8 +430,72 @@ std::string usage_key(BucketId bucket, uint16_t slot) {
 std::string scrub_key() {
   return "s";
 }
+std::string kms_key_key(std::string_view name) {
+  return "k" + std::string(name);
+}
+std::string kms_keys_prefix() {
+  return "k";
+}
 std::string last_bucket_id_key() {
   return "n";
+}
+std::string reminders_prefix() {
+  return "l";
+}
+std::string reminder_key(uint64_t at_s, BucketId bucket, std::string_view key) {
+  std::string row_key = under('l', at_s);
+  append_u64(row_key, bucket);
+  append_escaped(row_key, key);
+  row_key.append("\0\1", 2);
+  return row_key;
+}
+std::string reminders_behind(uint64_t at_s) {
+  return at_s == UINT64_MAX ? successor(reminders_prefix()) : under('l', at_s + 1);
+}
+Result<Reminder> parse_reminder_key(std::string_view row_key) {
+  if (row_key.size() < 17 || row_key.front() != 'l')
+    return fail(Code::kCorrupt, "a reminder's row key is too short or of the wrong kind");
+  Reminder parsed{.at_s = read_u64(row_key.substr(1)), .bucket = read_u64(row_key.substr(9)), .key = {}, .bucket_name = {}};
+  BytesView rest = as_bytes(row_key.substr(17));
+  Bytes key = TRY(base::take_key_bytes(rest));
+  if (!rest.empty()) return fail(Code::kCorrupt, "a reminder's row key has a tail");
+  parsed.key = std::string(as_text(key));
+  return parsed;
+}
+std::string indexing_prefix() {
+  return "j";
+}
+std::string indexing_key(BucketId bucket) {
+  return under('j', bucket);
+}
+Result<BucketId> parse_indexing_key(std::string_view row_key) {
+  if (row_key.size() != 9 || row_key.front() != 'j')
+    return fail(Code::kCorrupt, "the row key of a bucket's indexing has the wrong length or kind");
+  return read_u64(row_key.substr(1));
+}
+
+void Usage::count(const ObjectVersion& version, int by) {
+  if (version.delete_marker) {
+    delete_markers += by;
+    return;
+  }
+  const int64_t bytes = static_cast<int64_t>(version.size_bytes) * by;
+  versions += by;
+  size_bytes += bytes;
+  const auto in = storage_class_named(version.metadata.storage_class).value_or(StorageClass::kStandard);
+  if (in == StorageClass::kStandard) return;
+  others[static_cast<size_t>(in)].versions += by;
+  others[static_cast<size_t>(in)].size_bytes += bytes;
+}
+
+Usage::OfClass Usage::of_class(StorageClass storage_class) const {
+  if (storage_class != StorageClass::kStandard) return others[static_cast<size_t>(storage_class)];
+  OfClass rest{.versions = versions, .size_bytes = size_bytes};
+  for (const OfClass& other : others) {
+    rest.versions -= other.versions;
+    rest.size_bytes -= other.size_bytes;
+  }
+  return rest;
 }
 
 std::string encode(const Bucket& bucket) {
@@ -662,6 +726,13 @@ std::string encode(const Usage& usage) {
   out.zigzag(usage.versions);
   out.zigzag(usage.delete_markers);
   out.zigzag(usage.size_bytes);
+  for (size_t i = 0; i < usage.others.size(); ++i) {
+    const Usage::OfClass& one = usage.others[i];
+    if (one == Usage::OfClass{}) continue;
+    out.u8(static_cast<uint8_t>(i));
+    out.zigzag(one.versions);
+    out.zigzag(one.size_bytes);
+  }
   return out.take();
 }
 
@@ -673,8 +744,39 @@ Result<Usage> decode_usage(std::string_view row) {
   usage.versions = in.zigzag();
   usage.delete_markers = in.zigzag();
   usage.size_bytes = in.zigzag();
+  // Classes in rising order, those that are zero left out; STANDARD is never there.
+  for (uint8_t last = 0; in.remaining_bytes() > 0;) {
+    const uint8_t index = in.u8();
+    if (index <= last || index >= kStorageClasses) {
+      in.reject("a storage class out of order");
+      break;
+    }
+    last = index;
+    usage.others[index].versions = in.zigzag();
+    usage.others[index].size_bytes = in.zigzag();
+    if (in.ok() && usage.others[index] == Usage::OfClass{}) in.reject("a storage class without versions");
+  }
   TRY(in.finish());
   return usage;
+}
+
+std::string encode(const Indexing& indexing) {
+  RowWriter out;
+  out.sized(indexing.bucket_name);
+  out.sized(indexing.next);
+  out.boolean(indexing.uploads);
+  return out.take();
+}
+
+Result<Indexing> decode_indexing(std::string_view row) {
+  Reader in(as_bytes(row));
+  read_format(in);
+  Indexing indexing;
+  indexing.bucket_name = text(in);
+  indexing.next = text(in);
+  indexing.uploads = in.boolean();
+  TRY(in.finish());
+  return indexing;
 }
 
 std::string encode(const BackReference& reference) {

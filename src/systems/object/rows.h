@@ -10,7 +10,10 @@
 //   row refers to this piece of a blob g <upload id>                                 -> empty: the parts of this upload
 //   are garbage, a reaper erases them in slices c <bucket id> <slot, 2 bytes>                 -> Usage, a part of the
 //   bucket's sum n                                             -> the last bucket id that was given out
+//   k <name>                                      -> KmsKey (key_ring.h)
 //   s                                             -> ScrubState (care.h): when a scrub began, how far it is
+//   l <second, 8 bytes> <bucket id> <key> 00 01   -> the bucket's name: lifecycle rules may ask something of the key then
+//   j <bucket id>                                 -> Indexing: the keys of this bucket get such reminders in the background
 //
 // Numbers in keys are big endian, <key> is escaped as base::append_key_bytes does (00 -> 00 FF, end 00 01), so rows lie
 // in the order in which S3 lists. Newest at the bare key: a GET is one point read, and two writers of one key always
@@ -19,6 +22,7 @@
 
 #include <string>
 
+#include "systems/object/storage_class.h"
 #include "systems/object/types.h"
 
 namespace polis::object {
@@ -29,11 +33,27 @@ struct Usage {
   int64_t versions = 0;  // of all keys, without delete markers
   int64_t delete_markers = 0;
   int64_t size_bytes = 0;  // of all versions
+  // Of the versions in one storage class. STANDARD is what the others leave of the whole, so that rows from before
+  // classes were counted stay right.
+  struct OfClass {
+    int64_t versions = 0, size_bytes = 0;
+    friend bool operator==(const OfClass&, const OfClass&) = default;
+  };
+  std::array<OfClass, kStorageClasses> others{};  // by StorageClass; that of STANDARD stays zero
+
+  // One version or delete marker more (by = 1) or less (by = -1); `objects` is the caller's.
+  void count(const ObjectVersion& version, int by);
+  OfClass of_class(StorageClass storage_class) const;
+
   Usage& operator+=(const Usage& other) {
     objects += other.objects;
     versions += other.versions;
     delete_markers += other.delete_markers;
     size_bytes += other.size_bytes;
+    for (size_t i = 0; i < others.size(); ++i) {
+      others[i].versions += other.others[i].versions;
+      others[i].size_bytes += other.others[i].size_bytes;
+    }
     return *this;
   }
   friend bool operator==(const Usage&, const Usage&) = default;
@@ -47,6 +67,22 @@ struct BackReference {
   Sequence sequence = 0;
   UploadId upload;  // of kPart
   uint32_t part_number = 0;
+};
+
+// A moment at which lifecycle rules may ask something of a key. A reminder is a hint: what is due is found in the rules
+// and the versions themselves, so one too many costs a look and nothing else.
+struct Reminder {
+  uint64_t at_s = 0;  // seconds since 1970
+  BucketId bucket = 0;
+  std::string key;
+  std::string bucket_name;
+};
+
+// How far the keys of a bucket have got their reminders after its rules were changed.
+struct Indexing {
+  std::string bucket_name;
+  std::string next;  // the row key to go on at; empty: the beginning
+  bool uploads = false;  // versions are through, uploads are next
 };
 
 std::string bucket_key(std::string_view name);
@@ -94,6 +130,17 @@ std::string usage_key(BucketId bucket, uint16_t slot);
 std::string usage_prefix(BucketId bucket);
 std::string last_bucket_id_key();
 std::string scrub_key();
+std::string reminder_key(uint64_t at_s, BucketId bucket, std::string_view key);
+std::string reminders_prefix();
+// The first row key behind every reminder of this second and those before.
+std::string reminders_behind(uint64_t at_s);
+// Without the bucket's name, which is the row's value.
+Result<Reminder> parse_reminder_key(std::string_view row_key);
+std::string indexing_key(BucketId bucket);
+std::string indexing_prefix();
+Result<BucketId> parse_indexing_key(std::string_view row_key);
+std::string kms_key_key(std::string_view name);
+std::string kms_keys_prefix();
 
 std::string encode(const Bucket& bucket);
 std::string encode(const ObjectVersion& version);
@@ -101,6 +148,7 @@ std::string encode(const Upload& upload);
 std::string encode(const Part& part);
 std::string encode(const Usage& usage);
 std::string encode(const BackReference& reference);
+std::string encode(const Indexing& indexing);
 
 Result<Bucket> decode_bucket(std::string_view row);
 Result<ObjectVersion> decode_version(std::string_view row);
@@ -108,5 +156,6 @@ Result<Upload> decode_upload(std::string_view row);
 Result<Part> decode_part(std::string_view row);
 Result<Usage> decode_usage(std::string_view row);
 Result<BackReference> decode_reference(std::string_view row);
+Result<Indexing> decode_indexing(std::string_view row);
 
 }  // namespace polis::object

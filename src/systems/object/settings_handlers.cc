@@ -372,11 +372,14 @@ Service::Done Service::put_tagging(Call& call) {
   if (version.delete_marker)
     co_return refuse(Failure(ErrorCode::kMethodNotAllowed).header("x-amz-delete-marker", "true"));
   txn.reset();
-  CO_ASK(co_await change([&](Write& write) {
-    return engine_.update_version(write, bucket.id, call.key, id, [&](ObjectVersion& one) -> Answer<void> {
+  CO_ASK(co_await change([&](Write& write) -> Task<Answer<ObjectVersion>> {
+    const Bucket now = CO_ASK(co_await bucket_for_change(write, call));
+    ObjectVersion changed = CO_ASK(co_await engine_.update_version(write, bucket.id, call.key, id, [&](ObjectVersion& one) -> Answer<void> {
       one.tags = tags;
       return {};
-    });
+    }));
+    CO_ASK(engine_.remind(write, now, call.key));
+    co_return changed;
   }));
   if (bucket.versioning != Versioning::kUnversioned) call.response.set("x-amz-version-id", version.version_id());
   co_return co_await send_empty(call, 200);
@@ -402,11 +405,14 @@ Service::Done Service::delete_tagging(Call& call) {
   if (version.delete_marker)
     co_return refuse(Failure(ErrorCode::kMethodNotAllowed).header("x-amz-delete-marker", "true"));
   txn.reset();
-  CO_ASK(co_await change([&](Write& write) {
-    return engine_.update_version(write, bucket.id, call.key, id, [](ObjectVersion& one) -> Answer<void> {
+  CO_ASK(co_await change([&](Write& write) -> Task<Answer<ObjectVersion>> {
+    const Bucket now = CO_ASK(co_await bucket_for_change(write, call));
+    ObjectVersion changed = CO_ASK(co_await engine_.update_version(write, bucket.id, call.key, id, [](ObjectVersion& one) -> Answer<void> {
       one.tags.clear();
       return {};
-    });
+    }));
+    CO_ASK(engine_.remind(write, now, call.key));
+    co_return changed;
   }));
   if (bucket.versioning != Versioning::kUnversioned) call.response.set("x-amz-version-id", version.version_id());
   co_return co_await send_empty(call, 204);
@@ -673,16 +679,11 @@ Service::Done Service::absent_setting(Call& call) {
     std::string_view root;
   };
   static constexpr Absent kAbsent[] = {
-      {"lifecycle", "s3:GetLifecycleConfiguration", ErrorCode::kNoSuchLifecycleConfiguration, ""},
-      {"encryption", "s3:GetEncryptionConfiguration", ErrorCode::kServerSideEncryptionConfigurationNotFound, ""},
-      {"object-lock", "s3:GetBucketObjectLockConfiguration", ErrorCode::kObjectLockConfigurationNotFound, ""},
       {"website", "s3:GetBucketWebsite", ErrorCode::kNoSuchWebsiteConfiguration, ""},
       {"replication", "s3:GetReplicationConfiguration", ErrorCode::kReplicationConfigurationNotFound, ""},
       {"notification", "s3:GetBucketNotification", std::nullopt, "NotificationConfiguration"},
       {"logging", "s3:GetBucketLogging", std::nullopt, "BucketLoggingStatus"},
       {"accelerate", "s3:GetAccelerateConfiguration", std::nullopt, "AccelerateConfiguration"},
-      {"retention", "s3:GetObjectRetention", ErrorCode::kInvalidRequest, ""},
-      {"legal-hold", "s3:GetObjectLegalHold", ErrorCode::kInvalidRequest, ""},
       {"torrent", "s3:GetObjectTorrent", ErrorCode::kNoSuchKey, ""},
   };
   const Absent* absent = std::find_if(std::begin(kAbsent), std::end(kAbsent),
@@ -690,8 +691,6 @@ Service::Done Service::absent_setting(Call& call) {
   POLIS_ASSERT(absent != std::end(kAbsent));
   Bucket bucket = CO_ASK(co_await load_bucket(call));
   CO_ASK(require(call, bucket, call.key, absent->action));
-  if (absent->code == ErrorCode::kInvalidRequest)
-    co_return refuse(ErrorCode::kInvalidRequest, "Bucket is missing Object Lock Configuration");
   if (absent->code) co_return refuse(Failure(*absent->code).detail("BucketName", bucket.name));
   XmlWriter xml(absent->root);
   co_return co_await send_xml(call, 200, xml.finish());
@@ -700,8 +699,6 @@ Service::Done Service::absent_setting(Call& call) {
 // Deleting what no bucket has succeeds, as deleting twice does.
 Service::Done Service::delete_absent_setting(Call& call) {
   static constexpr std::pair<std::string_view, std::string_view> kActions[] = {
-      {"lifecycle", "s3:PutLifecycleConfiguration"},
-      {"encryption", "s3:PutEncryptionConfiguration"},
       {"website", "s3:DeleteBucketWebsite"},
       {"replication", "s3:PutReplicationConfiguration"},
   };

@@ -1,11 +1,13 @@
 #include "systems/object/system.h"
 
+#include "kernel/auth/node_key.h"
 #include "kernel/base/config.h"
 #include "kernel/base/random.h"
 #include "systems/certificate.h"
 #include "systems/object/admin.h"
 #include "systems/object/commands.h"
 #include "systems/object/console_api.h"
+#include "systems/object/key_ring_admin.h"
 #include "systems/object/server.h"
 #include "systems/object/tour.h"
 
@@ -35,6 +37,12 @@ class ObjectSystem final : public systems::System {
     schema.add_duration("object.upload_age_max", std::chrono::hours(24 * 7), {.min = std::chrono::minutes(1)},
                         "Multipart uploads abandoned for so long are aborted.");
     systems::declare_certificate_options(schema, "object");
+    schema.add_bool("object.insecure_ssec", false,
+                    "Accept SSE-C over plain HTTP, where anybody on the way can read the customer's key.");
+    schema.add_bool("object.strict_ssec", false,
+                    "Completing a multipart upload under SSE-C needs the customer's key again, as Ceph wants it.");
+    schema.add_duration("object.lifecycle_day", std::chrono::hours(24), {.min = std::chrono::seconds(1)},
+                        "How long a day of lifecycle rules is; shorter than a real one for tests alone.");
     const CareOptions care;
     schema.add_duration("object.compaction_interval", care.compaction_interval,
                         {.min = std::chrono::seconds(1), .max = std::chrono::hours(24)},
@@ -46,7 +54,11 @@ class ObjectSystem final : public systems::System {
                     "How fast the scrub reads; a pool too large for that within the interval is read faster.");
   }
 
-  std::vector<systems::Command> commands() const override { return object::commands(); }
+  std::vector<systems::Command> commands() const override {
+    auto all = object::commands();
+    for (systems::Command& one : key_ring_commands()) all.push_back(std::move(one));
+    return all;
+  }
 
   Task<Result<systems::OpenPorts>> start(systems::Context& context) override {
     const base::Config& config = context.config;
@@ -57,6 +69,11 @@ class ObjectSystem final : public systems::System {
     options.version2 = config.boolean("object.sigv2");
     options.requests_max = static_cast<size_t>(config.integer("object.requests_max"));
     options.upload_age_max = config.duration("object.upload_age_max");
+    options.lifecycle_day = config.duration("object.lifecycle_day");
+    options.insecure_ssec = config.boolean("object.insecure_ssec");
+    options.strict_ssec = config.boolean("object.strict_ssec");
+    options.encryption_key = KeyRing::installation_key(
+        CO_TRY(co_await auth::NodeKey::read(context.disk, context.data_directory + "/keys/node.key")));
     const CareOptions care{.compaction_interval = config.duration("object.compaction_interval"),
                            .scrub_interval = config.duration("object.scrub_interval"),
                            .scrub_bytes_per_second = config.size_bytes("object.scrub_bytes_per_second")};
@@ -74,6 +91,7 @@ class ObjectSystem final : public systems::System {
     admin_->mount(context.api);
     console_ = std::make_unique<ConsoleApi>(*server_, context.plans);
     console_->mount(context.api);
+    mount_key_ring(context.api, *server_, context.auth, context.clock, random_);
     for (auto declared : {admin_->declare_topics(context.live), console_->declare_topics(context.live)}) {
       if (declared) continue;
       co_await stop();

@@ -45,8 +45,8 @@ class MemorySink final : public blob::ByteSink {
 class VersionSource final : public blob::ByteSource {
  public:
   VersionSource(Service& service, const ObjectVersion& version, std::string_view inlined_bytes, blob::Range range,
-                ChecksumAlgorithm algorithm)
-      : service_(service), version_(version), inlined_bytes_(inlined_bytes), range_(range) {
+                const Envelope& envelope, ChecksumAlgorithm algorithm)
+      : service_(service), version_(version), inlined_bytes_(inlined_bytes), range_(range), envelope_(envelope) {
     if (algorithm != ChecksumAlgorithm::kNone) checksummer_.emplace(algorithm);
   }
 
@@ -55,7 +55,7 @@ class VersionSource final : public blob::ByteSource {
     if (count == 0) co_return size_t{0};
     MutableBytes piece = into.first(count);
     MemorySink sink(piece);
-    auto sent = co_await service_.send_range(version_, inlined_bytes_, {range_.offset, count}, sink);
+    auto sent = co_await service_.send_range(version_, inlined_bytes_, {range_.offset, count}, envelope_, sink);
     if (!sent) {
       failure_ = std::move(sent).error();
       co_return fail(Code::kIo, "reading the source of a copy: " + failure_->message());
@@ -83,13 +83,32 @@ class VersionSource final : public blob::ByteSource {
   const ObjectVersion& version_;
   std::string_view inlined_bytes_;
   blob::Range range_;
+  const Envelope& envelope_;
   base::Md5 md5_;
   std::optional<Checksummer> checksummer_;
   std::optional<Failure> failure_;
 };
 
-Task<Answer<Service::Stored>> Service::store_bytes(blob::ByteSource& source, std::optional<uint64_t> size_bytes) {
+Task<Answer<Service::Stored>> Service::store_bytes(blob::ByteSource& source, std::optional<uint64_t> size_bytes,
+                                                   const Envelope& envelope, blob::Scheme scheme) {
   Stored stored;
+  std::optional<RunKey> run;
+  if (envelope) {
+    run = envelope.make(random_);
+    stored.seal = run->seal;
+  }
+  auto to_blob = [&](blob::ByteSource& plain) -> Task<Result<blob::Receipt>> {
+    const uint64_t hint = size_bytes.value_or(UINT64_MAX);
+    if (!run) {
+      auto receipt = co_await blob_.put(plain, hint, scheme);
+      if (receipt) stored.size_bytes = receipt->size_bytes;
+      co_return receipt;
+    }
+    SealingSource sealed(*run, plain);
+    auto receipt = co_await blob_.put(sealed, size_bytes ? sealed_size(hint) : hint, scheme);
+    stored.size_bytes = sealed.plain_bytes();
+    co_return receipt;
+  };
   if (!size_bytes || *size_bytes <= kInlineBytesMax) {
     // One more than fits, to see whether it does.
     stored.inlined_bytes.resize(kInlineBytesMax + 1);
@@ -98,15 +117,16 @@ Task<Answer<Service::Stored>> Service::store_bytes(blob::ByteSource& source, std
     if (count <= kInlineBytesMax) {
       stored.inlined = true;
       stored.size_bytes = count;
+      if (run) stored.inlined_bytes = seal_text(*run, stored.inlined_bytes);
       co_return stored;
     }
     PrefixedSource whole(as_bytes(stored.inlined_bytes), source);
-    stored.blob = CO_ASK(co_await blob_.put(whole, UINT64_MAX));
+    size_bytes.reset();
+    stored.blob = CO_ASK(co_await to_blob(whole));
     stored.inlined_bytes.clear();
   } else {
-    stored.blob = CO_ASK(co_await blob_.put(source, *size_bytes));
+    stored.blob = CO_ASK(co_await to_blob(source));
   }
-  stored.size_bytes = stored.blob.size_bytes;
   co_return stored;
 }
 
@@ -114,8 +134,9 @@ void Service::discard(const Stored& stored) {
   if (!stored.inlined && !stored.blob.location.empty()) blob_.erase(stored.blob);
 }
 
-Task<Answer<Service::Stored>> Service::store_body(Body& body) {
-  auto stored = co_await store_bytes(body, body.size_bytes());
+Task<Answer<Service::Stored>> Service::store_body(Body& body, const Envelope& envelope,
+                                                  blob::Scheme scheme) {
+  auto stored = co_await store_bytes(body, body.size_bytes(), envelope, scheme);
   if (!stored) co_return refuse(body.failure() ? *body.failure() : std::move(stored).error());
   auto summary = co_await body.finish();
   if (!summary) {
@@ -129,13 +150,14 @@ Task<Answer<Service::Stored>> Service::store_body(Body& body) {
 }
 
 Task<Answer<Service::Stored>> Service::store_copy(ObjectVersion version, std::string inlined_bytes, blob::Range range,
-                                                  ChecksumAlgorithm algorithm) {
+                                                  ChecksumAlgorithm algorithm, const Envelope& from,
+                                                  const Envelope& to, blob::Scheme scheme) {
   // Read in many pieces, while others may overwrite the source and compaction move it.
   auto held = blob_.hold(version.blob);
   Home::Hold pin;
   if (!version.upload.empty()) pin = CO_ASK(co_await home_.pin(version.upload));
-  VersionSource source(*this, version, inlined_bytes, range, algorithm);
-  auto stored = co_await store_bytes(source, range.size);
+  VersionSource source(*this, version, inlined_bytes, range, from, algorithm);
+  auto stored = co_await store_bytes(source, range.size, to, scheme);
   if (!stored) co_return refuse(source.failure() ? *source.failure() : std::move(stored).error());
   stored->md5 = source.md5();
   stored->checksum = source.checksum();
@@ -148,18 +170,38 @@ Task<Answer<std::string>> Service::inlined_bytes(store::Txn& txn, BucketId bucke
   co_return co_await engine_.inlined_bytes(txn, bucket, key, version.sequence);
 }
 
-Task<Answer<void>> Service::send_range(const ObjectVersion& version, std::string_view inlined_bytes, blob::Range range,
-                                       blob::ByteSink& sink) {
-  if (range.size == 0) co_return Answer<void>();
-  if (version.inlined) {
-    if (range.offset + range.size > inlined_bytes.size())
-      co_return refuse(Failure(Error(Code::kCorrupt, "inlined bytes are too short")));
-    CO_ASK(co_await sink.write(as_bytes(inlined_bytes).subspan(range.offset, range.size)));
+Task<Answer<void>> Service::send_run(const Run& run, blob::Range range, const Envelope& envelope,
+                                     blob::ByteSink& sink) {
+  // Sealed bytes must never pass for plain ones, nor the other way round.
+  if (static_cast<bool>(run.seal) != static_cast<bool>(envelope))
+    co_return refuse(Failure(Error(Code::kCorrupt, "bytes are not encrypted as their object says")));
+  auto from = [&](blob::Range stored, blob::ByteSink& into) -> Task<Result<void>> {
+    if (!run.inlined) co_return co_await blob_.get(run.blob, stored, into);
+    if (stored.offset + stored.size > run.inlined_bytes.size())
+      co_return fail(Code::kCorrupt, "inlined bytes are too short");
+    co_return co_await into.write(as_bytes(run.inlined_bytes).subspan(stored.offset, stored.size));
+  };
+  if (!envelope) {
+    CO_ASK(co_await from(range, sink));
     co_return Answer<void>();
   }
-  if (version.upload.empty()) {
-    CO_ASK(co_await blob_.get(version.blob, range, sink));
-    co_return Answer<void>();
+  SecretKey key = CO_ASK(envelope.open(run.seal));
+  OpeningSink opening(key, run.seal, range, run.size_bytes, sink);
+  CO_ASK(co_await from(packets_of(range, run.size_bytes).stored, opening));
+  CO_ASK(opening.finish());
+  co_return Answer<void>();
+}
+
+Task<Answer<void>> Service::send_range(const ObjectVersion& version, std::string_view inlined_bytes, blob::Range range,
+                                       const Envelope& envelope, blob::ByteSink& sink) {
+  if (range.size == 0) co_return Answer<void>();
+  if (version.inlined || version.upload.empty()) {
+    co_return co_await send_run({.size_bytes = version.size_bytes,
+                                 .seal = version.seal,
+                                 .inlined = version.inlined,
+                                 .inlined_bytes = inlined_bytes,
+                                 .blob = version.blob},
+                                range, envelope, sink);
   }
 
   // The runs tell which part holds the first byte without reading a row.
@@ -191,11 +233,12 @@ Task<Answer<void>> Service::send_range(const ObjectVersion& version, std::string
       blob::Range piece{first - part_begin, last - first};
       part_begin += part.size_bytes;
       if (piece.size == 0) continue;
-      if (part.inlined) {
-        CO_ASK(co_await sink.write(as_bytes(part.bytes).subspan(piece.offset, piece.size)));
-      } else {
-        CO_ASK(co_await blob_.get(part.blob, piece, sink));
-      }
+      CO_ASK(co_await send_run({.size_bytes = part.size_bytes,
+                                .seal = part.seal,
+                                .inlined = part.inlined,
+                                .inlined_bytes = part.bytes,
+                                .blob = part.blob},
+                               piece, envelope, sink));
     }
   }
   co_return Answer<void>();
