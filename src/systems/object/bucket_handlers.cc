@@ -46,6 +46,10 @@ Service::Done Service::create_bucket(Call& call) {
     if (!ownership) co_return refuse(ErrorCode::kInvalidArgument, "Invalid x-amz-object-ownership header");
     bucket.ownership = *ownership;
   }
+  if (http::equal_ignoring_case(call.header("x-amz-bucket-object-lock-enabled"), "true")) {
+    bucket.object_lock = true;
+    bucket.versioning = Versioning::kEnabled;
+  }
   auto acl = CO_ASK(co_await acl_of_headers(call, bucket.owner, bucket.owner));
   const bool gives_acl = acl && call.header("x-amz-acl") != "private";
   bucket.acl = acl ? std::move(*acl) : *canned_acl("private", bucket.owner, bucket.owner);
@@ -65,13 +69,20 @@ Service::Done Service::create_bucket(Call& call) {
   if (!allowed(asked)) co_return refuse(ErrorCode::kAccessDenied);
   asked.action = "s3:PutBucketAcl";  // as Amazon's: what is private anyway takes no right of its own
   if (gives_acl && !allowed(asked)) co_return refuse(ErrorCode::kAccessDenied);
+  if (bucket.object_lock) {
+    for (std::string_view action : {"s3:PutBucketObjectLockConfiguration", "s3:PutBucketVersioning"}) {
+      asked.action = action;
+      if (!allowed(asked)) co_return refuse(ErrorCode::kAccessDenied);
+    }
+  }
 
   auto made = co_await change([&](Write& write) { return engine_.create_bucket(write, bucket); });
   if (!made) {
     if (made.error().code() != ErrorCode::kBucketAlreadyOwnedByYou) co_return refuse(std::move(made).error());
     // As Amazon's us-east-1: making one's own bucket again succeeds, unless it would have come out different.
     Bucket existing = CO_ASK(co_await load_bucket(call));
-    if (existing.region != bucket.region) co_return refuse(ErrorCode::kBucketAlreadyOwnedByYou);
+    if (existing.region != bucket.region || existing.object_lock != bucket.object_lock)
+      co_return refuse(ErrorCode::kBucketAlreadyOwnedByYou);
     if (existing.acl != bucket.acl) co_return refuse(ErrorCode::kBucketAlreadyExists);
   }
   call.response.set("Location", "/" + call.bucket);
@@ -138,6 +149,9 @@ Service::Done Service::put_versioning(Call& call) {
     co_return refuse(ErrorCode::kNotImplemented, "MFA delete is not offered here");
   CO_ASK(co_await change([&](Write& write) {
     return update_bucket(write, call, [&](Bucket& one) -> Answer<void> {
+      if (one.object_lock && status != "Enabled")
+        return refuse(ErrorCode::kInvalidBucketState,
+                      "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.");
       one.versioning = status == "Enabled" ? Versioning::kEnabled : Versioning::kSuspended;
       return {};
     });

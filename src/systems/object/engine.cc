@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "systems/object/lock.h"
+
 namespace polis::object {
 
 // --- rows
@@ -181,13 +183,10 @@ Task<Answer<std::string>> Engine::inlined_bytes(store::Txn& txn, BucketId bucket
 // --- changing versions
 
 Task<Answer<void>> Engine::erase_version(Write& write, BucketId bucket, std::string_view key,
-                                         const ObjectVersion& version, std::string row_key, Usage& delta) const {
-  if (version.delete_marker) {
-    --delta.delete_markers;
-  } else {
-    --delta.versions;
-    delta.size_bytes -= static_cast<int64_t>(version.size_bytes);
-  }
+                                         const ObjectVersion& version, std::string row_key, Usage& delta,
+                                         bool bypass_governance) const {
+  CO_ASK(check_unlocked(version, bypass_governance, write.now));
+  delta.count(version, -1);
   if (version.inlined) CO_ASK(write.txn.erase(keyspace_, inline_key(bucket, key, version.sequence)));
   if (!version.blob.location.empty()) CO_ASK(release(write, version.blob));
   if (!version.upload.empty()) {
@@ -206,18 +205,20 @@ Task<Answer<void>> Engine::install(Write& write, const Bucket& bucket, std::stri
   version.null_version = bucket.versioning != Versioning::kEnabled;
   version.modified_at = write.now;
   version.null_sequence = 0;
+  if (bucket.default_retention && !version.retention && !version.delete_marker)
+    version.retention = retention_from(*bucket.default_retention, write.now);
 
   Usage delta;
   if (newest) {
     if (!newest->delete_marker) --delta.objects;
     bool replaced = version.null_version && newest->null_version;
     if (replaced) {
-      CO_ASK(co_await erase_version(write, bucket.id, key, *newest, newest_key(bucket.id, key), delta));
+      CO_ASK(co_await erase_version(write, bucket.id, key, *newest, newest_key(bucket.id, key), delta, false));
     } else {
       if (version.null_version && newest->null_sequence != 0) {
         std::string row_key = older_key(bucket.id, key, newest->null_sequence);
         auto null = CO_ASK(co_await read_version(write.txn, row_key, true));
-        if (null) CO_ASK(co_await erase_version(write, bucket.id, key, *null, row_key, delta));
+        if (null) CO_ASK(co_await erase_version(write, bucket.id, key, *null, row_key, delta, false));
       } else if (!version.null_version) {
         version.null_sequence = newest->null_version ? newest->sequence : newest->null_sequence;
       }
@@ -226,13 +227,8 @@ Task<Answer<void>> Engine::install(Write& write, const Bucket& bucket, std::stri
       CO_ASK(write.txn.put(keyspace_, older_key(bucket.id, key, older.sequence), encode(older)));
     }
   }
-  if (version.delete_marker) {
-    ++delta.delete_markers;
-  } else {
-    ++delta.objects;
-    ++delta.versions;
-    delta.size_bytes += static_cast<int64_t>(version.size_bytes);
-  }
+  if (!version.delete_marker) ++delta.objects;
+  delta.count(version, 1);
   CO_ASK(write.txn.put(keyspace_, newest_key(bucket.id, key), encode(version)));
   if (version.inlined) CO_ASK(write.txn.put(keyspace_, inline_key(bucket.id, key, version.sequence), inlined_bytes));
   if (!version.blob.location.empty())
@@ -242,6 +238,9 @@ Task<Answer<void>> Engine::install(Write& write, const Bucket& bucket, std::stri
                   .key = std::string(key),
                   .sequence = version.sequence}));
   CO_ASK(co_await count(write, bucket.id, delta));
+  const bool previous_stays = newest && !(version.null_version && newest->null_version);
+  if (auto at = lifecycle_reminder(bucket, key, version, previous_stays ? &*newest : nullptr, write.now, calendar_))
+    CO_ASK(remind_at(write, bucket, key, *at));
   co_return Answer<void>();
 }
 
@@ -263,7 +262,7 @@ Task<Answer<DeleteOutcome>> Engine::remove(Write& write, const Bucket& bucket, D
     if (bucket.versioning == Versioning::kUnversioned) {
       if (!newest) co_return outcome;
       Usage delta{.objects = newest->delete_marker ? 0 : -1};
-      CO_ASK(co_await erase_version(write, bucket.id, remove.key, *newest, front_key, delta));
+      CO_ASK(co_await erase_version(write, bucket.id, remove.key, *newest, front_key, delta, remove.bypass_governance));
       CO_ASK(co_await count(write, bucket.id, delta));
       co_return outcome;
     }
@@ -279,13 +278,14 @@ Task<Answer<DeleteOutcome>> Engine::remove(Write& write, const Bucket& bucket, D
     CO_ASK(check_delete(remove.conditions, &*newest));
     outcome = {.existed = true, .delete_marker = newest->delete_marker, .version_id = newest->version_id()};
     Usage delta{.objects = newest->delete_marker ? 0 : -1};
-    CO_ASK(co_await erase_version(write, bucket.id, remove.key, *newest, front_key, delta));
+    CO_ASK(co_await erase_version(write, bucket.id, remove.key, *newest, front_key, delta, remove.bypass_governance));
     // The next older one comes to the front.
     if (auto older = CO_ASK(co_await next_older(write.txn, bucket.id, remove.key))) {
       CO_ASK(write.txn.erase(keyspace_, older_key(bucket.id, remove.key, older->sequence)));
       older->null_sequence = older->null_version ? 0 : newest->null_sequence;
       if (!older->delete_marker) ++delta.objects;
       CO_ASK(write.txn.put(keyspace_, front_key, encode(*older)));
+      CO_ASK(remind(write, bucket, remove.key));
     }
     CO_ASK(co_await count(write, bucket.id, delta));
     co_return outcome;
@@ -302,11 +302,12 @@ Task<Answer<DeleteOutcome>> Engine::remove(Write& write, const Bucket& bucket, D
   outcome.existed = true;
   outcome.delete_marker = older->delete_marker;
   Usage delta;
-  CO_ASK(co_await erase_version(write, bucket.id, remove.key, *older, row_key, delta));
+  CO_ASK(co_await erase_version(write, bucket.id, remove.key, *older, row_key, delta, remove.bypass_governance));
   if (older->null_version) {
     newest->null_sequence = 0;
     CO_ASK(write.txn.put(keyspace_, front_key, encode(*newest)));
   }
+  CO_ASK(remind(write, bucket, remove.key));
   CO_ASK(co_await count(write, bucket.id, delta));
   co_return outcome;
 }

@@ -13,6 +13,7 @@
 
 #include "kernel/store/store.h"
 #include "systems/object/conditions.h"
+#include "systems/object/lifecycle.h"
 #include "systems/object/rows.h"
 #include "systems/object/types.h"
 
@@ -54,7 +55,8 @@ struct DeleteVersion {
   std::string key;
   std::optional<VersionId> version;
   Conditions conditions;
-  Owner owner;  // of a delete marker
+  Owner owner;                     // of a delete marker
+  bool bypass_governance = false;  // the caller may, and wants to, remove what GOVERNANCE protects
 };
 struct DeleteOutcome {
   bool existed = false;        // something was there and is gone, or is covered by a marker now
@@ -134,11 +136,33 @@ struct CompleteUpload {
   std::optional<uint64_t> size_bytes;  // x-amz-mp-object-size
 };
 
+// What obeying the rules for one key came to.
+struct LifecycleOutcome {
+  uint64_t expired = 0, removed = 0;  // current versions; noncurrent ones and delete markers
+  LifecycleOutcome& operator+=(const LifecycleOutcome& other) {
+    expired += other.expired;
+    removed += other.removed;
+    return *this;
+  }
+};
+
+struct RenameObject {
+  std::string from, to;
+  Conditions from_conditions, to_conditions;
+};
+struct RenamePrefix {
+  std::string from, to;
+  size_t keys_max = 0;
+};
+// Asked for every key that a rename moves; a refusal refuses the whole.
+using RenameCheck = std::function<Answer<void>(std::string_view from, std::string_view to, const ObjectVersion&)>;
+
 // --- the engine
 
 class Engine {
  public:
-  explicit Engine(store::Keyspace keyspace) : keyspace_(keyspace) {}
+  explicit Engine(store::Keyspace keyspace, LifecycleCalendar calendar = {})
+      : keyspace_(keyspace), calendar_(calendar) {}
 
   // Buckets. Names are global.
   Task<Answer<Bucket>> bucket(store::Txn& txn, std::string_view name) const;
@@ -188,6 +212,45 @@ class Engine {
   // Uploads that are garbage, by id, from the first behind `after` (empty: from the start).
   Task<Answer<std::vector<UploadId>>> garbage(store::Txn& txn, size_t limit, const UploadId& after = {}) const;
 
+  // Lifecycle (reminders.cc). Whoever changes what rules may speak of, other than through put, remove, create_upload
+  // and complete, leaves a reminder: the worker looks at the key within a second or so.
+  Answer<void> remind(Write& write, const Bucket& bucket, std::string_view key) const;
+  Answer<void> remind_at(Write& write, const Bucket& bucket, std::string_view key, WallTime at) const;
+  // Reminders that are over, the oldest first.
+  Task<Answer<std::vector<Reminder>>> reminders(store::Txn& txn, WallTime now, size_t limit) const;
+  // Lets the reading see the key's versions and uploads; true if it stopped at `due_max` with more to see.
+  Task<Answer<bool>> read_lifecycle(store::Txn& txn, BucketId bucket, std::string_view key, LifecycleReading& reading,
+                                    size_t due_max) const;
+  // Does for one key what takes rows alone, at most `due_max` actions, and puts the next reminder in this one's place.
+  // What takes more than rows (transitions, uploads) was the caller's to do before; if some of it is still due, the
+  // next reminder is at `retry_at`.
+  Task<Answer<LifecycleOutcome>> obey(Write& write, const Reminder& reminder, size_t due_max, WallTime retry_at) const;
+  // Gives the reminder up until `at`.
+  Answer<void> postpone(Write& write, const Reminder& reminder, WallTime at) const;
+  // After the bucket's rules were changed: its keys get their reminders in the background, slice by slice.
+  Answer<void> index_lifecycle(Write& write, const Bucket& bucket) const;
+  Task<Answer<std::vector<BucketId>>> unindexed(store::Txn& txn) const;
+  // At most `rows_max` rows are looked at; true when the bucket is through.
+  Task<Answer<bool>> index_slice(Write& write, BucketId bucket, size_t rows_max) const;
+  LifecycleCalendar calendar() const { return calendar_; }
+
+  // The bytes of a version now lie at `to` in this class, `from` is released; without a `to` the class alone changes.
+  // kOperationAborted if the version is not what it was when its bytes were copied.
+  Task<Answer<void>> change_class(Write& write, const Bucket& bucket, std::string_view key, const ObjectVersion& was,
+                                  const blob::Receipt* to, std::string_view storage_class) const;
+  // The same for one part of an object.
+  Task<Answer<void>> replace_part(Write& write, const UploadId& upload, const Part& was,
+                                  const blob::Receipt& to) const;
+
+  // Renaming (rename.cc). The current version goes from one key to another with all that hangs on it, its date and its
+  // bytes too, in this transaction; a bucket that keeps versions gets a delete marker in its place.
+  Task<Answer<PutOutcome>> rename(Write& write, const Bucket& bucket, const RenameObject& rename,
+                                  const Owner& caller) const;
+  // Every current object whose key begins with `from`, to the same key with `to` in its place. kPreconditionFailed if
+  // one of these is taken, kInvalidRequest for more than keys_max. Returns how many went.
+  Task<Answer<uint64_t>> rename_prefix(Write& write, const Bucket& bucket, const RenamePrefix& rename,
+                                       const Owner& caller, const RenameCheck& check) const;
+
   // For compaction (blob::Owner).
   Task<Answer<bool>> referenced(store::Txn& txn, const blob::BlobId& id) const;
   Task<Answer<void>> moved(Write& write, const blob::BlobId& from, const blob::BlobId& to) const;
@@ -197,8 +260,9 @@ class Engine {
   template <class T>
   using Row = std::optional<T>;
   Task<Answer<Row<ObjectVersion>>> read_version(store::Txn& txn, std::string row_key, bool for_change) const;
+  // The one way in which a version goes for good; kAccessDenied, with nothing written, while object lock forbids it.
   Task<Answer<void>> erase_version(Write& write, BucketId bucket, std::string_view key, const ObjectVersion& version,
-                                   std::string row_key, Usage& delta) const;
+                                   std::string row_key, Usage& delta, bool bypass_governance) const;
   Task<Answer<void>> install(Write& write, const Bucket& bucket, std::string_view key, ObjectVersion& version,
                              std::string_view inlined_bytes, const std::optional<ObjectVersion>& newest) const;
   Task<Answer<Row<ObjectVersion>>> next_older(store::Txn& txn, BucketId bucket, std::string_view key) const;
@@ -206,7 +270,12 @@ class Engine {
   Answer<void> release(Write& write, const blob::Receipt& receipt) const;
   Task<Answer<void>> count(Write& write, BucketId bucket, Usage delta) const;
 
+  Task<Answer<ObjectVersion>> move_version(Write& write, const Bucket& bucket, std::string_view from,
+                                           std::string_view to, const ObjectVersion& version,
+                                           const std::optional<ObjectVersion>& target, const Owner& caller) const;
+
   const store::Keyspace keyspace_;
+  const LifecycleCalendar calendar_;
 };
 
 // ETag of a completed upload: MD5 of the parts' MD5s, "-", their number.

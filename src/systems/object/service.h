@@ -39,6 +39,7 @@ struct ServiceOptions {
   size_t requests_max =
       1024;  // in flight on all shards; beyond it the answer is SlowDown. 1024 uploads hold 2 MiB each at most
   Duration upload_age_max = std::chrono::hours(24 * 7);  // abandoned uploads are aborted
+  Duration lifecycle_day = std::chrono::hours(24);       // how long a day of lifecycle rules is
   std::optional<SecretKey> encryption_key = {};  // KeyRing::installation_key; nothing: encryption is not offered
   bool insecure_ssec = false;                    // SSE-C over plain HTTP, where anybody on the way reads the key
   // Completing an upload under SSE-C takes its key again, as Ceph wants it. Older clients (s3transfer 0.6, in Debian
@@ -50,6 +51,9 @@ struct ServiceStatistics {
   uint64_t requests = 0, errors_client = 0, errors_server = 0, slowed_down = 0;
   uint64_t received_bytes = 0, sent_bytes = 0;
   std::map<std::string_view, uint64_t> operations;  // by name
+  // Current versions that lifecycle rules ended; noncurrent ones and delete markers they removed; versions they moved to
+  // another class; uploads they aborted.
+  uint64_t lifecycle_expired = 0, lifecycle_removed = 0, lifecycle_transitions = 0, lifecycle_aborted = 0;
   size_t in_flight = 0;
 };
 
@@ -109,6 +113,7 @@ class Service final {
 
  private:
   friend struct Operation;
+  friend class LifecycleWorker;
   using Done = Task<Answer<void>>;
   class References final : public blob::Owner {
    public:
@@ -176,11 +181,14 @@ class Service final {
   // Bytes durable first; the name comes last. An envelope that is not empty seals them on their way; sizes, hashes and
   // the limit of inlined bytes are the plain text's.
   Task<Answer<Stored>> store_bytes(blob::ByteSource& source, std::optional<uint64_t> size_bytes,
-                                   const Envelope& envelope);
-  Task<Answer<Stored>> store_body(Body& body, const Envelope& envelope);
+                                   const Envelope& envelope, blob::Scheme scheme);
+  Task<Answer<Stored>> store_body(Body& body, const Envelope& envelope, blob::Scheme scheme);
   // `from` opens what is copied, `to` seals the copy.
   Task<Answer<Stored>> store_copy(ObjectVersion version, std::string inlined_bytes, blob::Range range,
-                                  ChecksumAlgorithm algorithm, const Envelope& from, const Envelope& to);
+                                  ChecksumAlgorithm algorithm, const Envelope& from, const Envelope& to,
+                                  blob::Scheme scheme);
+  // The code of a storage class as Metadata keeps it; kInvalidStorageClass if the drives do not offer it.
+  Answer<blob::Scheme> scheme_for(std::string_view storage_class) const;
   void discard(const Stored& stored);
   // Fills `part` with what was stored and makes it the upload's, or gives the stored bytes back. The references must
   // live until it returns.
@@ -313,6 +321,19 @@ class Service final {
   Done get_bucket_encryption(Call& call);
   Done put_bucket_encryption(Call& call);
   Done delete_bucket_encryption(Call& call);
+
+  // --- lifecycle (lifecycle_handlers.cc)
+  Done get_lifecycle(Call& call);
+  Done put_lifecycle(Call& call);
+  Done delete_lifecycle(Call& call);
+  Task<Answer<void>> set_lifecycle(Call& call, const std::vector<LifecycleRule>& rules);
+  void set_expiration_header(Call& call, const Bucket& bucket, std::string_view key, const ObjectVersion& version);
+  void set_abort_headers(Call& call, const Bucket& bucket, const Upload& upload);
+
+  // --- renaming (rename_handlers.cc)
+  Done rename_object(Call& call);
+  Answer<void> require_rename(const Call& call, const Bucket& bucket, std::string_view from, std::string_view to,
+                              const ObjectVersion* version);
 
   // --- forms (post_form.cc)
   Done post_form(Call& call);
