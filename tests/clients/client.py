@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from polis import Failed, Polis, check  # noqa: E402
+from polis import Failed, Polis, check, wait_for  # noqa: E402
 
 # Around every border that matters: empty, inline, packed, one unit, rows of its own, several parts.
 SIZES = {"empty": 0, "one": 1, "inline": 2048, "packed": 100_000, "row": 300_000, "border": 5 * 1024 * 1024, "large": 20_000_003}

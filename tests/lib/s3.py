@@ -20,10 +20,11 @@ def quote(text, safe="-_.~"):
 
 
 class S3:
-    def __init__(self, host, port, access_key, secret_key, region="us-east-1", timeout_s=30):
+    def __init__(self, host, port, access_key, secret_key, region="us-east-1", timeout_s=30, tls=None):
         self.host, self.port, self.region = host, port, region
         self.access_key, self.secret_key = access_key, secret_key
         self.timeout_s = timeout_s
+        self.tls = tls  # an ssl.SSLContext: HTTPS
         self.connection = None
 
     def close(self):
@@ -31,19 +32,33 @@ class S3:
             self.connection.close()
             self.connection = None
 
-    def _signature(self, method, path, query, headers, payload_hash, now):
-        stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
-        headers["x-amz-date"] = stamp
-        headers["x-amz-content-sha256"] = payload_hash
-        names = sorted(headers)
+    def _signature_of(self, method, path, query, headers, payload_hash, stamp):
+        names, day = sorted(headers), stamp[:8]
         canonical = "\n".join([method, path, query, *(f"{n}:{headers[n].strip()}" for n in names), "", ";".join(names), payload_hash])
         scope = f"{day}/{self.region}/s3/aws4_request"
         text = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
         key = ("AWS4" + self.secret_key).encode()
         for part in (day, self.region, "s3", "aws4_request"):
             key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-        signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
-        return f"AWS4-HMAC-SHA256 Credential={self.access_key}/{scope}, SignedHeaders={';'.join(names)}, Signature={signature}"
+        return scope, hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+    def authorization(self, method, path, query, headers, payload_hash):
+        """The Authorization field; adds x-amz-date and x-amz-content-sha256 to `headers`, which have lower-case names. Path and query encoded."""
+        headers["x-amz-date"] = datetime.datetime.utcnow().strftime("%Y%m%dT%H%M%SZ")
+        headers["x-amz-content-sha256"] = payload_hash
+        scope, signature = self._signature_of(method, path, query, headers, payload_hash, headers["x-amz-date"])
+        return f"AWS4-HMAC-SHA256 Credential={self.access_key}/{scope}, SignedHeaders={';'.join(sorted(headers))}, Signature={signature}"
+
+    def presign(self, method, path, query=None, expires_s=60, host=None):
+        """A signed URL; `query` may hold x-amz-* headers, as SDKs move them there."""
+        stamp = datetime.datetime.utcnow().strftime("%Y%m%dT%H%M%SZ")
+        host = host or f"{self.host}:{self.port}"
+        every = {**(query or {}), "X-Amz-Algorithm": "AWS4-HMAC-SHA256", "X-Amz-Date": stamp, "X-Amz-Expires": expires_s,
+                 "X-Amz-Credential": f"{self.access_key}/{stamp[:8]}/{self.region}/s3/aws4_request", "X-Amz-SignedHeaders": "host"}
+        path = quote(path, "/-_.~")
+        text = "&".join(f"{quote(k)}={quote(str(v))}" for k, v in sorted(every.items()))
+        signature = self._signature_of(method, path, text, {"host": host}, "UNSIGNED-PAYLOAD", stamp)[1]
+        return f"{'https' if self.tls else 'http'}://{host}{path}?{text}&X-Amz-Signature={signature}"
 
     def request(self, method, path, query=None, body=b"", headers=None, signed_payload=True):
         """Returns (status, headers with lower-case names, body) and raises S3Error from status 300 on."""
@@ -52,9 +67,10 @@ class S3:
         fields = {k.lower(): str(v) for k, v in (headers or {}).items()}
         fields["host"] = f"{self.host}:{self.port}"
         payload_hash = hashlib.sha256(body).hexdigest() if signed_payload else "UNSIGNED-PAYLOAD"
-        fields["authorization"] = self._signature(method, path, query_text, fields, payload_hash, datetime.datetime.utcnow())
+        fields["authorization"] = self.authorization(method, path, query_text, fields, payload_hash)
         if self.connection is None:
-            self.connection = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout_s)
+            self.connection = (http.client.HTTPSConnection(self.host, self.port, timeout=self.timeout_s, context=self.tls) if self.tls else
+                               http.client.HTTPConnection(self.host, self.port, timeout=self.timeout_s))
         try:
             self.connection.request(method, path + ("?" + query_text if query_text else ""), body=body or None, headers=fields)
             answer = self.connection.getresponse()
