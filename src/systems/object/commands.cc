@@ -7,6 +7,8 @@
 
 #include "kernel/base/text_encoding.h"
 #include "kernel/io/shard.h"
+#include "systems/object/command_place.h"
+#include "systems/object/lock_command.h"
 #include "systems/object/xml.h"
 
 namespace polis::object {
@@ -15,30 +17,6 @@ namespace {
 namespace json = boost::json;
 using systems::Invocation;
 using Done = Task<Result<void>>;
-
-constexpr std::string_view kApi = "/api/object/v1";
-
-// "s3://bucket/key", or "bucket/key" where only that can be meant.
-struct Place {
-  std::string bucket, key;
-  std::string target() const {
-    return std::string(kApi) + "/s3/" + base::url_encode(bucket) +
-           (key.empty() ? "" : "/" + base::url_encode(key, base::Slash::kKeep));
-  }
-};
-
-bool remote(std::string_view text) {
-  return text.starts_with("s3://");
-}
-
-Result<Place> place(std::string_view text, bool key_needed = false) {
-  if (remote(text)) text.remove_prefix(5);
-  size_t slash = std::min(text.find('/'), text.size());
-  Place out{std::string(text.substr(0, slash)), std::string(slash < text.size() ? text.substr(slash + 1) : "")};
-  if (out.bucket.empty()) return fail(Code::kInvalid, "name a bucket: s3://bucket or s3://bucket/key");
-  if (key_needed && out.key.empty()) return fail(Code::kInvalid, "name an object: s3://" + out.bucket + "/key");
-  return out;
-}
 
 Result<XmlElement> document(const std::string& text) {
   auto parsed = parse_xml(text, {.bytes_max = 16u << 20, .elements_max = 200'000});
@@ -100,7 +78,9 @@ std::vector<Listed> contents(const XmlElement& page) {
 
 Done make_bucket(Invocation& call) {
   Place where = CO_TRY(place(call.arguments[0]));
-  CO_TRY(co_await call.api.request("PUT", where.target()));
+  // The header that it stands for travels in the query: the API's client sends none of its own.
+  CO_TRY(co_await call.api.request(
+      "PUT", where.target() + (call.has("lock") ? "?x-amz-bucket-object-lock-enabled=true" : "")));
   call.output.line("made bucket " + where.bucket);
   co_return Result<void>();
 }
@@ -467,7 +447,11 @@ std::vector<systems::Command> commands() {
   const Argument kDrive{.name = "drive", .help = "number, as `polis object drives` shows it"};
   const Flag kRecursive{.name = "recursive", .help = "everything below"};
   return {
-      {.name = "mb", .help = "Makes a bucket", .arguments = {kBucket}, .run = make_bucket},
+      {.name = "mb",
+       .help = "Makes a bucket",
+       .arguments = {kBucket},
+       .flags = {{.name = "lock", .help = "with versions, and object lock switched on"}},
+       .run = make_bucket},
       {.name = "rb",
        .help = "Removes a bucket",
        .arguments = {kBucket},
@@ -514,6 +498,7 @@ std::vector<systems::Command> commands() {
        .flags = {{.name = "put", .help = "set it from this file", .value = "FILE"},
                  {.name = "remove", .help = "remove it"}},
        .run = policy},
+      lock_command(),
       {.name = "drives", .help = "The drives below the store", .run = drives},
       {.name = "kill-drive",
        .help = "Takes a drive out of service, by plan",
