@@ -26,7 +26,8 @@ async function problemOf(response: Response): Promise<ApiError> {
     code = problem.code ?? "";
     message = problem.detail || problem.message || problem.title || "";
   } catch {
-    message = text.length < 300 ? text : "";
+    // S3 answers in XML, which its client reads (systems/object/s3.ts).
+    message = text.length < 300 || (text.startsWith("<?xml") && text.length < 20_000) ? text : "";
   }
   return new ApiError(response.status, code, message || `polis answered ${response.status} ${response.statusText}`);
 }

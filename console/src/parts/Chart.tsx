@@ -25,9 +25,34 @@ interface ChartProps {
   axisWidth?: number;
   // Ticks of the y axis at powers of two: for bytes.
   binary?: boolean;
+  // Upright lines with a word at their top.
+  marks?: { x: number; label: string }[];
 }
 
 const POWERS_OF_TWO = Array.from({ length: 50 }, (_, power) => 2 ** power);
+
+function drawMarks(plot: uPlot, marks: { x: number; label: string }[], line: string, text: string, font: string): void {
+  const { ctx, bbox } = plot;
+  const ratio = devicePixelRatio;
+  ctx.save();
+  ctx.strokeStyle = line;
+  ctx.fillStyle = text;
+  ctx.font = font.replace(/^(\d+)px/, (_, size: string) => `${Number(size) * ratio}px`);
+  ctx.textBaseline = "top";
+  for (const { x, label } of marks) {
+    const at = Math.round(plot.valToPos(x, "x", true));
+    if (at < bbox.left || at > bbox.left + bbox.width) continue;
+    ctx.setLineDash([2 * ratio, 3 * ratio]);
+    ctx.beginPath();
+    ctx.moveTo(at, bbox.top);
+    ctx.lineTo(at, bbox.top + bbox.height);
+    ctx.stroke();
+    const toLeft = at > bbox.left + bbox.width * 0.7;
+    ctx.textAlign = toLeft ? "right" : "left";
+    ctx.fillText(label, at + (toLeft ? -4 : 4) * ratio, bbox.top + 2 * ratio);
+  }
+  ctx.restore();
+}
 
 const token = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -128,6 +153,7 @@ export function Chart(props: ChartProps) {
             fill: latest.current.series.length === 1 ? faint(colorOf(`--series-${one.color}`)) : undefined,
           })),
         ] as uPlot.Series[],
+        hooks: { draw: [(plot) => drawMarks(plot, latest.current.marks ?? [], colorOf("--line-strong"), text, font)] },
       },
       latest.current.data as uPlot.AlignedData,
       element,
@@ -145,6 +171,8 @@ export function Chart(props: ChartProps) {
   useEffect(() => {
     chart.current?.setData(props.data as uPlot.AlignedData);
   }, [props.data, props.xRange, props.yRange]);
+  const marks = props.marks?.map((mark) => `${mark.x} ${mark.label}`).join("\n");
+  useEffect(() => chart.current?.redraw(), [marks]);
 
   return <div className="chart" ref={place} role="img" aria-label={props.label} style={{ height }} />;
 }

@@ -12,6 +12,7 @@ import { PAGES } from "../pages";
 import type { SystemRates } from "../rates";
 import { Link } from "../router";
 import { useLoad } from "../useLoad";
+import { FigureList } from "../../parts/Figures";
 import { connections } from "./connect";
 import "./home.css";
 
@@ -60,16 +61,7 @@ function Process({ info, home }: { info: Status; home: HomeSample | undefined })
     ["Process", String(info.pid)],
     ["Version", info.version],
   ];
-  return (
-    <dl className="figures">
-      {figures.map(([name, value]) => (
-        <div className="figure" key={name}>
-          <dt>{name}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
-  );
+  return <FigureList figures={figures.map(([name, value]) => ({ name, value }))} />;
 }
 
 function Connect({ info }: { info: Status }) {

@@ -1,9 +1,6 @@
 // The ledger: whether the books balance comes first, then what moves, then accounts, flows, the chain and the contention lab.
-import type { HomeSample } from "../../app/api";
-import { Link, usePlace } from "../../app/router";
-import { HealthChip } from "../../parts/HealthChip";
-import { useTopic } from "../../parts/live";
-import { Note } from "../../parts/Note";
+import { usePlace } from "../../app/router";
+import { SystemFrame } from "../../parts/SystemFrame";
 import { Accounts } from "./Accounts";
 import { AccountPage } from "./AccountPage";
 import { ChainPage } from "./ChainPage";
@@ -38,23 +35,9 @@ function Tab({ path, query }: { path: string; query: URLSearchParams }) {
 
 export default function LedgerPage() {
   const { path, query } = usePlace();
-  const health = useTopic<HomeSample>("polis.home").value?.systems["ledger"];
   return (
-    <>
-      <div className="page-head">
-        <h1>Ledger</h1>
-        <HealthChip state={health?.state} />
-        <p>Double-entry books, hash-chained</p>
-      </div>
-      {health?.message && <Note kind={health.state === "failed" ? "bad" : "warn"}>{health.message}</Note>}
-      <nav className="tabs" aria-label="Ledger">
-        {TABS.map((tab) => (
-          <Link key={tab.path} to={tab.path} aria-current={path === tab.path ? "page" : undefined}>
-            {tab.title}
-          </Link>
-        ))}
-      </nav>
+    <SystemFrame system="ledger" title="Ledger" what="Double-entry books, hash-chained" tabs={TABS}>
       <Tab path={path} query={query} />
-    </>
+    </SystemFrame>
   );
 }

@@ -3,6 +3,7 @@ import { Link, address } from "../../app/router";
 import { useLoad } from "../../app/useLoad";
 import { status } from "../../app/api";
 import { Command } from "../../parts/Command";
+import { Figures as KeyFigures } from "../../parts/Figures";
 import { bytes, count, duration } from "../../parts/format";
 import { Icon } from "../../parts/icons";
 import { Table, type Column } from "../../parts/Table";
@@ -30,20 +31,7 @@ function Figures({ live }: { live: LiveSample }) {
     ["Memory", bytes(live.memory_bytes)],
     ["Sessions", count(live.sessions)],
   ];
-  return (
-    <section className="card" aria-label="Key figures">
-      <div className="card-body">
-        <dl className="figures">
-          {figures.map(([name, value, more]) => (
-            <div className="figure" key={name} title={more}>
-              <dt>{name}</dt>
-              <dd>{value}</dd>
-            </div>
-          ))}
-        </dl>
-      </div>
-    </section>
-  );
+  return <KeyFigures figures={figures.map(([name, value, hint]) => ({ name, value, hint }))} />;
 }
 
 export const OPERATIONS: Record<string, string> = {

@@ -1,6 +1,5 @@
 // What every part of the page knows: the ledgers with their assets and sums, and the port that clients speak to.
-import { status } from "../../app/api";
-import { useLoad } from "../../app/useLoad";
+import { usePort } from "../../app/usePort";
 import { useTopic, type TopicState } from "../../parts/live";
 import type { LedgerTotals, LiveSample, TrialSample } from "./api";
 
@@ -23,7 +22,4 @@ export function ledgerTitle(one: { ledger: number; asset: string; lab?: boolean 
   return one.asset ? `${one.asset} (ledger ${one.ledger})` : `Ledger ${one.ledger}`;
 }
 
-export function useTigerBeetlePort(): number {
-  const loaded = useLoad(status, []);
-  return loaded.value?.systems.find((system) => system.name === "ledger")?.ports["tigerbeetle"] ?? 3000;
-}
+export const useTigerBeetlePort = (): number => usePort("ledger", "tigerbeetle", 3000);

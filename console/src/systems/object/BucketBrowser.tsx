@@ -1,4 +1,4 @@
-// One bucket: folders and objects below a prefix; upload by button or by dropping files, download, removal by plan.
+// Folders and objects of a bucket below a prefix; upload by button or by dropping files, download, removal by plan.
 import { useEffect, useRef, useState, type DragEvent } from "react";
 import type { Plan } from "../../app/api";
 import { Link, address } from "../../app/router";
@@ -56,30 +56,6 @@ function useListing(bucket: string, prefix: string) {
   };
 }
 
-function Breadcrumbs({ bucket, prefix }: { bucket: string; prefix: string }) {
-  const steps = prefix.split("/").filter(Boolean);
-  return (
-    <nav className="breadcrumbs" aria-label="Where in the bucket">
-      <Link to="/object/buckets">Buckets</Link>
-      <span aria-hidden="true">/</span>
-      <Link to={address("/object/buckets", { bucket })} aria-current={steps.length === 0 ? "page" : undefined}>
-        {bucket}
-      </Link>
-      {steps.map((step, index) => {
-        const below = `${steps.slice(0, index + 1).join("/")}/`;
-        return (
-          <span key={below} className="breadcrumbs">
-            <span aria-hidden="true">/</span>
-            <Link to={address("/object/buckets", { bucket, prefix: below })} aria-current={below === prefix ? "page" : undefined}>
-              {step}
-            </Link>
-          </span>
-        );
-      })}
-    </nav>
-  );
-}
-
 export function BucketBrowser({ bucket, prefix }: { bucket: string; prefix: string }) {
   const { pages, error, more, reload } = useListing(bucket, prefix);
   const endpoint = useS3Endpoint();
@@ -132,9 +108,7 @@ export function BucketBrowser({ bucket, prefix }: { bucket: string; prefix: stri
         ) : (
           <span className="key-cell">
             <Icon name="file" />
-            <a href={s3.urlOf(bucket, entry.key)} download>
-              {entry.key.slice(prefix.length) || entry.key}
-            </a>
+            <Link to={address("/object/buckets", { bucket, key: entry.key })}>{entry.key.slice(prefix.length) || entry.key}</Link>
           </span>
         ),
     },
@@ -164,7 +138,7 @@ export function BucketBrowser({ bucket, prefix }: { bucket: string; prefix: stri
         return (
           <>
             {entry.kind === "object" && (
-              <a className="button quiet small icon wide" href={s3.urlOf(bucket, entry.key)} download aria-label={`Download ${name}`}>
+              <a className="button quiet small icon" href={s3.urlOf(bucket, entry.key)} download aria-label={`Download ${name}`}>
                 <Icon name="download" size={14} />
               </a>
             )}
@@ -194,7 +168,7 @@ export function BucketBrowser({ bucket, prefix }: { bucket: string; prefix: stri
       onDrop={drop}
     >
       <div className="card-head">
-        <Breadcrumbs bucket={bucket} prefix={prefix} />
+        <h2>{prefix ? prefix.slice(prefix.lastIndexOf("/", prefix.length - 2) + 1) : "Objects"}</h2>
         <div className="aside">
           {chosen.size > 0 && (
             <button

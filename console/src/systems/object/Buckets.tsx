@@ -63,6 +63,17 @@ export function MakeBucket({ close, made }: { close: () => void; made: (bucket: 
   );
 }
 
+// What is set for a bucket besides versioning, in words.
+function settingsOf(one: BucketUsage): string[] {
+  const words: string[] = [];
+  if (one.encryption !== "none") words.push(one.encryption);
+  if (one.object_lock) words.push("object lock");
+  if (one.lifecycle_rules > 0) words.push("lifecycle");
+  if (one.has_policy) words.push("policy");
+  if (one.public_access_blocked) words.push("no public access");
+  return words;
+}
+
 export function Buckets() {
   const loaded = useLoad(api.buckets, []);
   const endpoint = useS3Endpoint();
@@ -88,7 +99,7 @@ export function Buckets() {
       ),
     },
     { title: "Versioning", className: "wide", cell: (one) => one.versioning },
-    { title: "Policy", className: "wide", cell: (one) => (one.has_policy ? "yes" : "–") },
+    { title: "Set", className: "wide", cell: (one) => settingsOf(one).join(", ") || "–" },
     { title: "Made", className: "wide", cell: (one) => <Time at={one.created_at} /> },
     {
       title: "Actions",

@@ -1,13 +1,11 @@
 // The object store: health and healing first, then its buckets, its requests, its durability.
-import { HealthChip } from "../../parts/HealthChip";
-import { useTopic } from "../../parts/live";
-import { Note } from "../../parts/Note";
-import type { HomeSample } from "../../app/api";
-import { Link, usePlace } from "../../app/router";
+import { SystemFrame } from "../../parts/SystemFrame";
+import { usePlace } from "../../app/router";
 import { Buckets } from "./Buckets";
-import { BucketBrowser } from "./BucketBrowser";
+import { BucketPage } from "./BucketPage";
 import { DurabilityPlot } from "./DurabilityPlot";
 import { Overview } from "./Overview";
+import { Lesson } from "./Lesson";
 import { Requests } from "./Requests";
 import { Uploads } from "./Uploads";
 import "./object.css";
@@ -17,17 +15,20 @@ const TABS = [
   { path: "/object/buckets", title: "Buckets" },
   { path: "/object/requests", title: "Requests" },
   { path: "/object/durability", title: "Durability" },
+  { path: "/object/lesson", title: "How coding works" },
 ];
 
 function Tab({ path, query }: { path: string; query: URLSearchParams }) {
   const bucket = query.get("bucket");
   switch (path) {
     case "/object/buckets":
-      return bucket ? <BucketBrowser key={bucket} bucket={bucket} prefix={query.get("prefix") ?? ""} /> : <Buckets />;
+      return bucket ? <BucketPage key={bucket} bucket={bucket} query={query} /> : <Buckets />;
     case "/object/requests":
       return <Requests />;
     case "/object/durability":
       return <DurabilityPlot />;
+    case "/object/lesson":
+      return <Lesson />;
     default:
       return <Overview />;
   }
@@ -35,24 +36,10 @@ function Tab({ path, query }: { path: string; query: URLSearchParams }) {
 
 export default function ObjectPage() {
   const { path, query } = usePlace();
-  const health = useTopic<HomeSample>("polis.home").value?.systems["object"];
   return (
-    <>
-      <div className="page-head">
-        <h1>Object store</h1>
-        <HealthChip state={health?.state} />
-        <p>S3 over HTTP, erasure-coded</p>
-      </div>
-      {health?.message && <Note kind={health.state === "failed" ? "bad" : "warn"}>{health.message}</Note>}
-      <nav className="tabs" aria-label="Object store">
-        {TABS.map((tab) => (
-          <Link key={tab.path} to={tab.path} aria-current={path === tab.path ? "page" : undefined}>
-            {tab.title}
-          </Link>
-        ))}
-      </nav>
+    <SystemFrame system="object" title="Object store" what="S3 over HTTP, erasure-coded" tabs={TABS}>
       <Tab path={path} query={query} />
       <Uploads />
-    </>
+    </SystemFrame>
   );
 }

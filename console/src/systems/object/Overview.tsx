@@ -1,3 +1,4 @@
+import { Figures as KeyFigures } from "../../parts/Figures";
 import { bytes, bytesPerSecond, count, percent, perSecond, plural } from "../../parts/format";
 import { useRates, useTopic } from "../../parts/live";
 import { RateChart } from "../../parts/RateChart";
@@ -10,6 +11,7 @@ import { PlanDialog } from "../../parts/PlanDialog";
 import { ProgressBar } from "../../parts/ProgressBar";
 import * as api from "./api";
 import type { Drive, GridSample, Job, StripesSample } from "./api";
+import { Classes } from "./Classes";
 import { rates } from "./rates";
 import { DriveChip, StripeGrid } from "./StripeGrid";
 
@@ -61,22 +63,7 @@ function Figures({ grid }: { grid: GridSample }) {
     ["Syncs", count(blob.syncs)],
     ["Scrub errors", count(blob.scrub_errors)],
   ];
-  return (
-    <section className="card" aria-label="Key figures">
-      <div className="card-body">
-        <dl className="figures">
-          {figures.map(([name, value, more]) => (
-            <div className="figure" key={name}>
-              <dt>{name}</dt>
-              <dd>
-                {value} {more && <small>{more}</small>}
-              </dd>
-            </div>
-          ))}
-        </dl>
-      </div>
-    </section>
-  );
+  return <KeyFigures figures={figures.map(([name, value, more]) => ({ name, value, more }))} />;
 }
 
 function JobLine({ job }: { job: Job }) {
@@ -187,6 +174,7 @@ export function Overview() {
       <StripeGrid />
       <Rates />
       {grid && <Figures grid={grid} />}
+      <Classes />
       {grid && <Drives grid={grid} />}
     </>
   );

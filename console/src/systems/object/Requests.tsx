@@ -5,6 +5,7 @@ import { bytes, bytesPerSecond, duration, percent } from "../../parts/format";
 import { useTopic } from "../../parts/live";
 import { ErrorNote, Waiting } from "../../parts/Note";
 import { Time } from "../../parts/Time";
+import { AccessTail } from "./AccessTail";
 import type { PutTimes, PutsSample } from "./api";
 import { useS3Endpoint } from "./endpoint";
 
@@ -55,7 +56,7 @@ function Waterfall({ put }: { put: PutTimes }) {
   );
 }
 
-export function Requests() {
+function Puts() {
   const topic = useTopic<PutsSample>("object.puts");
   const endpoint = useS3Endpoint();
   const [chosen, setChosen] = useState<string>();
@@ -138,6 +139,15 @@ export function Requests() {
           </table>
         </div>
       </section>
+    </>
+  );
+}
+
+export function Requests() {
+  return (
+    <>
+      <Puts />
+      <AccessTail />
     </>
   );
 }

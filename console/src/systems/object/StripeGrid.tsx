@@ -1,6 +1,6 @@
 // The picture of the object store: what each drive holds of every slice of the pool, live. Columns are drives (failure domains), rows
 // are slices of extents, in the order they were written. A state is a colour, a glyph and a word.
-import { useState } from "react";
+import { useState, type CSSProperties } from "react";
 import type { Plan } from "../../app/api";
 import { bytes, count, plural } from "../../parts/format";
 import { Icon } from "../../parts/icons";
@@ -18,8 +18,11 @@ const CELLS: Record<string, { name: string; glyph: string; word: string }> = {
   r: { name: "rebuilding", glyph: "↻", word: "rebuilding" },
   m: { name: "missing", glyph: "×", word: "drive away" },
 };
+const NOTHING = { name: "nothing", glyph: "", word: "holds nothing of it" };
 
 const soundOf = (row: StripeRow): number => [...row.cells].filter((cell) => cell === "o").length;
+// Of more drives than a stripe has units some hold nothing of it: those cells are dots.
+const unitsOf = (row: StripeRow): number => [...row.cells].filter((cell) => cell !== ".").length;
 
 export interface Summary {
   kind: "good" | "warn" | "bad" | "info";
@@ -31,8 +34,8 @@ export function summarize(stripes: StripesSample, drives: Drive[]): Summary {
   const rows = Object.values(stripes.rows);
   const away = drives.filter((drive) => drive.state === "missing" || drive.state === "failed").length;
   const spare = stripes.parity_units - away;
-  const lost = rows.filter((row) => soundOf(row) < stripes.data_units && !/[rs]/.test(row.cells)).length;
-  const reduced = rows.filter((row) => soundOf(row) < drives.length).length + stripes.hidden_reduced;
+  const lost = rows.filter((row) => soundOf(row) < (row.data_units ?? stripes.data_units) && !/[rs]/.test(row.cells)).length;
+  const reduced = rows.filter((row) => soundOf(row) < unitsOf(row)).length + stripes.hidden_reduced;
   if (lost > 0)
     return { kind: "bad", text: `${plural(lost, "slice")} with fewer than ${stripes.data_units} sound units: what lies there cannot be read until a drive comes back.` };
   if (stripes.repairing) return { kind: "info", text: `Rebuilding: ${plural(reduced, "slice")} still below full redundancy.` };
@@ -97,7 +100,7 @@ function Row({ row, first }: { row: StripeRow; first: boolean }) {
     <div className={`stripe-row${first ? " first" : ""}`}>
       <span className="stripe-label number">{first ? `extent ${row.extent}` : ""}</span>
       {[...row.cells].map((cell, index) => {
-        const look = CELLS[cell] ?? { name: "stale", glyph: "?", word: "unknown" };
+        const look = cell === "." ? NOTHING : CELLS[cell] ?? { name: "stale", glyph: "?", word: "unknown" };
         return (
           <span
             key={index}
@@ -147,12 +150,13 @@ export function StripeGrid() {
   const last = drives.filter((drive) => drive.state === "online").at(-1);
   const lose = (drive: number): void => setPlan({ drive, draft: () => api.planLoseDrive(drive) });
   const data = stripes.value.data_units;
+  const units = data + stripes.value.parity_units;
   const repairAll = async (): Promise<void> => {
     for (const drive of away) await api.driveOnline(drive.index);
     await api.startJob("repair");
   };
   return (
-    <section className="card" aria-label="Erasure grid" data-testid="stripe-grid">
+    <section className="card" aria-label="Erasure grid" data-testid="stripe-grid" style={{ "--drives": drives.length } as CSSProperties}>
       <div className="card-head">
         <h2>Where the bytes lie</h2>
         <span className="soft">
@@ -203,7 +207,7 @@ export function StripeGrid() {
               <DriveHead
                 key={drive.index}
                 drive={drive}
-                role={drive.index < data ? `d${drive.index + 1}` : `p${drive.index - data + 1}`}
+                role={drives.length > units ? "" : drive.index < data ? `d${drive.index + 1}` : `p${drive.index - data + 1}`}
                 lose={() => lose(drive.index)}
                 act={act}
               />

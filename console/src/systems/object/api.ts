@@ -66,6 +66,8 @@ export interface StripeRow {
   from: number;
   to: number;
   cells: string;
+  // Where the extent's code is another than the pool's.
+  data_units?: number;
 }
 export interface StripesSample {
   data_units: number;
@@ -96,6 +98,11 @@ export interface PutsSample {
   puts: Record<string, PutTimes>;
 }
 
+export interface ClassUsage {
+  versions: number;
+  size_bytes: number;
+}
+
 export interface BucketUsage {
   name: string;
   owner: string;
@@ -105,14 +112,45 @@ export interface BucketUsage {
   versions: number;
   delete_markers: number;
   size_bytes: number;
+  classes: Record<string, ClassUsage>;
+  encryption: "none" | "SSE-S3" | "SSE-KMS";
+  object_lock: boolean;
+  lifecycle_rules: number;
   has_policy: boolean;
   public_access_blocked: boolean;
+}
+
+// Topic "object.access": the last requests of the S3 port and the gateway, by request id.
+export interface AccessLine {
+  at: string;
+  method: string;
+  operation: string;
+  bucket: string;
+  key: string;
+  user: string;
+  address: string;
+  status: number;
+  error: string;
+  received_bytes: number;
+  sent_bytes: number;
+  took_ms: number;
+}
+export interface AccessSample {
+  requests: Record<string, AccessLine>;
+}
+
+export interface Presigned {
+  url: string;
+  method: string;
+  expires_s: number;
 }
 
 export interface DurabilityLine {
   what: string;
   data_units: number;
   parity_units: number;
+  annual_failure_rate: number;
+  overhead: number;
   repair_hours: number;
   nines: number;
   loss_a_year: number;
@@ -124,7 +162,14 @@ export interface Durability {
     annual_failure_rate: number;
     repair_hours: number;
     repair_measured: boolean;
+    repair_gate_hours: number;
     leaves_out: string;
+  };
+  measured?: {
+    repair_bytes_per_second: number;
+    drive_bytes: number;
+    repair_hours: number;
+    within_gate: boolean;
   };
   nines: number;
   loss_a_year: number;
@@ -141,6 +186,11 @@ export const planRemoveBucket = (bucket: string): Promise<Plan> =>
   request("DELETE", `${BASE}/buckets/${encodeURIComponent(bucket)}`);
 export const planRemoveObjects = (bucket: string, what: { keys: string[] } | { prefix: string }): Promise<Plan> =>
   post(`${BASE}/buckets/${encodeURIComponent(bucket)}/remove`, what);
+// For good: the versions themselves go, no marker takes their place.
+export const planRemoveVersions = (bucket: string, key: string, versions: string[]): Promise<Plan> =>
+  post(`${BASE}/buckets/${encodeURIComponent(bucket)}/remove`, { keys: [key], versions });
+export const presign = (what: { bucket: string; key: string; method: string; expires_s: number; endpoint: string }): Promise<Presigned> =>
+  post(`${BASE}/presign`, what);
 export const durability = (query: { k: number; m: number; afr: number; repair_hours?: number }): Promise<Durability> => {
   const parameters = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]));
   return get(`${BASE}/durability?${parameters}`);

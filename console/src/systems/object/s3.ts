@@ -22,7 +22,7 @@ function readable(error: unknown): unknown {
   return new ApiError(error.status, code, message ? `${message} (${code})` : code);
 }
 
-async function call(method: string, url: string, init: RequestInit = {}): Promise<Response> {
+export async function call(method: string, url: string, init: RequestInit = {}): Promise<Response> {
   try {
     return await send(url, { method, ...init });
   } catch (error) {
@@ -30,18 +30,25 @@ async function call(method: string, url: string, init: RequestInit = {}): Promis
   }
 }
 
+export function parseXml(text: string): Document {
+  const parsed = new DOMParser().parseFromString(text, "application/xml");
+  if (parsed.querySelector("parsererror")) throw new Error("this is not well-formed XML");
+  return parsed;
+}
+
 async function document(method: string, url: string, body?: string): Promise<Document> {
   const response = await call(method, url, body === undefined ? {} : { body });
-  const parsed = new DOMParser().parseFromString(await response.text(), "application/xml");
-  if (parsed.querySelector("parsererror")) throw new Error("polis answered something that is not XML");
+  const parsed = parseXml(await response.text());
   // A Complete that fails late says so in the body of a 200.
   if (parsed.documentElement.localName === "Error")
     throw new ApiError(200, parsed.querySelector("Code")?.textContent ?? "", parsed.querySelector("Message")?.textContent ?? "failed");
   return parsed;
 }
 
-const textOf = (element: Element | Document, name: string): string => element.getElementsByTagName(name)[0]?.textContent ?? "";
-const unquoted = (etag: string): string => etag.replace(/^"|"$/g, "");
+export const textOf = (element: Element | Document, name: string): string => element.getElementsByTagName(name)[0]?.textContent ?? "";
+export const unquoted = (etag: string): string => etag.replace(/^"|"$/g, "");
+
+export const decode = (text: string): string => decodeURIComponent(text.replace(/\+/g, " "));
 
 export interface ObjectEntry {
   key: string;
@@ -67,7 +74,6 @@ export async function list(bucket: string, prefix: string, token?: string, limit
       ...(token && { "continuation-token": token }),
     }),
   );
-  const decode = (text: string): string => decodeURIComponent(text.replace(/\+/g, " "));
   const next = textOf(answer, "NextContinuationToken");
   return {
     folders: [...answer.getElementsByTagName("CommonPrefixes")].map((one) => decode(textOf(one, "Prefix"))),

@@ -6,8 +6,9 @@ import { list } from "./s3";
 
 const PLACES: SearchHit[] = [
   { kind: "page", title: "Object store: buckets", to: "/object/buckets" },
-  { kind: "page", title: "Object store: requests, waterfall of a PUT", to: "/object/requests" },
+  { kind: "page", title: "Object store: requests, waterfall of a PUT, access tail", to: "/object/requests" },
   { kind: "page", title: "Object store: durability", to: "/object/durability" },
+  { kind: "page", title: "Object store: how erasure coding works, a lesson", to: "/object/lesson" },
 ];
 
 export async function search(text: string): Promise<SearchHit[]> {
@@ -18,7 +19,6 @@ export async function search(text: string): Promise<SearchHit[]> {
   if (rest.length > 0 && all.some((one) => one.name === name)) {
     const prefix = rest.join("/");
     const page = await list(name, prefix, undefined, 20);
-    const folderOf = (key: string): string => key.slice(0, key.lastIndexOf("/") + 1);
     return [
       ...page.folders.map((folder) => ({
         kind: "folder",
@@ -28,7 +28,7 @@ export async function search(text: string): Promise<SearchHit[]> {
       ...page.objects.map((object) => ({
         kind: "object",
         title: `${name}/${object.key}`,
-        to: address("/object/buckets", { bucket: name, prefix: folderOf(object.key) }),
+        to: address("/object/buckets", { bucket: name, key: object.key }),
       })),
     ];
   }

@@ -2,6 +2,7 @@ import { useState } from "react";
 import { status } from "../../app/api";
 import { useLoad } from "../../app/useLoad";
 import { Command } from "../../parts/Command";
+import { Figures as KeyFigures } from "../../parts/Figures";
 import { bytes, bytesPerSecond, count, perSecond } from "../../parts/format";
 import { useRates } from "../../parts/live";
 import { ErrorNote, Note } from "../../parts/Note";
@@ -30,20 +31,7 @@ function Figures({ live }: { live: LiveSample }) {
     ["Refused", count(live.refused_batches), "batches"],
     ["Open transactions", count(live.open_transactions), "counted in every partition that they wrote to"],
   ];
-  return (
-    <section className="card" aria-label="Key figures">
-      <div className="card-body">
-        <dl className="figures">
-          {figures.map(([name, value, more]) => (
-            <div className="figure" key={name} title={more}>
-              <dt>{name}</dt>
-              <dd>{value}</dd>
-            </div>
-          ))}
-        </dl>
-      </div>
-    </section>
-  );
+  return <KeyFigures figures={figures.map(([name, value, hint]) => ({ name, value, hint }))} />;
 }
 
 // Nothing is written yet: what a log is, and four ways to begin.

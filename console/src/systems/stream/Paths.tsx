@@ -4,6 +4,7 @@ import { Fragment, useState } from "react";
 import { Link, address } from "../../app/router";
 import { useLoad } from "../../app/useLoad";
 import { Command } from "../../parts/Command";
+import { FigureList } from "../../parts/Figures";
 import { Empty } from "../../parts/Empty";
 import { bytes, count } from "../../parts/format";
 import { ErrorNote, Note } from "../../parts/Note";
@@ -177,16 +178,12 @@ export function Paths() {
             <h2>What clients got since polis was started</h2>
           </div>
           <div className="card-body stream-first">
-            <dl className="figures">
-              <div className="figure">
-                <dt>By sendfile</dt>
-                <dd>{bytes(live.sendfile_bytes)}</dd>
-              </div>
-              <div className="figure">
-                <dt>Copied</dt>
-                <dd>{bytes(live.copied_bytes)}</dd>
-              </div>
-            </dl>
+            <FigureList
+              figures={[
+                { name: "By sendfile", value: bytes(live.sendfile_bytes) },
+                { name: "Copied", value: bytes(live.copied_bytes) },
+              ]}
+            />
             <p className="soft">
               Over TLS every byte is encrypted in the process, so it is copied whatever the topic says; so are answers so small that a second call would cost more than the copy. Switch a topic, or measure whole fetches with the server's CPU:
             </p>

@@ -1,10 +1,7 @@
 // The event log: partitions that grow with the groups that read them come first, then what moves; topics, messages, groups and the
 // measured read paths have pages of their own.
-import type { HomeSample } from "../../app/api";
-import { Link, usePlace } from "../../app/router";
-import { HealthChip } from "../../parts/HealthChip";
-import { useTopic } from "../../parts/live";
-import { Note } from "../../parts/Note";
+import { usePlace } from "../../app/router";
+import { SystemFrame } from "../../parts/SystemFrame";
 import { GroupPage } from "./GroupPage";
 import { Groups } from "./Groups";
 import { Messages } from "./Messages";
@@ -41,23 +38,9 @@ function Tab({ path, query }: { path: string; query: URLSearchParams }) {
 
 export default function StreamPage() {
   const { path, query } = usePlace();
-  const health = useTopic<HomeSample>("polis.home").value?.systems["stream"];
   return (
-    <>
-      <div className="page-head">
-        <h1>Event log</h1>
-        <HealthChip state={health?.state} />
-        <p>Partitioned logs for Kafka clients</p>
-      </div>
-      {health?.message && <Note kind={health.state === "failed" ? "bad" : "warn"}>{health.message}</Note>}
-      <nav className="tabs" aria-label="Event log">
-        {TABS.map((tab) => (
-          <Link key={tab.path} to={tab.path} aria-current={path === tab.path ? "page" : undefined}>
-            {tab.title}
-          </Link>
-        ))}
-      </nav>
+    <SystemFrame system="stream" title="Event log" what="Partitioned logs for Kafka clients" tabs={TABS}>
       <Tab path={path} query={query} />
-    </>
+    </SystemFrame>
   );
 }

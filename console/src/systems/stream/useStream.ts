@@ -1,7 +1,6 @@
 // What every part of the page knows: the live samples, the port that clients speak to, and how lags went while the page was open.
 import { useEffect, useState } from "react";
-import { status } from "../../app/api";
-import { useLoad } from "../../app/useLoad";
+import { usePort } from "../../app/usePort";
 import { live as liveClient, useTopic, type TopicState } from "../../parts/live";
 import type { GroupsSample, LiveSample, PathSample } from "./api";
 import { lags } from "./offsets";
@@ -10,10 +9,7 @@ export const useLive = (): TopicState<LiveSample> => useTopic<LiveSample>("strea
 export const useGroups = (): TopicState<GroupsSample> => useTopic<GroupsSample>("stream.groups");
 export const usePath = (): TopicState<PathSample> => useTopic<PathSample>("stream.path");
 
-export function useKafkaPort(): number {
-  const loaded = useLoad(status, []);
-  return loaded.value?.systems.find((system) => system.name === "stream")?.ports["kafka"] ?? 9092;
-}
+export const useKafkaPort = (): number => usePort("stream", "kafka", 9092);
 
 export interface LagPoint {
   atMs: number;

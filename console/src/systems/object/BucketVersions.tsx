@@ -1,0 +1,80 @@
+// The versions of every key below a prefix over one time axis: what changed when, what is deleted, what is kept.
+import { useEffect, useState } from "react";
+import { Link, address, navigate } from "../../app/router";
+import { Empty } from "../../parts/Empty";
+import { plural } from "../../parts/format";
+import { ErrorNote, Waiting } from "../../parts/Note";
+import type { Scale } from "./timeline";
+import { keysOf } from "./timeline";
+import { listVersions, type Version, type VersionPage } from "./versions";
+import { ScaleSwitch, VersionTimeline } from "./VersionTimeline";
+
+// What one look fetches; a screen of lanes.
+const VERSIONS_A_PAGE = 200;
+
+export function BucketVersions({ bucket, prefix }: { bucket: string; prefix: string }) {
+  const [versions, setVersions] = useState<Version[]>();
+  const [next, setNext] = useState<VersionPage["next"]>();
+  const [error, setError] = useState<unknown>();
+  const [scale, setScale] = useState<Scale>("time");
+  const load = async (from: VersionPage["next"], before: Version[], wanted: () => boolean): Promise<void> => {
+    try {
+      const page = await listVersions(bucket, prefix, from, VERSIONS_A_PAGE);
+      if (!wanted()) return;
+      setVersions([...before, ...page.versions]);
+      setNext(page.next);
+      setError(undefined);
+    } catch (reason) {
+      if (wanted()) setError(reason);
+    }
+  };
+  useEffect(() => {
+    let current = true;
+    void load(undefined, [], () => current);
+    return () => {
+      current = false;
+    };
+  }, [bucket, prefix]);
+  const keys = versions ? keysOf(versions).size : 0;
+  return (
+    <section className="card" aria-label="Versions over time">
+      <div className="card-head">
+        <h2>Versions over time</h2>
+        {versions && versions.length > 0 && (
+          <span className="soft">
+            {plural(versions.length, "version")} of {plural(keys, "key")}
+            {prefix && ` below ${prefix}`}
+          </span>
+        )}
+        <div className="aside">{versions && versions.length > 1 && <ScaleSwitch scale={scale} set={setScale} />}</div>
+      </div>
+      <ErrorNote error={error} />
+      {!versions && !error && <Waiting />}
+      {versions?.length === 0 && (
+        <Empty title="Nothing here yet">
+          <p>
+            Upload something in <Link to={address("/object/buckets", { bucket })}>Objects</Link>. With versioning on (see{" "}
+            <Link to={address("/object/buckets", { bucket, view: "settings" })}>Settings</Link>) every change is kept, and drawn here.
+          </p>
+        </Empty>
+      )}
+      {versions && versions.length > 0 && (
+        <div className="card-body">
+          <VersionTimeline
+            versions={versions}
+            scale={scale}
+            name={(key) => <Link to={address("/object/buckets", { bucket, key })}>{key.slice(prefix.length) || key}</Link>}
+            choose={(version) => navigate(address("/object/buckets", { bucket, key: version.key }))}
+          />
+        </div>
+      )}
+      {next && (
+        <div className="card-body">
+          <button type="button" className="button" onClick={() => void load(next, versions ?? [], () => true)}>
+            Show more
+          </button>
+        </div>
+      )}
+    </section>
+  );
+}
