@@ -75,6 +75,18 @@ json::object blob_json(const blob::BlobStatistics& blob) {
           {"scrub_errors", blob.scrub_errors}};
 }
 
+// Of the classes that hold anything: by name, so that a live patch names only what changed.
+json::object classes_json(const Usage& usage) {
+  json::object out;
+  for (size_t at = 0; at < kStorageClasses; ++at) {
+    const auto storage_class = static_cast<StorageClass>(at);
+    const auto held = usage.of_class(storage_class);
+    if (held.versions == 0 && held.size_bytes == 0) continue;
+    out[name(storage_class)] = json::object{{"versions", held.versions}, {"size_bytes", held.size_bytes}};
+  }
+  return out;
+}
+
 json::object bucket_json(const Bucket& bucket, const Usage& usage) {
   return {{"name", bucket.name},
           {"owner", bucket.owner.canonical_id},
@@ -84,6 +96,12 @@ json::object bucket_json(const Bucket& bucket, const Usage& usage) {
           {"versions", usage.versions},
           {"delete_markers", usage.delete_markers},
           {"size_bytes", usage.size_bytes},
+          {"classes", classes_json(usage)},
+          {"encryption", bucket.encryption.kind == EncryptionKind::kS3    ? "SSE-S3"
+                         : bucket.encryption.kind == EncryptionKind::kKms ? "SSE-KMS"
+                                                                          : "none"},
+          {"object_lock", bucket.object_lock},
+          {"lifecycle_rules", bucket.lifecycle.size()},
           {"has_policy", !bucket.policy.empty()},
           {"public_access_blocked", bucket.public_access_block.has_value()}};
 }
