@@ -4,17 +4,8 @@
 #include <array>
 #include <bit>
 #include <isa-l/erasure_code.h>
-#include <limits>
 
 namespace polis::blob {
-namespace {
-
-// ISA-L's signatures lack const.
-unsigned char* mutable_bytes(const std::byte* bytes) {
-  return const_cast<unsigned char*>(reinterpret_cast<const unsigned char*>(bytes));
-}
-
-}  // namespace
 
 Result<Erasure> Erasure::make(unsigned data_units, unsigned parity_units) {
   if (data_units < 1 || parity_units < 1 || data_units + parity_units > kUnitsMax) {
@@ -22,23 +13,18 @@ Result<Erasure> Erasure::make(unsigned data_units, unsigned parity_units) {
                                     ": needs at least 1+1 and at most " + std::to_string(kUnitsMax) +
                                     " units together");
   }
-  return Erasure(data_units, parity_units);
+  std::vector<unsigned char> matrix(size_t{data_units + parity_units} * data_units);
+  gf_gen_cauchy1_matrix(matrix.data(), static_cast<int>(data_units + parity_units), static_cast<int>(data_units));
+  return Erasure(data_units, parity_units, std::move(matrix));
 }
 
-Erasure::Erasure(unsigned k, unsigned m) : k_(k), m_(m), matrix_((k + m) * k), tables_(size_t{32} * k * m) {
-  gf_gen_cauchy1_matrix(matrix_.data(), static_cast<int>(k + m), static_cast<int>(k));
-  ec_init_tables(static_cast<int>(k), static_cast<int>(m), matrix_.data() + size_t{k} * k, tables_.data());
-}
+Erasure::Erasure(unsigned k, unsigned m, std::vector<unsigned char> matrix)
+    : k_(k), m_(m), matrix_(std::move(matrix)), parity_(k, m, std::span(matrix_).subspan(size_t{k} * k)) {}
 
 void Erasure::encode(size_t size_bytes, std::span<const std::byte* const> data,
                      std::span<std::byte* const> parity) const {
   POLIS_ASSERT(data.size() == k_ && parity.size() == m_);
-  POLIS_ASSERT(size_bytes <= static_cast<size_t>(std::numeric_limits<int>::max()));
-  std::array<unsigned char*, kUnitsMax> in, out;
-  for (unsigned i = 0; i < k_; ++i) in[i] = mutable_bytes(data[i]);
-  for (unsigned i = 0; i < m_; ++i) out[i] = mutable_bytes(parity[i]);
-  ec_encode_data(static_cast<int>(size_bytes), static_cast<int>(k_), static_cast<int>(m_),
-                 const_cast<unsigned char*>(tables_.data()), in.data(), out.data());
+  parity_.apply(size_bytes, data.data(), parity.data());
 }
 
 void ErasureDecoder::decode(size_t size_bytes, UnitMask sound, UnitMask wanted, std::span<std::byte* const> units) {
@@ -47,22 +33,21 @@ void ErasureDecoder::decode(size_t size_bytes, UnitMask sound, UnitMask wanted, 
   POLIS_ASSERT(units.size() == erasure_.units());
   if (wanted == 0) return;
 
-  std::array<unsigned char*, Erasure::kUnitsMax> in, out;
+  std::array<const std::byte*, Erasure::kUnitsMax> in;
+  std::array<std::byte*, Erasure::kUnitsMax> out;
   UnitMask used = 0;
   unsigned in_count = 0, out_count = 0;
   for (unsigned i = 0; i < erasure_.units(); ++i) {
     if ((sound >> i & 1) && in_count < k) {
       used |= UnitMask{1} << i;
-      in[in_count++] = mutable_bytes(units[i]);
+      in[in_count++] = units[i];
     }
-    if (wanted >> i & 1) out[out_count++] = mutable_bytes(units[i]);
+    if (wanted >> i & 1) out[out_count++] = units[i];
   }
-  const auto& table = tables(used, wanted);
-  ec_encode_data(static_cast<int>(size_bytes), static_cast<int>(k), static_cast<int>(out_count),
-                 const_cast<unsigned char*>(table.data()), in.data(), out.data());
+  map(used, wanted).apply(size_bytes, in.data(), out.data());
 }
 
-const std::vector<unsigned char>& ErasureDecoder::tables(UnitMask used, UnitMask wanted) {
+const GaloisMap& ErasureDecoder::map(UnitMask used, UnitMask wanted) {
   const uint64_t pattern = uint64_t{used} << 32 | wanted;
   if (auto found = patterns_.find(pattern); found != patterns_.end()) return found->second;
   if (patterns_.size() >= kPatternsMax) patterns_.clear();
@@ -86,9 +71,7 @@ const std::vector<unsigned char>& ErasureDecoder::tables(UnitMask used, UnitMask
       coefficients.push_back(sum);
     }
   }
-  std::vector<unsigned char> table(size_t{32} * coefficients.size());
-  ec_init_tables(static_cast<int>(k), std::popcount(wanted), coefficients.data(), table.data());
-  return patterns_.emplace(pattern, std::move(table)).first->second;
+  return patterns_.try_emplace(pattern, k, static_cast<unsigned>(std::popcount(wanted)), coefficients).first->second;
 }
 
 }  // namespace polis::blob

@@ -1,6 +1,6 @@
 // Erasure: k data units become k + m units, any k of which give all back. Systematic Cauchy code over GF(2^8),
 // polynomial 0x11d (ISA-L's convention; a Vandermonde matrix would not be MDS for every k and m). Immutable and usable
-// from every thread; an ErasureDecoder caches tables and belongs to one shard.
+// from every thread; an ErasureDecoder caches maps and belongs to one shard.
 #pragma once
 
 #include <span>
@@ -9,6 +9,7 @@
 
 #include "kernel/base/bytes.h"
 #include "kernel/base/result.h"
+#include "kernel/blob/galois.h"
 
 namespace polis::blob {
 
@@ -34,10 +35,10 @@ class Erasure {
 
  private:
   friend class ErasureDecoder;
-  Erasure(unsigned k, unsigned m);
+  Erasure(unsigned k, unsigned m, std::vector<unsigned char> matrix);
   unsigned k_, m_;
   std::vector<unsigned char> matrix_;  // (k + m) x k, the identity on top
-  std::vector<unsigned char> tables_;  // 32 bytes for each of m x k coefficients
+  GaloisMap parity_;
 };
 
 class ErasureDecoder {
@@ -51,10 +52,10 @@ class ErasureDecoder {
  private:
   // 4+2 has 6 + 15 patterns of loss; wider codes have thousands, so the cache is emptied when it reaches this.
   static constexpr size_t kPatternsMax = 256;
-  const std::vector<unsigned char>& tables(UnitMask used, UnitMask wanted);
+  const GaloisMap& map(UnitMask used, UnitMask wanted);
 
   const Erasure& erasure_;
-  std::unordered_map<uint64_t, std::vector<unsigned char>> patterns_;
+  std::unordered_map<uint64_t, GaloisMap> patterns_;
 };
 
 }  // namespace polis::blob
