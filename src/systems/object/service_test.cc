@@ -42,6 +42,15 @@ class S3Port : public testing::Test {
   static Reply ask(std::string method, std::string target, std::string body = {}) {
     return world_->ask({std::move(method), std::move(target), std::move(body)});
   }
+  // Runs `work(store::Txn&, store::Keyspace, const Engine&) -> Task<bool>` on the rows and commits.
+  template <class F>
+  static bool with_rows(F work) {
+    return world_->runtime.call(0, [&]() -> Task<bool> {
+      auto txn = (co_await world_->store->begin()).value();
+      bool done = co_await work(*txn, world_->store->keyspace("object").value(), world_->server->engine());
+      co_return done && (co_await txn->commit()).has_value();
+    });
+  }
 
  private:
   struct World {
@@ -80,6 +89,8 @@ class S3Port : public testing::Test {
       writer = (co_await directory->create_access_key(system, user.id)).value();
       ServiceOptions service;
       service.domains = {"s3.local"};
+      service.encryption_key = SecretKey::make(random);
+      service.insecure_ssec = true;
       server = std::make_unique<Server>(runtime, *store, keyspace, *blob, *directory, clock, random, service);
       port = (co_await server->start(io::Endpoint::parse("127.0.0.1:0").value())).value();
       client = std::make_unique<http::Client>();
@@ -358,6 +369,134 @@ TEST_F(S3Port, broken_requests_get_clear_answers) {
               HasSubstr("InvalidArgument"));
   EXPECT_EQ(ask("PUT", "/broken/" + std::string(1025, 'k'), "x").status, 400);
   EXPECT_EQ(ask("PUT", "/broken?policy=", "{").status, 400);
+}
+
+// --- server-side encryption
+
+std::string random_text(size_t size) {
+  std::string bytes(size, '\0');
+  base::SeededRandom random(size + 7);
+  random.fill(as_writable_bytes(bytes));
+  return bytes;
+}
+
+std::vector<std::pair<std::string, std::string>> customer_headers(char fill, std::string prefix = "x-amz-") {
+  std::string key(32, fill);
+  prefix += "server-side-encryption-customer-";
+  auto md5 = base::md5(std::string_view(key));
+  return {{prefix + "algorithm", "AES256"},
+          {prefix + "key", base::base64_encode(as_bytes(key))},
+          {prefix + "key-md5", base::base64_encode(md5)}};
+}
+
+TEST_F(S3Port, an_encrypted_object_comes_back_as_it_went_in) {
+  ask("PUT", "/sealed");
+  for (size_t size :
+       {size_t{0}, size_t{1}, size_t{2048}, size_t{2049}, size_t{65'530}, size_t{300'000}, size_t{3} << 20}) {
+    std::string bytes = random_text(size);
+    Reply put = ask({"PUT", "/sealed/k", bytes, {{"x-amz-server-side-encryption", "AES256"}}});
+    EXPECT_EQ(put.status, 200) << put.body;
+    EXPECT_EQ(put.headers["x-amz-server-side-encryption"], "AES256");
+    Reply get = ask("GET", "/sealed/k");
+    EXPECT_TRUE(get.body == bytes) << size;
+    EXPECT_EQ(get.headers["x-amz-server-side-encryption"], "AES256");
+    EXPECT_EQ(ask("HEAD", "/sealed/k").headers["content-length"], std::to_string(size));
+    if (size < 1000) continue;
+    Reply part = ask({"GET", "/sealed/k", "", {{"range", "bytes=1000-"}}});
+    EXPECT_EQ(part.status, 206);
+    EXPECT_TRUE(part.body == bytes.substr(1000)) << size;
+  }
+  EXPECT_EQ(ask({"HEAD", "/sealed/k", "", {{"x-amz-server-side-encryption", "AES256"}}}).status, 400);
+  EXPECT_EQ(ask({"PUT", "/sealed/k", "", {{"x-amz-server-side-encryption", "aes"}}}).status, 400);
+}
+
+TEST_F(S3Port, what_was_stored_for_another_object_is_never_served) {
+  ask("PUT", "/mixed");
+  for (const char* key : {"/mixed/a", "/mixed/b"})
+    ask({"PUT", key, std::string("secret of ") + key, {{"x-amz-server-side-encryption", "AES256"}}});
+  ASSERT_TRUE(with_rows([](store::Txn& txn, store::Keyspace keyspace, const Engine& engine) -> Task<bool> {
+    Bucket bucket = *co_await engine.bucket(txn, "mixed");
+    ObjectVersion a = *co_await engine.version(txn, bucket.id, "a", std::nullopt);
+    ObjectVersion b = *co_await engine.version(txn, bucket.id, "b", std::nullopt);
+    std::string bytes = *co_await engine.inlined_bytes(txn, bucket.id, "b", b.sequence);
+    co_return txn.put(keyspace, inline_key(bucket.id, "a", a.sequence), bytes).has_value();
+  }));
+  Reply get = ask("GET", "/mixed/a");
+  EXPECT_EQ(get.status, 500);
+  EXPECT_EQ(get.body.find("secret"), get.body.npos);
+  EXPECT_EQ(ask("GET", "/mixed/b").body, "secret of /mixed/b");
+}
+
+TEST_F(S3Port, a_customers_key_is_asked_for_and_compared) {
+  ask("PUT", "/theirs");
+  std::string bytes = random_text(200'000);
+  Reply put = ask({"PUT", "/theirs/k", bytes, customer_headers('k')});
+  EXPECT_EQ(put.status, 200) << put.body;
+  EXPECT_EQ(put.headers["x-amz-server-side-encryption-customer-algorithm"], "AES256");
+  EXPECT_EQ(ask("GET", "/theirs/k").status, 400);
+  EXPECT_EQ(ask("HEAD", "/theirs/k").status, 400);
+  EXPECT_EQ(ask({"GET", "/theirs/k", "", customer_headers('x')}).status, 400);
+  EXPECT_TRUE(ask({"GET", "/theirs/k", "", customer_headers('k')}).body == bytes);
+
+  auto copying = customer_headers('k', "x-amz-copy-source-");
+  copying.emplace_back("x-amz-copy-source", "/theirs/k");
+  Reply copied = ask({"PUT", "/theirs/plain", "", copying});
+  EXPECT_EQ(copied.status, 200) << copied.body;
+  Reply plain = ask("GET", "/theirs/plain");
+  EXPECT_TRUE(plain.body == bytes);
+  EXPECT_FALSE(plain.headers.contains("x-amz-server-side-encryption-customer-algorithm"));
+  EXPECT_EQ(ask({"GET", "/theirs/plain", "", customer_headers('k')}).status, 400);
+  EXPECT_EQ(ask({"PUT", "/theirs/other", "", {{"x-amz-copy-source", "/theirs/k"}}}).status, 400);
+}
+
+TEST_F(S3Port, parts_are_sealed_one_by_one_and_completing_takes_no_key_but_no_other_either) {
+  ask("PUT", "/pieces");
+  Reply begun = ask({"POST", "/pieces/k?uploads=", "", customer_headers('k')});
+  EXPECT_EQ(begun.status, 200) << begun.body;
+  std::string upload = std::string(parse_xml(begun.body)->text_of("UploadId"));
+  std::string first = random_text(kPartBytesMin + 1), second = random_text(777);
+  std::string at = "/pieces/k?uploadId=" + upload;
+  EXPECT_EQ(ask({"PUT", at + "&partNumber=1", first, {}}).status, 400);
+  EXPECT_EQ(ask({"PUT", at + "&partNumber=1", first, customer_headers('x')}).status, 400);
+  std::string list = "<CompleteMultipartUpload>";
+  int number = 0;
+  for (const std::string& part : {first, second}) {
+    Reply put = ask({"PUT", at + "&partNumber=" + std::to_string(++number), part, customer_headers('k')});
+    EXPECT_EQ(put.status, 200) << put.body;
+    list +=
+        "<Part><PartNumber>" + std::to_string(number) + "</PartNumber><ETag>" + put.headers["etag"] + "</ETag></Part>";
+  }
+  list += "</CompleteMultipartUpload>";
+  EXPECT_EQ(ask({"POST", at, list, customer_headers('x')}).status, 400);
+  EXPECT_EQ(ask({"POST", at, list, {}}).status, 200);
+  EXPECT_EQ(ask({"POST", at, list, customer_headers('k')}).status, 200) << "again";
+  Reply get = ask({"GET", "/pieces/k", "", customer_headers('k')});
+  EXPECT_TRUE(get.body == first + second);
+  auto range = customer_headers('k');
+  range.emplace_back("range", "bytes=" + std::to_string(first.size() - 3) + "-" + std::to_string(first.size() + 2));
+  EXPECT_EQ(ask({"GET", "/pieces/k", "", range}).body, first.substr(first.size() - 3) + second.substr(0, 3));
+}
+
+TEST_F(S3Port, a_bucket_encrypts_what_does_not_say_how) {
+  ask("PUT", "/house");
+  EXPECT_EQ(ask("GET", "/house?encryption").status, 404);
+  EXPECT_EQ(ask("PUT", "/house?encryption", "<no/>").status, 400);
+  Reply set = ask("PUT", "/house?encryption",
+                  "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256"
+                  "</SSEAlgorithm></ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>");
+  EXPECT_EQ(set.status, 200) << set.body;
+  EXPECT_THAT(ask("GET", "/house?encryption").body, HasSubstr("<SSEAlgorithm>AES256</SSEAlgorithm>"));
+  EXPECT_EQ(ask("PUT", "/house/k", "x").headers["x-amz-server-side-encryption"], "AES256");
+  EXPECT_EQ(ask("DELETE", "/house?encryption").status, 204);
+  EXPECT_FALSE(ask("PUT", "/house/k", "x").headers.contains("x-amz-server-side-encryption"));
+  // A named key that nobody made.
+  Reply unknown =
+      ask({"PUT",
+           "/house/k",
+           "x",
+           {{"x-amz-server-side-encryption", "aws:kms"}, {"x-amz-server-side-encryption-aws-kms-key-id", "nobody"}}});
+  EXPECT_EQ(unknown.status, 400);
+  EXPECT_THAT(unknown.body, HasSubstr("KMS.NotFoundException"));
 }
 
 }  // namespace
