@@ -45,7 +45,23 @@ Code code_of(int status) {
   }
 }
 
-// The server's own words, out of application/problem+json.
+// The text of one element of a document of errors as S3 has it; empty without it.
+std::string xml_text(std::string_view document, const std::string& element) {
+  const std::string open = "<" + element + ">";
+  size_t begin = document.find(open);
+  if (begin == document.npos) return {};
+  document.remove_prefix(begin + open.size());
+  std::string text(document.substr(0, document.find('<')));
+  // The ampersand last: what it makes is no reference.
+  static constexpr std::pair<std::string_view, char> kReferences[] = {
+      {"&lt;", '<'}, {"&gt;", '>'}, {"&quot;", '"'}, {"&apos;", '\''}, {"&amp;", '&'}};
+  for (const auto& [reference, character] : kReferences)
+    for (size_t at = 0; (at = text.find(reference, at)) != text.npos; ++at)
+      text.replace(at, reference.size(), 1, character);
+  return text;
+}
+
+// The server's own words, out of application/problem+json or S3's XML.
 Error error_of(int status, std::string_view body) {
   boost::system::error_code failed;
   json::value value = json::parse(body, failed);
@@ -54,6 +70,8 @@ Error error_of(int status, std::string_view body) {
       if (const json::value* text = value.get_object().if_contains(member);
           text && text->is_string() && !text->get_string().empty())
         return Error(code_of(status), std::string(text->get_string()));
+  if (std::string message = xml_text(body, "Message"); !message.empty())
+    return Error(code_of(status), fmt::format("{} ({})", message, xml_text(body, "Code")));
   return Error(code_of(status), fmt::format("polis answered with status {}", status));
 }
 
