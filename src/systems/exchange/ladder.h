@@ -1,0 +1,104 @@
+// One side of a book: what waits at which price. Levels of a window of ticks lie in an array, found by a bitmap of
+// three steps and summed in blocks of 64, so that the best price, the volume of a level and the volume between two
+// prices cost the same with ten orders and with ten million. Prices outside the window lie in a tree; the window
+// follows the market when it has left for good.
+//
+// A level is all zeros while empty, so the arrays are taken from the system untouched: an instrument that trades in a
+// hundred ticks has a page or two of them.
+#pragma once
+
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <memory_resource>
+#include <optional>
+#include <vector>
+
+#include "systems/exchange/types.h"
+
+namespace polis::exchange {
+
+// The place of an order in the slab; 0: none.
+using Slot = uint32_t;
+
+// First come, first served, those that are shown before those that are hidden.
+struct Level {
+  Slot head = 0, tail = 0;
+  Slot hidden_head = 0, hidden_tail = 0;
+  uint32_t orders = 0;  // shown ones
+  uint32_t hidden_orders = 0;
+  Quantity shown = 0;  // what others see; the volume with all that is hidden stands in the ladder's sums
+  bool empty() const { return head == 0 && hidden_head == 0; }
+};
+static_assert(sizeof(Level) == 32);
+
+class Ladder {
+ public:
+  // `window_ticks`: a power of two from 64 to 2^18.
+  Ladder(Side side, size_t window_ticks);
+
+  bool empty() const { return levels_ == 0; }
+  size_t levels() const { return levels_; }
+  // The highest price to buy, the lowest to sell. Not of an empty side.
+  Price best() const;
+  // The next level that is worse than this price; the best for nothing. Cost: a few words of the bitmap.
+  std::optional<Price> next(std::optional<Price> after) const;
+  // Whether one price comes before the other on this side.
+  bool better(Price a, Price b) const { return side_ == Side::kBuy ? a > b : a < b; }
+
+  // Null if nothing waits there.
+  const Level* find(Price price) const;
+  // The level of an order that waits there.
+  Level& at(Price price);
+  // The level, made if it is not there; the caller puts an order in. May move the window, and with it every level.
+  Level& make(Price price);
+  // A level that has become empty, after its volume was taken from the sums.
+  void erase(Price price);
+
+  // All that waits, shown or not.
+  void add_volume(Price price, Quantity delta);
+  Quantity volume(Price price) const;
+  // From the best up to and including `limit`.
+  Quantity volume_until(Price limit) const;
+  Quantity volume_between(Price low, Price high) const;  // both included
+  Quantity volume() const { return all_; }
+
+ private:
+  struct FarLevel {
+    Level level;
+    Quantity volume = 0;
+  };
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+  };
+  template <class T>
+  using Zeros = std::unique_ptr<T[], Free>;
+  template <class T>
+  static Zeros<T> zeros(size_t count);
+
+  bool near(Price price) const { return static_cast<uint64_t>(price - base_) < window_; }
+  void mark(size_t index);
+  void unmark(size_t index);
+  std::optional<size_t> lowest_from(size_t index) const;    // the first marked one at or above
+  std::optional<size_t> highest_up_to(size_t index) const;  // the last marked one at or below
+  Quantity near_volume(size_t low, size_t high) const;
+  bool worth_moving(Price price) const;
+  Level& place(Price price);
+  void move_window(Price center);
+
+  const Side side_;
+  const uint64_t window_;
+  Price base_ = 0;  // the price of index 0
+  bool placed_ = false;
+  Zeros<Level> near_levels_;
+  Zeros<Quantity> volumes_, block_volumes_, area_volumes_;  // of 1, 64 and 4096 ticks
+  std::vector<uint64_t> leaf_, mid_;
+  uint64_t top_ = 0;
+  Quantity near_all_ = 0, all_ = 0;
+  size_t levels_ = 0;
+  uint64_t made_since_move_ = 0;
+  std::pmr::unsynchronized_pool_resource far_memory_;
+  std::pmr::map<Price, FarLevel> far_{&far_memory_};
+};
+
+}  // namespace polis::exchange

@@ -1,0 +1,588 @@
+// Orders that come, change and go, and what they match on their way. Auctions and phases: matching_auction.cc.
+#include "systems/exchange/matching.h"
+
+#include <algorithm>
+
+namespace polis::exchange {
+namespace {
+
+constexpr VenueTime kSliceNs = 30'000'000'000;
+
+bool is_stop(OrderType type) {
+  return type == OrderType::kStop || type == OrderType::kStopLimit;
+}
+bool has_limit(OrderType type) {
+  return type == OrderType::kLimit || type == OrderType::kStopLimit;
+}
+bool is_immediate(TimeInForce time_in_force) {
+  return time_in_force == TimeInForce::kImmediateOrCancel || time_in_force == TimeInForce::kFillOrKill;
+}
+bool is_price(Price price) {
+  return price > 0 && price <= kPriceMax;
+}
+
+}  // namespace
+
+Matching::Matching(const InstrumentRules& rules)
+    : rules_(rules),
+      bids_(Side::kBuy, rules.window_ticks),
+      asks_(Side::kSell, rules.window_ticks),
+      orders_(rules.orders_max) {}
+
+Event Matching::event(Event::Kind kind, Slot slot) const {
+  const Order& order = orders_[slot];
+  Event event;
+  event.kind = kind;
+  event.side = order.side;
+  event.instrument = rules_.id;
+  event.order = orders_.id(slot);
+  event.reference = order.reference;
+  return event;
+}
+
+bool Matching::crosses(Side side, Price price) const {
+  const Ladder& others = this->side(opposite(side));
+  return !others.empty() && !others.better(price, others.best());
+}
+
+// --- what comes
+
+RejectReason Matching::check(const NewOrder& order) const {
+  using enum RejectReason;
+  if (phase_ == Phase::kClosed) return kClosed;
+  if (order.quantity <= 0 || order.quantity > kQuantityMax || order.minimum < 0 || order.minimum > order.quantity ||
+      order.shown < kShowAll || order.shown > order.quantity)
+    return kBadQuantity;
+  if (has_limit(order.type) ? !is_price(order.price) : order.price != 0) return kBadPrice;
+  if (is_stop(order.type) ? !is_price(order.stop_price) : order.stop_price != 0) return kBadPrice;
+
+  const bool immediate = is_immediate(order.time_in_force);
+  const bool for_auction =
+      order.time_in_force == TimeInForce::kAtOpening || order.time_in_force == TimeInForce::kAtClose;
+  if (is_stop(order.type) && (for_auction || order.minimum > 0)) return kUnsupported;
+  if (order.post_only && (order.type != OrderType::kLimit || immediate || for_auction || order.minimum > 0))
+    return kUnsupported;
+  if (order.shown != kShowAll && (order.type == OrderType::kMarket || order.type == OrderType::kStop))
+    return kUnsupported;
+  if (order.minimum > 0 && (for_auction || phase_ != Phase::kContinuous)) return kUnsupported;
+  if (order.time_in_force == TimeInForce::kAtOpening && phase_ != Phase::kPreOpen) return kClosed;
+  if (order.time_in_force == TimeInForce::kGoodTillDate ? order.expires_at <= now_ : order.expires_at != 0)
+    return kExpired;
+  if (is_stop(order.type)) return kNone;
+  if (is_call(phase_)) return immediate ? kClosed : kNone;
+  if (for_auction) return kNone;
+  if (!has_limit(order.type) && side(opposite(order.side)).empty()) return kNoLiquidity;
+  if (order.post_only && crosses(order.side, order.price)) return kWouldMatch;
+  return kNone;
+}
+
+void Matching::submit(VenueTime now, const NewOrder& wanted, Events& events) {
+  now_ = now;
+  RejectReason reason = check(wanted);
+  const Slot slot = reason == RejectReason::kNone ? orders_.take() : 0;
+  if (slot == 0) {
+    if (reason == RejectReason::kNone) reason = RejectReason::kFull;
+    events.push_back({.kind = Event::Kind::kRejected,
+                      .side = wanted.side,
+                      .reject = reason,
+                      .instrument = rules_.id,
+                      .reference = wanted.reference,
+                      .price = wanted.price,
+                      .quantity = wanted.quantity});
+    return;
+  }
+  Order& order = orders_[slot];
+  order.price = wanted.price;
+  order.open = wanted.quantity;
+  order.reference = wanted.reference;
+  order.account = wanted.account;
+  order.self_match_id = wanted.self_match_id;
+  order.self_match = wanted.self_match;
+  order.side = wanted.side;
+  order.type = wanted.type;
+  order.time_in_force = wanted.time_in_force;
+  order.post_only = wanted.post_only;
+  order.hidden = wanted.shown == 0;
+  order.peak = wanted.shown > 0 && wanted.shown < wanted.quantity ? static_cast<uint32_t>(wanted.shown) : 0;
+  orders_.terms(slot) = {.quantity = wanted.quantity,
+                         .minimum = wanted.minimum,
+                         .stop_price = wanted.stop_price,
+                         .expires_at = wanted.expires_at,
+                         .entered = ++entered_};
+  if (wanted.time_in_force == TimeInForce::kGoodTillDate) expiries_.insert({wanted.expires_at, orders_.id(slot)});
+  Event& accepted = events.emplace_back(event(Event::Kind::kAccepted, slot));
+  accepted.price = wanted.price;
+  accepted.quantity = wanted.quantity;
+  accepted.left = wanted.quantity;
+  if (is_stop(wanted.type)) {
+    if (phase_ == Phase::kContinuous && reached(wanted.side, wanted.stop_price)) {
+      trigger(slot, events);
+    } else {
+      wait_for_stop(slot);
+    }
+  } else if (wanted.time_in_force == TimeInForce::kAtClose && phase_ != Phase::kClosingCall) {
+    park(slot);
+  } else {
+    enter(slot, events);
+  }
+  run_stops(events);
+}
+
+void Matching::cancel(VenueTime now, OrderId id, uint64_t reference, Events& events) {
+  now_ = now;
+  if (const Slot slot = orders_.find(id)) return end(slot, CancelReason::kAsked, events);
+  events.push_back({.kind = Event::Kind::kRejected,
+                    .reject = RejectReason::kUnknownOrder,
+                    .instrument = rules_.id,
+                    .order = id,
+                    .reference = reference});
+}
+
+RejectReason Matching::check(const ReplaceOrder& replace, const Order& order) const {
+  using enum RejectReason;
+  if (phase_ == Phase::kClosed) return kClosed;
+  if (replace.quantity <= 0 || replace.quantity > kQuantityMax) return kBadQuantity;
+  if (has_limit(order.type) ? !is_price(replace.price) : replace.price != 0) return kBadPrice;
+  if (is_stop(order.type) ? !is_price(replace.stop_price) : replace.stop_price != 0) return kBadPrice;
+  if (order.post_only && phase_ == Phase::kContinuous && replace.price != order.price &&
+      crosses(order.side, replace.price))
+    return kWouldMatch;
+  return kNone;
+}
+
+void Matching::replace(VenueTime now, const ReplaceOrder& wanted, Events& events) {
+  now_ = now;
+  const Slot slot = orders_.find(wanted.order);
+  const RejectReason reason = slot == 0 ? RejectReason::kUnknownOrder : check(wanted, orders_[slot]);
+  if (reason != RejectReason::kNone) {
+    events.push_back({.kind = Event::Kind::kRejected,
+                      .side = slot == 0 ? Side::kBuy : orders_[slot].side,
+                      .reject = reason,
+                      .instrument = rules_.id,
+                      .order = wanted.order,
+                      .reference = wanted.reference,
+                      .price = wanted.price,
+                      .quantity = wanted.quantity});
+    return;
+  }
+  Order& order = orders_[slot];
+  OrderTerms& terms = orders_.terms(slot);
+  order.reference = wanted.reference;
+  if (wanted.quantity <= terms.filled) return end(slot, CancelReason::kReplaced, events);
+  const bool keeps =
+      wanted.price == order.price && wanted.stop_price == terms.stop_price && wanted.quantity <= terms.quantity;
+  if (keeps) {
+    reduce(slot, terms.quantity - wanted.quantity);
+  } else {
+    leave(slot);
+    order.open = wanted.quantity - terms.filled;
+    order.reserve = 0;
+    order.price = wanted.price;
+    terms.stop_price = wanted.stop_price;
+    terms.entered = ++entered_;
+  }
+  terms.quantity = wanted.quantity;
+  terms.minimum = 0;
+  Event& replaced = events.emplace_back(event(Event::Kind::kReplaced, slot));
+  replaced.flags = keeps ? Event::kKeptPriority : 0;
+  replaced.price = wanted.price;
+  replaced.quantity = wanted.quantity;
+  replaced.left = order.left();
+  replaced.shown = order.place == Place::kShown ? order.open : 0;
+  if (keeps) return;
+  if (is_stop(order.type)) {
+    if (phase_ == Phase::kContinuous && reached(order.side, terms.stop_price)) {
+      trigger(slot, events);
+    } else {
+      wait_for_stop(slot);
+    }
+  } else if (order.time_in_force == TimeInForce::kAtClose && phase_ != Phase::kClosingCall) {
+    park(slot);
+  } else {
+    enter(slot, events);
+  }
+  run_stops(events);
+}
+
+// --- queues
+
+void Matching::push(Slot& first, Slot& last, Slot slot) {
+  Order& order = orders_[slot];
+  order.previous = last;
+  order.next = 0;
+  (last != 0 ? orders_[last].next : first) = slot;
+  last = slot;
+}
+
+void Matching::unlink(Slot& first, Slot& last, Slot slot) {
+  const Order& order = orders_[slot];
+  (order.previous != 0 ? orders_[order.previous].next : first) = order.next;
+  (order.next != 0 ? orders_[order.next].previous : last) = order.previous;
+}
+
+void Matching::rest(Slot slot, Events& events) {
+  Order& order = orders_[slot];
+  const Quantity left = order.left();
+  order.open = order.peak != 0 && left > order.peak ? order.peak : left;
+  order.reserve = left - order.open;
+  Ladder& book = ladder(order.side);
+  Level& level = book.make(order.price);
+  if (order.hidden) {
+    order.place = Place::kHidden;
+    push(level.hidden_head, level.hidden_tail, slot);
+    ++level.hidden_orders;
+  } else {
+    order.place = Place::kShown;
+    push(level.head, level.tail, slot);
+    ++level.orders;
+    level.shown += order.open;
+  }
+  book.add_volume(order.price, left);
+  Event& rested = events.emplace_back(event(Event::Kind::kRested, slot));
+  rested.price = order.price;
+  rested.left = left;
+  rested.shown = order.hidden ? 0 : order.open;
+}
+
+void Matching::wait_for_stop(Slot slot) {
+  Order& order = orders_[slot];
+  order.place = Place::kStop;
+  Queue& queue = stops(order.side)[orders_.terms(slot).stop_price];
+  push(queue.first, queue.last, slot);
+}
+
+void Matching::wait_for_auction(Slot slot) {
+  Order& order = orders_[slot];
+  order.place = Place::kAuction;
+  Queue& queue = auction_queue(order.side);
+  push(queue.first, queue.last, slot);
+  auction_volume(order.side) += order.open;
+}
+
+void Matching::park(Slot slot) {
+  orders_[slot].place = Place::kParked;
+  push(parked_.first, parked_.last, slot);
+}
+
+// Out of the queue that it waits in.
+void Matching::leave(Slot slot) {
+  Order& order = orders_[slot];
+  switch (order.place) {
+    case Place::kShown:
+    case Place::kHidden: {
+      Ladder& book = ladder(order.side);
+      Level& level = book.at(order.price);
+      if (order.place == Place::kShown) {
+        unlink(level.head, level.tail, slot);
+        --level.orders;
+        level.shown -= order.open;
+      } else {
+        unlink(level.hidden_head, level.hidden_tail, slot);
+        --level.hidden_orders;
+      }
+      book.add_volume(order.price, -order.left());
+      if (level.empty()) book.erase(order.price);
+      break;
+    }
+    case Place::kStop: {
+      StopLevels& levels = stops(order.side);
+      const auto level = levels.find(orders_.terms(slot).stop_price);
+      unlink(level->second.first, level->second.last, slot);
+      if (level->second.first == 0) levels.erase(level);
+      break;
+    }
+    case Place::kParked:
+      unlink(parked_.first, parked_.last, slot);
+      break;
+    case Place::kAuction: {
+      Queue& queue = auction_queue(order.side);
+      unlink(queue.first, queue.last, slot);
+      auction_volume(order.side) -= order.open;
+      break;
+    }
+    case Place::kTriggered:
+      *std::find(triggered_.begin(), triggered_.end(), slot) = 0;
+      break;
+    case Place::kFree:
+    case Place::kMoving:
+      break;
+  }
+  order.place = Place::kMoving;
+}
+
+// It is over: the slot is another's from now on.
+void Matching::finish(Slot slot) {
+  leave(slot);
+  const OrderTerms& terms = orders_.terms(slot);
+  if (terms.expires_at != 0) expiries_.erase({terms.expires_at, orders_.id(slot)});
+  orders_.give_back(slot);
+}
+
+void Matching::end(Slot slot, CancelReason reason, Events& events) {
+  Event& cancelled = events.emplace_back(event(Event::Kind::kCancelled, slot));
+  cancelled.cancel = reason;
+  cancelled.price = orders_[slot].price;
+  cancelled.quantity = orders_[slot].left();
+  finish(slot);
+}
+
+// So much less of it, wherever it waits, which keeps its turn; never all. What nobody sees goes first.
+void Matching::reduce(Slot slot, Quantity quantity) {
+  Order& order = orders_[slot];
+  const Quantity of_reserve = std::min(order.reserve, quantity), of_open = quantity - of_reserve;
+  order.reserve -= of_reserve;
+  order.open -= of_open;
+  if (order.place == Place::kAuction) auction_volume(order.side) -= of_open;
+  if (order.place != Place::kShown && order.place != Place::kHidden) return;
+  Ladder& book = ladder(order.side);
+  if (order.place == Place::kShown) book.at(order.price).shown -= of_open;
+  book.add_volume(order.price, -quantity);
+}
+
+// --- trading
+
+void Matching::enter(Slot slot, Events& events) {
+  Order& order = orders_[slot];
+  OrderTerms& terms = orders_.terms(slot);
+  if (is_call(phase_)) {
+    if (is_immediate(order.time_in_force)) return end(slot, CancelReason::kImmediate, events);
+    if (has_limit(order.type)) return rest(slot, events);
+    return wait_for_auction(slot);
+  }
+  Price limit = order.price;
+  if (!has_limit(order.type)) {
+    const Ladder& others = side(opposite(order.side));
+    if (others.empty()) return end(slot, CancelReason::kCollar, events);
+    limit = order.type == OrderType::kMarketToLimit ? others.best() : limit_of_market(order.side);
+  }
+  const Quantity needed = order.time_in_force == TimeInForce::kFillOrKill ? order.open : terms.minimum;
+  if (needed > 0 && matchable(order, limit, needed) < needed) return end(slot, CancelReason::kMinimum, events);
+  if (!match(slot, limit, events)) return;
+
+  if (is_immediate(order.time_in_force)) return end(slot, CancelReason::kImmediate, events);
+  if (order.type == OrderType::kMarket) return end(slot, CancelReason::kCollar, events);
+  if (order.type == OrderType::kMarketToLimit) {
+    order.type = OrderType::kLimit;
+    order.price = limit;
+  }
+  rest(slot, events);
+}
+
+// As far as the limit; false when the order is over.
+bool Matching::match(Slot slot, Price limit, Events& events) {
+  Order& taker = orders_[slot];
+  Ladder& book = ladder(opposite(taker.side));
+  while (taker.open > 0 && !book.empty()) {
+    const Price best = book.best();
+    if (book.better(limit, best)) break;
+    if (outside_band(best)) {
+      phase_ = Phase::kHalted;
+      resumes_at_ = now_ + rules_.pause_ns;
+      events.push_back({.kind = Event::Kind::kPaused, .phase = Phase::kHalted, .instrument = rules_.id, .price = best});
+      break;
+    }
+    const Level& level = book.at(best);
+    const Slot maker = level.head != 0 ? level.head : level.hidden_head;
+    if (taker.self_match_id != 0 && orders_[maker].self_match_id == taker.self_match_id) {
+      if (!avoid_self(slot, maker, events)) return false;
+      continue;
+    }
+    const Quantity quantity = std::min(taker.open, orders_[maker].open);
+    const uint8_t flags = level.head != 0 ? 0 : Event::kHiddenMaker;
+    trade(maker, slot, taker.side, best, quantity, flags, events);
+    fill(maker, quantity, events);
+    if (!fill(slot, quantity, events)) return false;
+  }
+  return true;
+}
+
+// Two orders of one owner meet; false when the one that came is over.
+bool Matching::avoid_self(Slot taker, Slot maker, Events& events) {
+  const SelfMatch instruction = orders_[taker].self_match;
+  if (instruction == SelfMatch::kDecrement) {
+    const Quantity smaller = std::min(orders_[taker].left(), orders_[maker].left());
+    bool goes_on = true;
+    for (const Slot slot : {maker, taker}) {
+      if (orders_[slot].left() == smaller) {
+        end(slot, CancelReason::kSelfMatch, events);
+        if (slot == taker) goes_on = false;
+        continue;
+      }
+      reduce(slot, smaller);
+      orders_.terms(slot).quantity -= smaller;
+      Event& reduced = events.emplace_back(event(Event::Kind::kReduced, slot));
+      reduced.quantity = smaller;
+      reduced.left = orders_[slot].left();
+      reduced.shown = orders_[slot].place == Place::kShown ? orders_[slot].open : 0;
+    }
+    return goes_on;
+  }
+  if (instruction != SelfMatch::kCancelNewest) end(maker, CancelReason::kSelfMatch, events);
+  if (instruction == SelfMatch::kCancelOldest) return true;
+  end(taker, CancelReason::kSelfMatch, events);
+  return false;
+}
+
+// Tells of a trade that is about to be taken from both.
+void Matching::trade(Slot slot, Slot counter, Side side, Price price, Quantity quantity, uint8_t flags,
+                     Events& events) {
+  Event& trade = events.emplace_back(event(Event::Kind::kTrade, slot));
+  trade.flags = flags;
+  trade.side = side;
+  trade.counter_order = orders_.id(counter);
+  trade.counter_reference = orders_[counter].reference;
+  trade.price = price;
+  trade.quantity = quantity;
+  trade.left = orders_[slot].left() - quantity;
+  trade.counter_left = orders_[counter].left() - quantity;
+  trade.match = ++matches_;
+  note_trade(price);
+}
+
+// Takes what was traded from what is open; false when the order is over. An iceberg shows its next peak, at the tail.
+bool Matching::fill(Slot slot, Quantity quantity, Events& events) {
+  Order& order = orders_[slot];
+  orders_.terms(slot).filled += quantity;
+  if (order.left() == quantity) {
+    finish(slot);
+    return false;
+  }
+  order.open -= quantity;
+  if (order.place == Place::kAuction) auction_volume(order.side) -= quantity;
+  if (order.place != Place::kShown && order.place != Place::kHidden) return true;
+  Ladder& book = ladder(order.side);
+  book.add_volume(order.price, -quantity);
+  if (order.place == Place::kHidden) return true;
+  Level& level = book.at(order.price);
+  level.shown -= quantity;
+  if (order.open > 0) return true;
+  unlink(level.head, level.tail, slot);
+  order.open = std::min<Quantity>(order.peak, order.reserve);
+  order.reserve -= order.open;
+  level.shown += order.open;
+  push(level.head, level.tail, slot);
+  Event& refilled = events.emplace_back(event(Event::Kind::kRefilled, slot));
+  refilled.price = order.price;
+  refilled.left = order.left();
+  refilled.shown = order.open;
+  return true;
+}
+
+Price Matching::limit_of_market(Side side) const {
+  const Price best = this->side(opposite(side)).best();
+  const Price collar = std::max<Price>(best * rules_.collar_bp / 10'000, 1);
+  return side == Side::kBuy ? std::min(best + collar, kPriceMax) : std::max<Price>(best - collar, 1);
+}
+
+// How much this order would trade, or at least `enough`; before anything is touched.
+Quantity Matching::matchable(const Order& order, Price limit, Quantity enough) const {
+  const Ladder& book = side(opposite(order.side));
+  if (book.empty() || outside_band(book.best())) return 0;
+  if (rules_.band_bp != 0 && reference_ != 0) {
+    const Price width = reference_ * rules_.band_bp / 10'000;
+    limit = order.side == Side::kBuy ? std::min(limit, reference_ + width) : std::max(limit, reference_ - width);
+  }
+  const Quantity volume = book.volume_until(limit);
+  if (volume < enough || order.self_match_id == 0) return volume;
+  // Some of it may be the owner's own.
+  Quantity sum = 0;
+  for (auto price = book.next(std::nullopt); price && !book.better(limit, *price); price = book.next(price)) {
+    const Level& level = *book.find(*price);
+    for (const Slot head : {level.head, level.hidden_head}) {
+      for (Slot slot = head; slot != 0; slot = orders_[slot].next) {
+        const Order& other = orders_[slot];
+        const bool own = other.self_match_id == order.self_match_id;
+        if (own && order.self_match != SelfMatch::kCancelOldest) return sum;
+        if (!own) sum += other.left();
+        if (sum >= enough) return sum;
+      }
+    }
+  }
+  return sum;
+}
+
+bool Matching::outside_band(Price price) const {
+  if (rules_.band_bp == 0 || reference_ == 0) return false;
+  const Price distance = price > reference_ ? price - reference_ : reference_ - price;
+  return distance > reference_ * rules_.band_bp / 10'000;
+}
+
+void Matching::note_trade(Price price) {
+  if (high_ == 0) {
+    anchor_ = last_ != 0 ? last_ : price;
+    low_ = high_ = price;
+  }
+  low_ = std::min(low_, price);
+  high_ = std::max(high_, price);
+  last_ = price;
+  const int64_t number = now_ / kSliceNs;
+  Slice& slice = slices_[static_cast<size_t>(number) % kSlices];
+  if (slice.number != number) {
+    // A slice begins: from now on the reference is the mean of those before it.
+    int64_t sum = 0, trades = 0;
+    for (const Slice& other : slices_) {
+      if (other.number < 0 || other.number + static_cast<int64_t>(kSlices) < number) continue;
+      sum += other.price_sum;
+      trades += other.trades;
+    }
+    if (trades > 0) reference_ = sum / trades;
+    slice = {.number = number};
+  }
+  slice.price_sum += price;
+  ++slice.trades;
+  if (reference_ == 0) reference_ = price;
+}
+
+// --- stops
+
+bool Matching::reached(Side side, Price stop_price) const {
+  return last_ != 0 && (side == Side::kBuy ? last_ >= stop_price : last_ <= stop_price);
+}
+
+// A stop becomes the order that it stands for.
+void Matching::trigger(Slot slot, Events& events) {
+  Order& order = orders_[slot];
+  order.place = Place::kMoving;
+  order.type = order.type == OrderType::kStop ? OrderType::kMarket : OrderType::kLimit;
+  Event& triggered = events.emplace_back(event(Event::Kind::kTriggered, slot));
+  triggered.price = order.price;
+  triggered.left = order.left();
+  enter(slot, events);
+}
+
+// Those that the trades since the last look have reached, behind those that wait for their turn already.
+void Matching::collect_stops() {
+  if (phase_ != Phase::kContinuous || high_ == 0) return;
+  const size_t before = triggered_.size();
+  const auto take = [&](StopLevels& levels, auto level) {
+    for (Slot slot = level->second.first; slot != 0; slot = orders_[slot].next) {
+      orders_[slot].place = Place::kTriggered;
+      triggered_.push_back(slot);
+    }
+    levels.erase(level);
+  };
+  while (!buy_stops_.empty() && buy_stops_.begin()->first <= high_) take(buy_stops_, buy_stops_.begin());
+  while (!sell_stops_.empty() && std::prev(sell_stops_.end())->first >= low_)
+    take(sell_stops_, std::prev(sell_stops_.end()));
+  low_ = high_ = 0;
+  const auto turn = [&](Slot slot) {
+    const OrderTerms& terms = orders_.terms(slot);
+    return std::pair(std::abs(terms.stop_price - anchor_), terms.entered);
+  };
+  std::sort(triggered_.begin() + static_cast<ptrdiff_t>(before), triggered_.end(),
+            [&](Slot a, Slot b) { return turn(a) < turn(b); });
+}
+
+void Matching::run_stops(Events& events) {
+  collect_stops();
+  for (size_t i = 0; i < triggered_.size(); ++i) {
+    const Slot slot = triggered_[i];
+    if (slot == 0) continue;
+    triggered_[i] = 0;
+    trigger(slot, events);
+    collect_stops();
+  }
+  triggered_.clear();
+}
+
+}  // namespace polis::exchange

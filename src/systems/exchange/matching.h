@@ -1,0 +1,148 @@
+// Matching: the book of one instrument and the rules by which orders meet. A pure function of what it is told: commands
+// with their venue time come in, events come out, in the order in which they happened. No clock, no randomness, no
+// thread; two of them that get the same commands give the same events, bit by bit.
+//
+// Price, then shown before hidden, then time. A trade happens at the price of the order that rests. What a command does
+// it does at once, with everything that follows from it: stops that its trades reach run after it, nearest stop price
+// first, then in the order in which they came.
+#pragma once
+
+#include <map>
+#include <memory_resource>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "systems/exchange/ladder.h"
+#include "systems/exchange/order_slab.h"
+#include "systems/exchange/types.h"
+
+namespace polis::exchange {
+
+struct InstrumentRules {
+  InstrumentId id = 0;
+  size_t orders_max = 10'000'000;  // 112 bytes each, taken as they come
+  size_t window_ticks = 1 << 16;   // of each side
+  // How far from the best opposite price a market order goes, in basis points; at least one tick.
+  uint32_t collar_bp = 500;
+  // How far from the reference a trade may be before trading pauses, in basis points; 0: no band. The reference is the
+  // mean price of the trades of the last five minutes, or the last auction's price.
+  uint32_t band_bp = 1000;
+  VenueTime pause_ns = 300'000'000'000;
+};
+
+using Events = std::vector<Event>;
+
+// What an auction would match now.
+struct AuctionOutlook {
+  Price price = 0;  // 0: nothing would match
+  Quantity quantity = 0;
+  Quantity imbalance = 0;  // above 0: so much more to buy at that price; below 0: to sell
+};
+
+class Matching {
+ public:
+  explicit Matching(const InstrumentRules& rules);
+
+  // Each appends what happened to `events`.
+  void submit(VenueTime now, const NewOrder& order, Events& events);
+  // `reference` names the asker in a rejection.
+  void cancel(VenueTime now, OrderId order, uint64_t reference, Events& events);
+  void replace(VenueTime now, const ReplaceOrder& replace, Events& events);
+  // Leaving a call matches what has gathered. From one phase to itself: nothing.
+  void set_phase(VenueTime now, Phase phase, Events& events);
+  // What is due: orders good till a date, the end of a pause.
+  void on_time(VenueTime now, Events& events);
+  // When on_time has something to do; nothing if never.
+  std::optional<VenueTime> next_time() const;
+
+  Phase phase() const { return phase_; }
+  Price last_price() const { return last_; }
+  Price reference_price() const { return reference_; }
+  const Ladder& side(Side side) const { return side == Side::kBuy ? bids_ : asks_; }
+  const OrderSlab& orders() const { return orders_; }
+  AuctionOutlook outlook() const;
+
+ private:
+  struct Queue {
+    Slot first = 0, last = 0;
+  };
+  using StopLevels = std::pmr::map<Price, Queue>;
+  Ladder& ladder(Side side) { return side == Side::kBuy ? bids_ : asks_; }
+  StopLevels& stops(Side side) { return side == Side::kBuy ? buy_stops_ : sell_stops_; }
+  Queue& auction_queue(Side side) { return side == Side::kBuy ? auction_buys_ : auction_sells_; }
+  Quantity& auction_volume(Side side) { return side == Side::kBuy ? auction_buy_volume_ : auction_sell_volume_; }
+  Event event(Event::Kind kind, Slot slot) const;
+  RejectReason check(const NewOrder& order) const;
+  RejectReason check(const ReplaceOrder& replace, const Order& order) const;
+  bool crosses(Side side, Price price) const;
+
+  // Queues.
+  void push(Slot& first, Slot& last, Slot slot);
+  void unlink(Slot& first, Slot& last, Slot slot);
+  void rest(Slot slot, Events& events);
+  void wait_for_stop(Slot slot);
+  void wait_for_auction(Slot slot);
+  void park(Slot slot);
+  void leave(Slot slot);
+  void finish(Slot slot);
+  void end(Slot slot, CancelReason reason, Events& events);
+  template <class Which>
+  void end_all(CancelReason reason, Which which, Events& events);
+
+  // Trading. What the order may do next is done: afterwards it waits somewhere, or is over.
+  void enter(Slot slot, Events& events);
+  bool match(Slot slot, Price limit, Events& events);
+  bool avoid_self(Slot taker, Slot maker, Events& events);
+  void reduce(Slot slot, Quantity quantity);
+  bool fill(Slot slot, Quantity quantity, Events& events);
+  void trade(Slot order, Slot counter, Side side, Price price, Quantity quantity, uint8_t flags, Events& events);
+  Price limit_of_market(Side side) const;
+  Quantity matchable(const Order& order, Price limit, Quantity enough) const;
+  bool outside_band(Price price) const;
+  void note_trade(Price price);
+
+  // Stops.
+  bool reached(Side side, Price stop_price) const;
+  void trigger(Slot slot, Events& events);
+  void collect_stops();
+  void run_stops(Events& events);
+
+  // Auctions.
+  Quantity wanted(Price price) const;   // to buy at this price
+  Quantity offered(Price price) const;  // to sell
+  void uncross(Events& events);
+  Slot first_of(Side side);
+
+  const InstrumentRules rules_;
+  Ladder bids_, asks_;
+  OrderSlab orders_;
+  Phase phase_ = Phase::kClosed;
+  VenueTime now_ = 0;
+  uint64_t entered_ = 0;
+  MatchId matches_ = 0;
+  Price last_ = 0;
+  // Of the trades that no stop was held against yet, 0: none; and the price before them.
+  Price low_ = 0, high_ = 0, anchor_ = 0;
+
+  std::pmr::unsynchronized_pool_resource memory_;
+  StopLevels buy_stops_{&memory_}, sell_stops_{&memory_};
+  Queue parked_, auction_buys_, auction_sells_;
+  Quantity auction_buy_volume_ = 0, auction_sell_volume_ = 0;
+  std::vector<Slot> triggered_;
+  size_t triggered_done_ = 0;
+  std::pmr::set<std::pair<VenueTime, OrderId>> expiries_{&memory_};
+
+  // The reference: trades in ten slices of half a minute.
+  static constexpr size_t kSlices = 10;
+  struct Slice {
+    int64_t number = -1;
+    int64_t price_sum = 0;
+    int64_t trades = 0;
+  };
+  Slice slices_[kSlices];
+  Price reference_ = 0;
+  VenueTime resumes_at_ = 0;  // end of a pause; 0: none
+};
+
+}  // namespace polis::exchange

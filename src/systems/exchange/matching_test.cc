@@ -1,0 +1,241 @@
+#include "systems/exchange/matching.h"
+
+#include <gtest/gtest.h>
+
+#include "kernel/base/random.h"
+#include "kernel/sim/seeds.h"
+#include "systems/exchange/naive_matching_test.h"
+
+namespace polis::exchange {
+namespace {
+
+std::string text(const Event& e) {
+  std::string out = "kind " + std::to_string(int(e.kind));
+  const auto add = [&](const char* name, int64_t value) {
+    if (value != 0) out += std::string(" ") + name + " " + std::to_string(value);
+  };
+  add("flags", e.flags);
+  add("side", int(e.side));
+  add("reject", int(e.reject));
+  add("cancel", int(e.cancel));
+  add("phase", int(e.phase));
+  add("order", static_cast<int64_t>(e.order));
+  add("counter", static_cast<int64_t>(e.counter_order));
+  add("ref", static_cast<int64_t>(e.reference));
+  add("counter_ref", static_cast<int64_t>(e.counter_reference));
+  add("price", e.price);
+  add("quantity", e.quantity);
+  add("left", e.left);
+  add("counter_left", e.counter_left);
+  add("shown", e.shown);
+  add("match", static_cast<int64_t>(e.match));
+  return out;
+}
+
+// Random commands to both; every event must be the same.
+class Comparison {
+ public:
+  explicit Comparison(uint64_t seed, InstrumentRules rules = {.id = 7, .orders_max = 4096, .window_ticks = 64})
+      : random_(seed), engine_(rules), model_(rules) {}
+
+  void run(int commands) {
+    for (int i = 0; i < commands && !testing::Test::HasFailure(); ++i) {
+      now_ += static_cast<VenueTime>(random_.below(2'000'000'000));
+      step();
+      compare(i);
+    }
+  }
+  size_t kinds_seen() const { return static_cast<size_t>(std::count(seen_.begin(), seen_.end(), true)); }
+
+ private:
+  Price price() {
+    // Mostly near, sometimes far outside of the ladder's window.
+    if (random_.below(200) == 0) return 1 + static_cast<Price>(random_.below(100'000));
+    return center_ - 8 + static_cast<Price>(random_.below(17));
+  }
+  NewOrder order() {
+    NewOrder order;
+    order.reference = ++references_;
+    order.account = static_cast<AccountId>(1 + random_.below(20));
+    order.self_match_id = random_.below(3) == 0 ? 0 : static_cast<uint32_t>(1 + random_.below(6));
+    order.self_match = static_cast<SelfMatch>(random_.below(4));
+    order.side = static_cast<Side>(random_.below(2));
+    order.type = random_.below(3) != 0 ? OrderType::kLimit : static_cast<OrderType>(random_.below(5));
+    order.time_in_force =
+        random_.below(2) != 0 ? TimeInForce::kGoodTillCancel : static_cast<TimeInForce>(random_.below(7));
+    order.post_only = random_.below(12) == 0;
+    order.quantity = static_cast<Quantity>(1 + random_.below(50));
+    if (order.type == OrderType::kLimit || order.type == OrderType::kStopLimit) order.price = price();
+    if (order.type == OrderType::kStop || order.type == OrderType::kStopLimit) order.stop_price = price();
+    if (random_.below(5) == 0)
+      order.shown = static_cast<Quantity>(random_.below(static_cast<uint64_t>(order.quantity) + 1));
+    if (random_.below(15) == 0)
+      order.minimum = static_cast<Quantity>(1 + random_.below(static_cast<uint64_t>(order.quantity)));
+    if (order.time_in_force == TimeInForce::kGoodTillDate)
+      order.expires_at = now_ - 1'000'000'000 + static_cast<VenueTime>(random_.below(40'000'000'000));
+    if (random_.below(100) == 0) order.quantity = random_.below(2) == 0 ? 0 : kQuantityMax + 1;
+    if (random_.below(100) == 0) order.price = random_.below(2) == 0 ? -1 : kPriceMax + 1;
+    return order;
+  }
+  OrderId known() { return ids_.empty() ? 5 : ids_[random_.below(ids_.size())]; }
+  void step() {
+    mine_.clear();
+    theirs_.clear();
+    engine_.on_time(now_, mine_);
+    model_.on_time(now_, theirs_);
+    const uint64_t what = random_.below(1000);
+    if (what < 640) {
+      const NewOrder wanted = order();
+      engine_.submit(now_, wanted, mine_);
+      OrderId id = 0;
+      for (const Event& event : mine_)
+        if (event.kind == Event::Kind::kAccepted) id = event.order;
+      if (id != 0) ids_.push_back(id);
+      if (ids_.size() > 200) ids_.erase(ids_.begin());
+      model_.submit(now_, wanted, id, theirs_);
+    } else if (what < 780) {
+      const OrderId id = known();
+      engine_.cancel(now_, id, ++references_, mine_);
+      model_.cancel(now_, id, references_, theirs_);
+    } else if (what < 960) {
+      ReplaceOrder replace{.order = known(), .reference = ++references_};
+      replace.quantity = static_cast<Quantity>(random_.below(60));
+      for (const auto& one : model_.waiting())
+        if (one.id == replace.order) {
+          replace.price = one.terms.price;
+          replace.stop_price = one.terms.stop_price;
+        }
+      if (random_.below(2) == 0 && replace.price != 0) replace.price = price();
+      if (random_.below(3) == 0 && replace.stop_price != 0) replace.stop_price = price();
+      if (random_.below(30) == 0) replace.price = price();
+      engine_.replace(now_, replace, mine_);
+      model_.replace(now_, replace, theirs_);
+    } else if (what < 985) {
+      // Continuous trading most of the time.
+      const Phase phase = random_.below(2) == 0 ? Phase::kContinuous : static_cast<Phase>(random_.below(5));
+      engine_.set_phase(now_, phase, mine_);
+      model_.set_phase(now_, phase, theirs_);
+    } else if (what < 990) {
+      now_ += 60'000'000'000;
+    } else if (what == 990) {
+      center_ = 50 + static_cast<Price>(random_.below(1000));
+    } else {
+      engine_.set_phase(now_, Phase::kContinuous, mine_);
+      model_.set_phase(now_, Phase::kContinuous, theirs_);
+    }
+  }
+  void compare(int number) {
+    for (size_t i = 0; i < std::max(mine_.size(), theirs_.size()); ++i) {
+      if (i < mine_.size()) seen_[static_cast<size_t>(mine_[i].kind)] = true;
+      if (i < mine_.size() && i < theirs_.size() && mine_[i] == theirs_[i]) continue;
+      ADD_FAILURE() << "command " << number << ", event " << i
+                    << "\n  engine: " << (i < mine_.size() ? text(mine_[i]) : "nothing")
+                    << "\n  model:  " << (i < theirs_.size() ? text(theirs_[i]) : "nothing");
+      return;
+    }
+    ASSERT_EQ(engine_.orders().size(), model_.waiting().size());
+    if (number % 16 != 0) return;
+    for (const Side side : {Side::kBuy, Side::kSell}) {
+      Quantity all = 0;
+      size_t levels = 0;
+      const Ladder& ladder = engine_.side(side);
+      for (auto at = ladder.next(std::nullopt); at; at = ladder.next(at)) {
+        ASSERT_EQ(ladder.volume(*at), model_.volume(side, *at));
+        ++levels;
+        all += ladder.volume(*at);
+        ASSERT_EQ(ladder.volume_until(*at), all);
+      }
+      ASSERT_EQ(levels, ladder.levels());
+      ASSERT_EQ(all, ladder.volume());
+    }
+  }
+
+  base::SeededRandom random_;
+  Matching engine_;
+  NaiveMatching model_;
+  VenueTime now_ = 1'700'000'000'000'000'000;
+  Price center_ = 100;
+  uint64_t references_ = 0;
+  std::vector<OrderId> ids_;
+  Events mine_, theirs_;
+  std::array<bool, 16> seen_{};
+};
+
+TEST(Matching, does_what_the_plain_model_does) {
+  size_t kinds = 0;
+  const auto round = [&](uint64_t seed) {
+    Comparison comparison(seed);
+    comparison.run(3000);
+    kinds = std::max(kinds, comparison.kinds_seen());
+  };
+  EXPECT_EQ(sim::for_each_seed(sim::seeds(40), round, testing::Test::HasFailure), 0u);
+  EXPECT_EQ(kinds, 12u) << "some kind of event never came";
+}
+
+TEST(Matching, two_that_get_the_same_commands_give_the_same_events_whatever_the_window) {
+  for (const size_t window : {size_t{64}, size_t{4096}, size_t{1} << 18}) {
+    Comparison comparison(99, {.id = 1, .orders_max = 4096, .window_ticks = window});
+    comparison.run(2000);
+  }
+}
+
+// The worked example: a market buy of 2,700 takes all of 100.10 and 900 at 100.11.
+TEST(Matching, a_market_order_walks_through_the_book_of_the_example) {
+  Matching book({.id = 1});
+  Events events;
+  book.set_phase(1, Phase::kContinuous, events);
+  uint64_t reference = 0;
+  const auto add = [&](Side side, Price price, std::initializer_list<Quantity> sizes) {
+    for (const Quantity size : sizes)
+      book.submit(1, {.reference = ++reference, .account = 1, .side = side, .price = price, .quantity = size}, events);
+  };
+  add(Side::kSell, 10010, {200, 400, 1100, 100});
+  add(Side::kSell, 10011, {900, 700, 400});
+  add(Side::kSell, 10012, {600, 900});
+  add(Side::kSell, 10013, {100, 200});
+  add(Side::kBuy, 10008, {500, 600, 900});
+  add(Side::kBuy, 10007, {100, 700});
+  add(Side::kBuy, 10006, {1100, 400, 300, 200});
+  add(Side::kBuy, 10005, {500, 100});
+  EXPECT_EQ(book.side(Side::kSell).volume_between(10010, 10012), 5300);
+  events.clear();
+  book.submit(2, {.reference = 100, .account = 2, .side = Side::kBuy, .type = OrderType::kMarket, .quantity = 2700},
+              events);
+  std::vector<std::pair<Price, Quantity>> trades;
+  for (const Event& event : events)
+    if (event.kind == Event::Kind::kTrade) trades.push_back({event.price, event.quantity});
+  const std::vector<std::pair<Price, Quantity>> expected = {
+      {10010, 200}, {10010, 400}, {10010, 1100}, {10010, 100}, {10011, 900}};
+  EXPECT_EQ(trades, expected);
+  EXPECT_EQ(book.side(Side::kSell).best(), 10011);
+  const Level& level = *book.side(Side::kSell).find(10011);
+  EXPECT_EQ(level.orders, 2u);
+  EXPECT_EQ(book.orders()[level.head].open, 700);
+  EXPECT_EQ(book.orders()[level.tail].open, 400);
+  EXPECT_EQ(book.side(Side::kBuy).best(), 10008);
+}
+
+TEST(Matching, an_id_of_an_order_that_is_over_finds_nothing) {
+  Matching book({.id = 1});
+  Events events;
+  book.set_phase(1, Phase::kContinuous, events);
+  book.submit(1, {.reference = 1, .side = Side::kBuy, .price = 10, .quantity = 1}, events);
+  const OrderId first = events.back().order;
+  book.cancel(1, first, 2, events);
+  book.submit(1, {.reference = 3, .side = Side::kBuy, .price = 10, .quantity = 1}, events);
+  EXPECT_NE(events.back().order, first);
+  book.cancel(1, first, 4, events);
+  EXPECT_EQ(events.back().reject, RejectReason::kUnknownOrder);
+}
+
+TEST(Matching, a_full_slab_says_so) {
+  Matching book({.id = 1, .orders_max = 1});
+  Events events;
+  book.set_phase(1, Phase::kContinuous, events);
+  while (events.back().kind != Event::Kind::kRejected && events.size() < 100'000)
+    book.submit(1, {.side = Side::kBuy, .price = 10, .quantity = 1}, events);
+  EXPECT_EQ(events.back().reject, RejectReason::kFull);
+}
+
+}  // namespace
+}  // namespace polis::exchange
