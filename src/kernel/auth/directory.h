@@ -42,6 +42,7 @@ struct User {
   std::string id;  // "AIDA" + 16 unless preset
   std::string account_id;
   std::string name;  // unique in its account: [A-Za-z0-9_.@+=,-]{1,64}
+  std::string path;  // "/a/b/", a part of the ARN that groups users; empty: "/"
   std::string display_name;
   std::string email;
   bool root = false;
@@ -94,6 +95,7 @@ struct NewAccount {
 struct NewUser {
   std::string account_id;  // empty: the main account
   std::string name;
+  std::string path;          // as User's
   std::string display_name;  // empty: the name
   std::string email;
   std::string id;        // preset; empty: made
@@ -102,9 +104,16 @@ struct NewUser {
   bool administrator = false;
 };
 
+// "arn:aws:iam::ACCOUNT:user/NAME", or "...:root".
+std::string arn(const User& user);
+
 // A credential as its owner gets to see it, once.
 struct IssuedAccessKey {
   std::string id, secret;
+};
+struct IssuedTemporaryKey {
+  std::string id, secret, token;
+  WallTime expires_at{};
 };
 struct IssuedToken {
   std::string id, token;
@@ -155,6 +164,8 @@ struct DirectoryOptions {
 };
 
 inline constexpr size_t kAccessKeysPerUserMax = 10;
+inline constexpr Duration kTemporaryKeyLifetimeMin = std::chrono::minutes(15);  // both are STS's
+inline constexpr Duration kTemporaryKeyLifetimeMax = std::chrono::hours(36);
 inline constexpr size_t kTokensPerUserMax = 100;
 inline constexpr size_t kSessionsPerUserMax = 100;  // the oldest ends when one more begins
 inline constexpr size_t kPoliciesPerUserMax = 20;   // attached and inline, each
@@ -232,6 +243,11 @@ class Directory {
   Task<Result<AccessKeyRecord>> access_key_record(std::string id);  // also of inactive keys
   Task<Result<void>> set_access_key_active(Actor actor, std::string id, bool active);
   Task<Result<void>> delete_access_key(Actor actor, std::string id);
+
+  // An access key of this user that ends by itself and is presented together with its token; nothing is stored.
+  Task<Result<IssuedTemporaryKey>> create_temporary_key(Actor actor, std::string user_id, Duration lifetime);
+  // kTimeout if it has expired, kUnauthenticated for a token that is not this key's. Not cached.
+  Task<Result<AccessKeyPtr>> temporary_key(std::string id, std::string token);
 
   Task<Result<IssuedToken>> create_token(Actor actor, std::string user_id, std::string name,
                                          std::vector<std::string> scopes, std::optional<Duration> lifetime);

@@ -29,7 +29,8 @@ bool printable(char c) {
 }  // namespace
 
 std::string user_arn(const User& user) {
-  return "arn:aws:iam::" + user.account_id + (user.root ? ":root" : ":user/" + user.name);
+  return "arn:aws:iam::" + user.account_id +
+         (user.root ? ":root" : ":user" + (user.path.empty() ? "/" : user.path) + user.name);
 }
 
 std::string address_of_peer(std::string_view peer) {

@@ -127,6 +127,52 @@ TEST_F(DirectoryTest, presets_of_the_first_start_are_taken_and_checked) {
   });
 }
 
+TEST_F(DirectoryTest, the_path_of_a_user_is_kept_and_part_of_the_arn) {
+  run([&](Directory& directory) -> Task<Result<void>> {
+    User there = CO_TRY(co_await directory.create_user(actor_, {.name = "there", .path = "/staff/tools/"}));
+    EXPECT_EQ(arn(there), "arn:aws:iam::" + there.account_id + ":user/staff/tools/there");
+    User here = CO_TRY(co_await directory.create_user(actor_, {.name = "here", .path = "/"}));
+    EXPECT_EQ(arn(here), "arn:aws:iam::" + here.account_id + ":user/here");
+    for (std::string wrong : {std::string("staff/"), std::string("/staff"), std::string("x"), std::string("/a b/"),
+                              "/" + std::string(600, 'x') + "/"})
+      EXPECT_EQ(code_of(co_await directory.create_user(actor_, {.name = "wrong", .path = wrong})), Code::kInvalid);
+    co_return Result<void>{};
+  });
+  run([&](Directory& directory) -> Task<Result<void>> {
+    EXPECT_EQ(CO_TRY(co_await directory.find_user("there")).path, "/staff/tools/");
+    EXPECT_EQ(CO_TRY(co_await directory.find_user("here")).path, "");
+    co_return Result<void>{};
+  });
+}
+
+TEST_F(DirectoryTest, temporary_keys_end_by_themselves_and_with_their_user) {
+  run([&](Directory& directory) -> Task<Result<void>> {
+    User user = CO_TRY(co_await add_user(directory, "guest"));
+    auto issued = CO_TRY(co_await directory.create_temporary_key(actor_, user.id, std::chrono::hours(1)));
+    EXPECT_TRUE(issued.id.starts_with("ASIA"));
+    auto key = CO_TRY(co_await directory.temporary_key(issued.id, issued.token));
+    EXPECT_EQ(key->secret, issued.secret);
+    EXPECT_EQ(key->principal->user_id, user.id);
+    EXPECT_EQ(key->principal->credential_id, issued.id);
+    EXPECT_EQ(code_of(co_await directory.access_key(issued.id)), Code::kNotFound) << "not without its token";
+    auto other = CO_TRY(co_await directory.create_temporary_key(actor_, user.id, std::chrono::hours(1)));
+    EXPECT_EQ(code_of(co_await directory.temporary_key(issued.id, other.token)), Code::kUnauthenticated);
+    std::string bent = issued.token;
+    bent[bent.size() / 2] = bent[bent.size() / 2] == 'A' ? 'B' : 'A';
+    for (std::string wrong : {std::string(), std::string("x"), bent, std::string(4000, 'A')})
+      EXPECT_EQ(code_of(co_await directory.temporary_key(issued.id, wrong)), Code::kUnauthenticated);
+    for (Duration wrong : {Duration(std::chrono::minutes(14)), Duration(std::chrono::hours(37))})
+      EXPECT_EQ(code_of(co_await directory.create_temporary_key(actor_, user.id, wrong)), Code::kInvalid);
+    CO_TRY(co_await directory.set_disabled(actor_, user.id, true));
+    EXPECT_EQ(code_of(co_await directory.temporary_key(issued.id, issued.token)), Code::kUnauthenticated);
+    CO_TRY(co_await directory.set_disabled(actor_, user.id, false));
+    EXPECT_TRUE(co_await directory.temporary_key(issued.id, issued.token));
+    clock_.advance(std::chrono::hours(1));
+    EXPECT_EQ(code_of(co_await directory.temporary_key(issued.id, issued.token)), Code::kTimeout);
+    co_return Result<void>{};
+  });
+}
+
 TEST_F(DirectoryTest, unusable_presets_are_refused) {
   for (RootPresets presets :
        {RootPresets{.user = "a/b"}, RootPresets{.password = "short"}, RootPresets{.access_key = "AKIA"},

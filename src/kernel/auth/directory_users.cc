@@ -91,6 +91,7 @@ User Directory::make_user(const NewUser& user, const std::string& account_id) {
   return {.id = user.id.empty() ? "AIDA" + random_text(kCapitalsAndDigits, 16) : user.id,
           .account_id = account_id,
           .name = user.name,
+          .path = user.path == "/" ? "" : user.path,
           .display_name = user.display_name.empty() ? user.name : user.display_name,
           .email = user.email,
           .root = user.root,
@@ -110,9 +111,25 @@ Task<Result<void>> Directory::add_user(store::Txn& txn, User& user, std::string 
   co_return Result<void>{};
 }
 
+std::string arn(const User& user) {
+  return user_arn(user);
+}
+
+namespace {
+
+Result<void> check_path(std::string_view path) {
+  bool sound = path.empty() || (path.size() <= 512 && path.front() == '/' && path.back() == '/' &&
+                                std::ranges::all_of(path, [](char c) { return c > ' ' && c < 0x7f; }));
+  if (sound) return {};
+  return fail(Code::kInvalid, "the path of a user begins and ends with '/' and has at most 512 printable characters");
+}
+
+}  // namespace
+
 Task<Result<User>> Directory::create_user(Actor actor, NewUser user) {
   CO_TRY(rows::check_name("name of the user", user.name, 64));
   if (!user.id.empty()) CO_TRY(rows::check_id("user id", user.id, 128));
+  CO_TRY(check_path(user.path));
   if (user.display_name.size() > 256 || !base::utf8_valid(user.display_name) || user.email.size() > 256)
     co_return fail(Code::kInvalid, "the display name and the e-mail address of a user have at most 256 bytes each");
   std::string hash;

@@ -26,6 +26,10 @@ class Encoder {
     writer_.varint(list.size());
     for (const std::string& text : list) field(text);
   }
+  // A field that later versions added at the end; rows without it read as empty.
+  void added(const std::string& text) {
+    if (!text.empty()) field(text);
+  }
   std::string take() { return std::string(as_text(bytes_)); }
 
  private:
@@ -51,6 +55,9 @@ class Decoder {
     if (count > kListMax) reader_.reject("a list in a row of auth is too long");
     for (size_t i = 0; i < count && reader_.ok(); ++i) field(list.emplace_back());
   }
+  void added(std::string& text) {
+    if (reader_.remaining_bytes() > 0) field(text);
+  }
   Result<void> finish() const { return reader_.finish(); }
 
  private:
@@ -67,11 +74,12 @@ void visit(auto& coder, T& row) {
   using Plain = std::remove_const_t<T>;
   if constexpr (std::is_same_v<Plain, Account>)
     fields(coder, row.id, row.canonical_id, row.name, row.email, row.created_at);
-  else if constexpr (std::is_same_v<Plain, UserRow>)
+  else if constexpr (std::is_same_v<Plain, UserRow>) {
     fields(coder, row.user.id, row.user.account_id, row.user.name, row.user.display_name, row.user.email, row.user.root,
            row.user.administrator, row.user.disabled, row.user.attached_policies, row.user.created_at,
            row.password_hash);
-  else if constexpr (std::is_same_v<Plain, AccessKeyRow>)
+    coder.added(row.user.path);
+  } else if constexpr (std::is_same_v<Plain, AccessKeyRow>)
     fields(coder, row.record.id, row.record.user_id, row.record.description, row.record.active, row.record.created_at,
            row.sealed_secret);
   else if constexpr (std::is_same_v<Plain, TokenRow>)

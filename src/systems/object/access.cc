@@ -79,7 +79,14 @@ bool allowed(const Asked& asked) {
                               .resource_account = owner_account,
                               .context = asked.context};
   auth::Decision decision = auth::evaluate(request, asked.policy);
-  if (decision.outcome == auth::Decision::Outcome::kDeniedExplicitly) return false;
+  if (decision.outcome == auth::Decision::Outcome::kDeniedExplicitly) {
+    // The account's root user can always take back a policy by which the account shut itself out, unless he confirmed
+    // that he wants to be shut out.
+    bool about_policy = asked.action == "s3:GetBucketPolicy" || asked.action == "s3:PutBucketPolicy" ||
+                        asked.action == "s3:DeleteBucketPolicy";
+    return about_policy && same_account && asked.principal->root && !bucket.policy_binds_root &&
+           auth::evaluate(request, nullptr).allowed();
+  }
   if (decision.allowed()) {
     // RestrictPublicBuckets: what a public policy gives, it gives inside the owner's account only.
     bool from_policy = decision.resource_allows && !same_account && !asked.principal->administrator;

@@ -24,6 +24,7 @@ bool region_sound(std::string_view region) {
 
 Service::Done Service::create_bucket(Call& call) {
   if (call.principal->anonymous()) co_return refuse(ErrorCode::kAccessDenied);
+  if (call.tenanted) co_return refuse(ErrorCode::kInvalidBucketName);
   CO_ASK(check_bucket_name(call.bucket));
   CO_ASK(refuse_unsupported_headers(call));
   Bucket bucket;
@@ -107,11 +108,15 @@ Service::Done Service::head_bucket(Call& call) {
   CO_ASK(require(call, bucket, "", "s3:ListBucket"));
   call.response.set("x-amz-bucket-region", bucket.region.empty() ? options_.region : bucket.region);
   call.response.set("x-amz-access-point-alias", "false");
-  // Two of Ceph's headers; summing costs a scan of 256 small rows, so only who asks for them pays.
+  // Some of Ceph's headers; summing costs a scan of 256 small rows, so only who asks for them pays.
   if (call.query.has("read-stats")) {
     Usage usage = CO_ASK(co_await engine_.usage(*txn, bucket.id));
     call.response.set("x-rgw-object-count", std::to_string(usage.objects));
     call.response.set("x-rgw-bytes-used", std::to_string(usage.size_bytes));
+    for (std::string_view quota : {"x-rgw-quota-user-size", "x-rgw-quota-user-objects", "x-rgw-quota-bucket-size",
+                                   "x-rgw-quota-bucket-objects"})
+      call.response.set(quota, "-1");
+    call.response.set("x-rgw-quota-max-buckets", std::to_string(kBucketsPerOwnerMax));
   }
   txn.reset();
   co_return co_await send_empty(call, 200);

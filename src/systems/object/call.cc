@@ -8,6 +8,7 @@
 #include "kernel/base/time_format.h"
 #include "kernel/http/date.h"
 #include "kernel/http/uri.h"
+#include "systems/object/storage_class.h"
 
 namespace polis::object {
 namespace {
@@ -93,6 +94,11 @@ Answer<void> take_apart(Call& call, const std::vector<std::string>& domains) {
     auto bucket = base::url_decode(path.substr(0, slash));
     if (!bucket) return refuse(ErrorCode::kInvalidUri);
     call.bucket = std::move(*bucket);
+    // Names of buckets are global here, whatever tenant they are said to be of.
+    if (size_t colon = call.bucket.find(':'); colon != call.bucket.npos) {
+      call.bucket.erase(0, colon + 1);
+      call.tenanted = true;
+    }
     path.remove_prefix(std::min(slash + 1, path.size()));
   }
   auto key = base::url_decode(path);
@@ -134,15 +140,9 @@ Answer<Metadata> metadata_of(const Call& call) {
   metadata.content_language = call.header("content-language");
   metadata.expires = call.header("expires");
   metadata.website_redirect_location = call.header("x-amz-website-redirect-location");
-  std::string_view storage_class = call.header("x-amz-storage-class");
-  if (!storage_class.empty() && storage_class != "STANDARD") {
-    static constexpr std::string_view kClasses[] = {"REDUCED_REDUNDANCY",  "STANDARD_IA", "ONEZONE_IA",
-                                                    "INTELLIGENT_TIERING", "GLACIER",     "DEEP_ARCHIVE",
-                                                    "GLACIER_IR"};
-    if (std::find(std::begin(kClasses), std::end(kClasses), storage_class) == std::end(kClasses))
-      return refuse(ErrorCode::kInvalidStorageClass);
-    metadata.storage_class = storage_class;
-  }
+  auto storage_class = storage_class_named(call.header("x-amz-storage-class"));
+  if (!storage_class) return refuse(ErrorCode::kInvalidStorageClass);
+  metadata.storage_class = stored_name(*storage_class);
   constexpr std::string_view kPrefix = "x-amz-meta-";
   auto add = [&](std::string_view line_name, std::string_view value) {
     std::string name = base::lower(line_name);

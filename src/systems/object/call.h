@@ -45,6 +45,7 @@ struct Call {
   std::string key;         // empty: the bucket itself
   BucketId bucket_id = 0;  // of the bucket that rights were checked on, once it is loaded
   bool virtual_host = false;
+  bool tenanted = false;  // the path named a tenant in front of the bucket, as Ceph's clients do: "tenant:bucket"
   Query query;
 
   bool proved = false;  // somebody else has proved the principal: no signature is looked for

@@ -26,6 +26,7 @@ enum class ErrorCode : unsigned char {
   kConditionalRequestConflict,
   kEntityTooLarge,
   kEntityTooSmall,
+  kExpiredToken,
   kIllegalLocationConstraint,
   kIncompleteBody,
   kInternalError,

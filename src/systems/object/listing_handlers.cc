@@ -32,6 +32,13 @@ class TextForm {
   bool encoded_ = false;
 };
 
+// Ceph's allow-unordered: our listings are ordered at no cost, so it changes nothing; with a delimiter it is an error there.
+Answer<void> check_unordered(const Call& call) {
+  if (call.query.get("allow-unordered") == "true" && !call.query.get("delimiter").empty())
+    return refuse(ErrorCode::kInvalidArgument, "allow-unordered cannot be used with a delimiter");
+  return {};
+}
+
 Answer<size_t> max_keys_of(const Call& call) {
   auto text = call.query.find_value("max-keys");
   if (!text || text->empty()) return kListKeysMax;
@@ -66,7 +73,33 @@ std::string_view storage_class_of(const ObjectVersion& version) {
 
 }  // namespace
 
+// GET /?usage, as Ceph's clients ask: what the account holds, and its quotas; -1 means none.
+Service::Done Service::account_usage(Call& call) {
+  if (call.principal->anonymous()) co_return refuse(ErrorCode::kAccessDenied);
+  auto txn = CO_ASK(co_await begin());
+  Owner owner = call.caller();
+  Usage sum;
+  std::string after;
+  for (bool more = true; more;) {
+    BucketPage page = CO_ASK(co_await engine_.list_buckets(*txn, &owner, "", after, kListKeysMax));
+    for (const Bucket& bucket : page.buckets) {
+      sum += CO_ASK(co_await engine_.usage(*txn, bucket.id));
+      after = bucket.name;
+    }
+    more = page.more;
+  }
+  txn.reset();
+  auto size = [](int64_t value) { return static_cast<uint64_t>(std::max<int64_t>(0, value)); };
+  XmlWriter xml("Usage", XmlWriter::Plain{});
+  xml.open("Summary");
+  xml.element("QuotaMaxBytes", "-1").element("QuotaMaxBuckets", uint64_t{kBucketsPerOwnerMax});
+  xml.element("QuotaMaxObjCount", "-1").element("QuotaMaxBytesPerBucket", "-1").element("QuotaMaxObjCountPerBucket", "-1");
+  xml.element("TotalBytes", size(sum.size_bytes)).element("TotalEntries", size(sum.versions));
+  co_return co_await send_xml(call, 200, xml.finish());
+}
+
 Service::Done Service::list_buckets(Call& call) {
+  if (call.query.has("usage")) co_return co_await account_usage(call);
   if (call.principal->anonymous()) co_return refuse(ErrorCode::kAccessDenied);
   Bucket none;  // ListAllMyBuckets is about the caller's own account
   none.owner = call.caller();
@@ -105,6 +138,7 @@ Service::Done Service::list_buckets(Call& call) {
 }
 
 Service::Done Service::list_objects_v1(Call& call) {
+  CO_ASK(check_unordered(call));
   TextForm form = CO_ASK(TextForm::of(call));
   size_t asked = CO_ASK(max_keys_of(call));
   auto txn = CO_ASK(co_await begin());
@@ -143,6 +177,7 @@ Service::Done Service::list_objects_v1(Call& call) {
 }
 
 Service::Done Service::list_objects_v2(Call& call) {
+  CO_ASK(check_unordered(call));
   if (call.query.get("list-type") != "2") co_return refuse(ErrorCode::kInvalidArgument, "list-type must be 2");
   TextForm form = CO_ASK(TextForm::of(call));
   size_t asked = CO_ASK(max_keys_of(call));

@@ -155,6 +155,7 @@ Service::Done Service::upload_part_copy(Call& call) {
   auto txn = CO_ASK(co_await begin());
   Bucket from = CO_ASK(co_await engine_.bucket(*txn, source.bucket));
   CO_ASK(check_expected_owner(call, from, "x-amz-source-expected-bucket-owner"));
+  CO_ASK(check_payer(call, from));
   Bucket to = CO_ASK(co_await load_bucket(call, *txn));
   CO_ASK(require(call, to, call.key, "s3:PutObject", nullptr, {.copy_source = source.text}));
   Upload upload = CO_ASK(co_await engine_.upload(*txn, to.id, call.key, id));

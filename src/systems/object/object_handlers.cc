@@ -104,9 +104,12 @@ Service::Done Service::get_object(Call& call) {
   http::Response& out = call.response;
   blob::Range range{0, version.size_bytes};
   bool partial = false;
+  Checksum part_checksum;
   if (auto number = call.query.find_value("partNumber")) {
     uint64_t position = CO_ASK(number_of("partNumber", *number, 1, kPartNumberMax));
     range = CO_ASK(part_range(version, position));
+    if (version.checksum && !version.upload.empty())
+      part_checksum = CO_ASK(co_await checksum_of_part(version, position));
     partial = !version.upload.empty() || version.size_bytes > 0;
     out.set("x-amz-mp-parts-count", std::to_string(std::max(version.part_count(), 1u)));
   } else if (auto wanted = CO_ASK(range_of(call.header("range"), version.size_bytes))) {
@@ -150,7 +153,11 @@ Service::Done Service::get_object(Call& call) {
   if (!id) set_expiration_header(call, bucket, call.key, version);
   out.set("Accept-Ranges", "bytes");
   bool whole = range.size == version.size_bytes;
-  if (version.checksum && whole && http::equal_ignoring_case(call.header("x-amz-checksum-mode"), "ENABLED")) {
+  if (part_checksum) {
+    // Who asks for one part wants to hold it against what was uploaded.
+    out.set(header_name(part_checksum.algorithm), text(part_checksum));
+    out.set("x-amz-checksum-type", name(version.checksum.type));
+  } else if (version.checksum && whole && http::equal_ignoring_case(call.header("x-amz-checksum-mode"), "ENABLED")) {
     out.set(header_name(version.checksum.algorithm), text(version.checksum, version.part_count()));
     out.set("x-amz-checksum-type", name(version.checksum.type));
   }
@@ -173,6 +180,22 @@ Service::Done Service::get_object(Call& call) {
   CO_ASK(co_await send_range(version, inlined, range, envelope, sink));
   CO_ASK(co_await out.finish());
   co_return Answer<void>();
+}
+
+// Of the part at this position; none if it has none, or if the object went meanwhile and took its parts with it.
+Task<Answer<Checksum>> Service::checksum_of_part(const ObjectVersion& version, uint64_t position) {
+  for (const PartRun& run : version.parts) {
+    if (position > run.count) {
+      position -= run.count;
+      continue;
+    }
+    auto number = static_cast<uint32_t>(run.first_number + position - 1);
+    auto txn = CO_ASK(co_await begin());
+    PartListing page = CO_ASK(co_await engine_.list_parts(*txn, version.upload, number - 1, 1));
+    if (!page.parts.empty() && page.parts.front().number == number) co_return page.parts.front().checksum;
+    break;
+  }
+  co_return Checksum{};
 }
 
 Service::Done Service::get_object_attributes(Call& call) {
@@ -376,6 +399,7 @@ Service::Done Service::copy_object(Call& call) {
   auto txn = CO_ASK(co_await begin());
   Bucket from = CO_ASK(co_await engine_.bucket(*txn, source.bucket));
   CO_ASK(check_expected_owner(call, from, "x-amz-source-expected-bucket-owner"));
+  CO_ASK(check_payer(call, from));
   Bucket to = CO_ASK(co_await load_bucket(call, *txn));
   CO_ASK(require(call, to, call.key, "s3:PutObject", nullptr,
                  {.request_tags = replace_tags ? &asked_tags : nullptr, .copy_source = source.text}));

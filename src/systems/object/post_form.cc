@@ -228,7 +228,12 @@ Service::Done Service::post_form(Call& call) {
     co_return refuse(ErrorCode::kMethodNotAllowed,
                      "A POST to a bucket is a form upload: multipart/form-data with a boundary");
   call.request.limit_body(kPutBytesMax + kFieldsBytesMax * 2);
-  Bucket bucket = CO_ASK(co_await load_bucket(call));
+  // Who asks, and so who pays, is known once the form is read.
+  auto txn = CO_ASK(co_await begin());
+  Bucket bucket = CO_ASK(co_await engine_.bucket(*txn, call.bucket));
+  CO_ASK(check_expected_owner(call, bucket, "x-amz-expected-bucket-owner"));
+  call.bucket_id = bucket.id;
+  txn.reset();
 
   FormReader form(call.request, *boundary);
   FormFields fields;
@@ -282,11 +287,7 @@ Service::Done Service::post_form(Call& call) {
                              .v2_signature = field(fields, "signature")};
     auto credentials = find_post_credentials(signed_fields, signing_);
     if (!credentials) co_return refuse(failure_of(credentials.error()));
-    if (!credentials->security_token.empty()) co_return refuse(failure_of(invalid_token()));
-    auto found = co_await directory_.access_key(credentials->access_key);
-    if (!found && found.error().code() == Code::kNotFound)
-      co_return refuse(failure_of(invalid_access_key(credentials->access_key)));
-    auth::AccessKeyPtr access_key = CO_ASK(std::move(found));
+    auth::AccessKeyPtr access_key = CO_ASK(co_await key_of(*credentials));
     auto verified = verify_post(signed_fields, *credentials, access_key->secret, signing_keys_);
     if (!verified) co_return refuse(failure_of(verified.error()));
     auto json = base::base64_decode(fields["policy"]);
@@ -297,6 +298,8 @@ Service::Done Service::post_form(Call& call) {
     size_max = std::min(size_max, policy.size_bytes_max);
     call.principal = access_key->principal;
   }
+  if (call.principal->anonymous() || field(fields, "x-amz-request-payer") != "requester")
+    CO_ASK(check_payer(call, bucket));
   call.key = key;
   PutVersion put{.key = key};
   put.version.metadata = CO_ASK(metadata_of_form(fields));

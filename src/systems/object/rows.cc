@@ -535,6 +535,7 @@ std::string encode(const Bucket& bucket) {
     out.varint(retention->days);
     out.varint(retention->years);
   }
+  out.boolean(bucket.policy_binds_root);
   out.varint(bucket.lifecycle.size());
   for (const LifecycleRule& rule : bucket.lifecycle) write(out, rule);
   return out.take();
@@ -581,6 +582,7 @@ Result<Bucket> decode_bucket(std::string_view row) {
       retention.days = static_cast<uint32_t>(in.varint_up_to(UINT32_MAX));
       retention.years = static_cast<uint32_t>(in.varint_up_to(UINT32_MAX));
     }
+    bucket.policy_binds_root = in.boolean();
     bucket.lifecycle.resize(in.count(16));
     for (LifecycleRule& rule : bucket.lifecycle) rule = lifecycle_rule(in);
   }

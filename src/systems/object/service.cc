@@ -245,6 +245,7 @@ void Service::note_access(const Call& call, SteadyTime begun) {
 Task<Answer<void>> Service::serve(Call& call) {
   CO_ASK(take_apart(call, options_.domains));
   if (call.request.method() == http::Method::kOptions) co_return co_await preflight(call);
+  if (is_query_api(call)) co_return co_await query_api(call);
   if (call.has_header("origin")) co_await add_cors_headers(call);
   SteadyTime begun = clock_.steady();
   CO_ASK(co_await authenticate(call));
@@ -272,19 +273,28 @@ Task<Answer<void>> Service::authenticate(Call& call) {
     call.verified = std::move(*payload);
     co_return Answer<void>();
   }
-  if (!credentials->security_token.empty()) co_return refuse(failure_of(invalid_token()));
-  auth::AccessKeyPtr key = directory_.cached_access_key(credentials->access_key);
-  if (!key) {
-    auto found = co_await directory_.access_key(credentials->access_key);
-    if (!found && found.error().code() == Code::kNotFound)
-      co_return refuse(failure_of(invalid_access_key(credentials->access_key)));
-    key = CO_ASK(std::move(found));
-  }
+  auth::AccessKeyPtr key;
+  if (credentials->security_token.empty()) key = directory_.cached_access_key(credentials->access_key);
+  if (!key) key = CO_ASK(co_await key_of(*credentials));
   auto verified = verify(view, *credentials, key->secret, call.now, signing_, signing_keys_);
   if (!verified) co_return refuse(failure_of(verified.error()));
   call.verified = std::move(*verified);
   call.principal = key->principal;
   co_return Answer<void>();
+}
+
+Task<Answer<auth::AccessKeyPtr>> Service::key_of(const Credentials& credentials) {
+  if (!credentials.security_token.empty()) {
+    auto temporary = co_await directory_.temporary_key(credentials.access_key, credentials.security_token);
+    if (!temporary && temporary.error().code() == Code::kTimeout) co_return refuse(ErrorCode::kExpiredToken);
+    if (!temporary && temporary.error().code() == Code::kUnauthenticated)
+      co_return refuse(failure_of(invalid_token()));
+    co_return CO_ASK(std::move(temporary));
+  }
+  auto found = co_await directory_.access_key(credentials.access_key);
+  if (!found && found.error().code() == Code::kNotFound)
+    co_return refuse(failure_of(invalid_access_key(credentials.access_key)));
+  co_return CO_ASK(std::move(found));
 }
 
 Task<Answer<void>> Service::dispatch(Call& call) {
@@ -381,9 +391,20 @@ Answer<void> Service::check_expected_owner(const Call& call, const Bucket& bucke
   return {};
 }
 
+Answer<void> Service::check_payer(const Call& call, const Bucket& bucket) const {
+  if (!bucket.requester_pays || call.principal->account_id == bucket.owner.account_id || call.principal->administrator)
+    return {};
+  if (!call.principal->anonymous() && call.header("x-amz-request-payer") == "requester") {
+    call.response.set("x-amz-request-charged", "requester");
+    return {};
+  }
+  return refuse(ErrorCode::kAccessDenied, "The bucket wants the requester to pay: say x-amz-request-payer: requester");
+}
+
 Task<Answer<Bucket>> Service::load_bucket(Call& call, store::Txn& txn) {
   Bucket bucket = CO_ASK(co_await engine_.bucket(txn, call.bucket));
   CO_ASK(check_expected_owner(call, bucket, "x-amz-expected-bucket-owner"));
+  CO_ASK(check_payer(call, bucket));
   call.bucket_id = bucket.id;
   co_return bucket;
 }

@@ -27,6 +27,7 @@
 #include "systems/object/gate.h"
 #include "systems/object/key_ring.h"
 #include "systems/object/lock.h"
+#include "systems/object/query_api.h"
 #include "systems/object/xml.h"
 
 namespace polis::object {
@@ -130,6 +131,8 @@ class Service final {
   void note_access(const Call& call, SteadyTime begun);
   Done serve(Call& call);
   Task<Answer<void>> authenticate(Call& call);
+  // The secret and the principal of an access key; of a temporary one with its session token.
+  Task<Answer<auth::AccessKeyPtr>> key_of(const Credentials& credentials);
   Task<auth::PrincipalPtr> with_account(auth::PrincipalPtr principal);
   Done dispatch(Call& call);
   Task<void> reply_failure(Call& call, const Failure& failure);
@@ -140,6 +143,8 @@ class Service final {
   // The bucket that was loaded, as it is now and for a change; kNoSuchBucket if another one has its name meanwhile.
   Task<Answer<Bucket>> bucket_for_change(Write& write, const Call& call);
   Task<Answer<Bucket>> update_bucket(Write& write, const Call& call, std::function<Answer<void>(Bucket&)> change);
+  // Who is not of the owner's account says that he pays, where the bucket wants that.
+  Answer<void> check_payer(const Call& call, const Bucket& bucket) const;
   Answer<void> check_expected_owner(const Call& call, const Bucket& bucket, std::string_view header) const;
   Answer<const auth::Policy*> policy_of(const Bucket& bucket);
   // kAccessDenied, or kNoSuchKey if `version` is null, the action reads and the caller may list.
@@ -219,6 +224,7 @@ class Service final {
   Done delete_object(Call& call);
   Done delete_objects(Call& call);
   Done get_object_attributes(Call& call);
+  Task<Answer<Checksum>> checksum_of_part(const ObjectVersion& version, uint64_t position);
   void set_version_headers(Call& call, const ObjectVersion& version, const Bucket& bucket);
   struct AclChoice {
     Owner owner;
@@ -246,6 +252,7 @@ class Service final {
 
   // --- listings (listing_handlers.cc)
   Done list_buckets(Call& call);
+  Done account_usage(Call& call);
   Done list_objects_v1(Call& call);
   Done list_objects_v2(Call& call);
   Done list_versions(Call& call);
@@ -334,6 +341,13 @@ class Service final {
   Done rename_object(Call& call);
   Answer<void> require_rename(const Call& call, const Bucket& bucket, std::string_view from, std::string_view to,
                               const ObjectVersion* version);
+
+  // --- IAM and STS (iam_handlers.cc)
+  bool is_query_api(const Call& call) const;
+  Done query_api(Call& call);
+  Task<QueryAnswer<std::string>> run_query(Call& call);
+  // Whether the credentials are temporary ones.
+  Task<std::expected<bool, AuthFailure>> authenticate_query(Call& call, const Bytes& body);
 
   // --- forms (post_form.cc)
   Done post_form(Call& call);

@@ -432,9 +432,7 @@ Service::Done Service::get_policy(Call& call) {
 
 Service::Done Service::put_policy(Call& call) {
   Bucket bucket = CO_ASK(co_await load_bucket(call));
-  // The owner's root can always repair a policy that locks everybody out.
-  bool owner_root = call.principal->root && call.principal->account_id == bucket.owner.account_id;
-  if (!owner_root) CO_ASK(require(call, bucket, "", "s3:PutBucketPolicy"));
+  CO_ASK(require(call, bucket, "", "s3:PutBucketPolicy"));
   std::string text = CO_ASK(co_await read_text(call, kPolicyBytesMax));
   auto parsed = auth::Policy::parse(text, auth::PolicyKind::kResource);
   if (!parsed) co_return refuse(ErrorCode::kMalformedPolicy, parsed.error().message());
@@ -447,6 +445,7 @@ Service::Done Service::put_policy(Call& call) {
   CO_ASK(co_await change([&](Write& write) {
     return update_bucket(write, call, [&](Bucket& one) -> Answer<void> {
       one.policy = text;
+      one.policy_binds_root = http::equal_ignoring_case(call.header("x-amz-confirm-remove-self-bucket-access"), "true");
       return {};
     });
   }));
@@ -455,11 +454,11 @@ Service::Done Service::put_policy(Call& call) {
 
 Service::Done Service::delete_policy(Call& call) {
   Bucket bucket = CO_ASK(co_await load_bucket(call));
-  bool owner_root = call.principal->root && call.principal->account_id == bucket.owner.account_id;
-  if (!owner_root) CO_ASK(require(call, bucket, "", "s3:DeleteBucketPolicy"));
+  CO_ASK(require(call, bucket, "", "s3:DeleteBucketPolicy"));
   CO_ASK(co_await change([&](Write& write) {
     return update_bucket(write, call, [](Bucket& one) -> Answer<void> {
       one.policy.clear();
+      one.policy_binds_root = false;
       return {};
     });
   }));

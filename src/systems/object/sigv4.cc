@@ -183,17 +183,16 @@ AuthResult<Credentials> find_query(const RequestView& request, const std::vector
   credentials.amz_date = *date;
   auto [end, error] = std::from_chars(expires->data(), expires->data() + expires->size(), credentials.expires_seconds);
   bool number = end == expires->data() + expires->size() && !expires->empty();
-  if (number && error == std::errc::result_out_of_range)
+  bool too_large = number && error == std::errc::result_out_of_range;
+  if (!too_large && (!number || error != std::errc()))
+    return unexpected(malformed_query("X-Amz-Expires should be a number"));
+  // A number outside the bounds is a URL that is not good at any time: refused as an expired one is.
+  if (too_large || credentials.expires_seconds > kPresignSecondsMax)
     return unexpected(
-        malformed_query("X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be "
-                        "less than 604800 seconds"));
-  if (!number || error != std::errc()) return unexpected(malformed_query("X-Amz-Expires should be a number"));
-  if (credentials.expires_seconds < 0) return unexpected(malformed_query("X-Amz-Expires must be non-negative"));
-  if (credentials.expires_seconds == 0) return unexpected(malformed_query("X-Amz-Expires must be at least 1 second"));
-  if (credentials.expires_seconds > kPresignSecondsMax)
-    return unexpected(
-        malformed_query("X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be "
-                        "less than 604800 seconds"));
+        access_denied("X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be "
+                      "less than 604800 seconds"));
+  if (credentials.expires_seconds < 0) return unexpected(access_denied("X-Amz-Expires must be non-negative"));
+  if (credentials.expires_seconds == 0) return unexpected(access_denied("X-Amz-Expires must be at least 1 second"));
   if (!parse_signed_headers(*signed_headers, credentials.signed_headers))
     return unexpected(malformed_query("X-Amz-SignedHeaders must be lower-case names separated by ';'."));
   if (auto wrong = wrong_scope(credentials, options)) {

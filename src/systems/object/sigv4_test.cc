@@ -296,15 +296,17 @@ TEST(SigV4, malformed_pre_signed_queries_are_refused_with_the_codes_of_s3) {
     return target.replace(at, from.size(), to);
   };
   for (const std::string& target :
-       {with("X-Amz-Expires=60", "X-Amz-Expires=0"), with("X-Amz-Expires=60", "X-Amz-Expires=-1"),
-        with("X-Amz-Expires=60", "X-Amz-Expires=604801"),
-        with("X-Amz-Expires=60", "X-Amz-Expires=99999999999999999999"), with("X-Amz-Expires=60", "X-Amz-Expires=abc"),
+       {with("X-Amz-Expires=60", "X-Amz-Expires=abc"),
         with("X-Amz-Expires=60", "X-Amz-Expires="), with("X-Amz-Expires=60&", ""),
         with("AWS4-HMAC-SHA256", "AWS4-HMAC-SHA1"), with("X-Amz-Date=2013", "X-Amz-Date=x013"),
         with("aws4_request", "aws4"), with("X-Amz-Date=20130524T", "X-Amz-Date=20130525T"), good + "&X-Amz-Expires=60",
         with("X-Amz-SignedHeaders=host", "X-Amz-SignedHeaders="), good + "&x=%zz"}) {
     request.target = target;
     EXPECT_EQ(code_of(check(request)), "AuthorizationQueryParametersError") << target;
+  }
+  for (std::string_view seconds : {"0", "-1", "-1000", "604801", "99999999999999999999"}) {
+    request.target = with("X-Amz-Expires=60", "X-Amz-Expires=" + std::string(seconds));
+    EXPECT_EQ(code_of(check(request)), "AccessDenied") << seconds;
   }
   request.target = good;
   request.headers.push_back({"authorization", "AWS4-HMAC-SHA256 Credential=a"});

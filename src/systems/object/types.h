@@ -185,6 +185,8 @@ struct Bucket {
   Ownership ownership = Ownership::kUnset;
   Acl acl;
   std::string policy;  // JSON; empty: none
+  // The policy binds the account's root user too where it denies access to itself.
+  bool policy_binds_root = false;
   std::vector<CorsRule> cors;
   Tags tags;
   std::optional<PublicAccessBlock> public_access_block;
