@@ -2,17 +2,11 @@
 import { createHash, randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { check, checkPage, run, screenshot, waitFor } from "./lib.mjs";
+import { check, checkPage, inTheDark, lookAt, open, run, screenshot, waitFor } from "./lib.mjs";
 
 const MIB = 1024 * 1024;
 const bucket = "pictures";
 const content = randomBytes(12 * MIB + 12_345);
-
-async function open(state, path, width = 1280) {
-  const { page } = state;
-  await page.setViewportSize({ width, height: 900 });
-  await page.goto(state.polis.url + path);
-}
 
 // A file on the disk, through the page's own chooser.
 async function choose(state, name, bytes) {
@@ -35,14 +29,10 @@ async function everyPage(state, suffix, width) {
     durability: ["/object/durability", '[data-testid="nines"]'],
     access: ["/access", "text=What has been done"],
   };
-  for (const [name, [path, sign]] of Object.entries(places)) {
-    await open(state, path, width);
-    await page.locator(sign).first().waitFor();
-    // Charts draw after their first samples.
-    if (name === "home") await waitFor("the CPU is shown", 10_000, async () => /%/.test(await page.getByLabel("CPU", { exact: true }).innerText()));
-    await checkPage(page, `${name} ${suffix}`);
-    await screenshot(page, `${name}-${suffix}`);
-  }
+  // Charts draw after their first samples.
+  const settle = async (name) =>
+    name === "home" && (await waitFor("the CPU is shown", 10_000, async () => /%/.test(await page.getByLabel("CPU", { exact: true }).innerText())));
+  await lookAt(state, places, { suffix, width, settle });
 }
 
 run({
@@ -188,7 +178,7 @@ run({
     await page.getByRole("option", { name: "june.txt" }).waitFor();
     await screenshot(page, "search", false);
     await page.keyboard.press("Enter");
-    await page.getByRole("link", { name: "june.txt", exact: true }).waitFor();
+    await page.getByRole("heading", { name: "2024/june.txt" }).waitFor();
   },
 
   async the_grid_is_live_and_whole(state) {
@@ -233,9 +223,7 @@ run({
     await page.keyboard.press("Escape");
   },
   async every_page_holds_in_the_dark(state) {
-    await state.page.emulateMedia({ colorScheme: "dark" });
-    await everyPage(state, "dark", 1280);
-    await state.page.emulateMedia({ colorScheme: "light" });
+    await inTheDark(state, () => everyPage(state, "dark", 1280));
   },
 
   async a_stopped_server_is_said_and_since_when(state) {

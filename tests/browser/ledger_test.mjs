@@ -3,23 +3,16 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ROOT, check, checkPage, run, screenshot, waitFor } from "./lib.mjs";
+import { ROOT, check, checkPage, inTheDark, lookAt, open, run, screenshot, signInThere, waitFor } from "./lib.mjs";
 
 const base = "/api/ledger/v1/console";
 const send = (body) => ({ method: "POST", body: JSON.stringify(body) });
-
-async function open(state, path, width = 1280) {
-  const { page } = state;
-  await page.setViewportSize({ width, height: 900 });
-  await page.goto(state.polis.url + path);
-}
 
 const row = (page, id) => page.locator(`[data-testid="account"][data-id="${id}"]`);
 const plain = (text) => text.replace(/[\u2009\s]+/g, " ").trim();
 const balance = async (page, id) => plain(await row(page, id).getByTestId("balance").innerText());
 
 async function everyPage(state, suffix, width) {
-  const { page } = state;
   const places = {
     home: ["/", "text=How to connect"],
     overview: ["/ledger", '[data-testid="trial"]'],
@@ -31,26 +24,14 @@ async function everyPage(state, suffix, width) {
     proof: [`/ledger/chain?transfer=${state.proved}`, '[data-testid="proof-good"]'],
     contention: ["/ledger/contention", '[data-testid="lab-verdict"]'],
   };
-  for (const [name, [path, sign]] of Object.entries(places)) {
-    await open(state, path, width);
-    await page.locator(sign).first().waitFor();
-    await page.waitForTimeout(400);
-    await checkPage(page, `${name} ${suffix}`);
-    await screenshot(page, `ledger-${name}-${suffix}`);
-  }
+  await lookAt(state, places, { prefix: "ledger-", suffix, width, settle: () => state.page.waitForTimeout(400) });
 }
 
 run(
   {
     async empty_books_say_what_to_do_first(state) {
-      await state.browser.start();
-      Object.assign(state, await state.browser.page(state.polis.url));
+      await signInThere(state);
       const { page, polis } = state;
-      await polis.signIn();
-      await open(state, "/");
-      await page.getByLabel("User").fill(polis.credentials.user);
-      await page.getByLabel("Password").fill(polis.credentials.password);
-      await page.getByRole("button", { name: "Sign in" }).click();
       await page.locator('[data-system="ledger"] [data-health="healthy"]').waitFor();
       await open(state, "/ledger");
       await page.getByText("The books are empty").waitFor();
@@ -334,9 +315,7 @@ run(
       await everyPage(state, "400", 400);
     },
     async every_page_holds_in_the_dark(state) {
-      await state.page.emulateMedia({ colorScheme: "dark" });
-      await everyPage(state, "dark", 1280);
-      await state.page.emulateMedia({ colorScheme: "light" });
+      await inTheDark(state, () => everyPage(state, "dark", 1280));
     },
 
     async a_stopped_server_is_said_and_the_last_picture_stays(state) {

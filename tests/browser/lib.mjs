@@ -198,6 +198,45 @@ export async function checkPage(page, where) {
   check(found.wide <= 0, `${where}: ${found.wide} px wider than the screen`);
 }
 
+// --- what every test of a page does
+
+export async function open(state, path, width = 1280) {
+  const { page } = state;
+  await page.setViewportSize({ width, height: 900 });
+  await page.goto(state.polis.url + path);
+}
+
+// A browser, and in it a page of the root user; the test itself has a token besides.
+export async function signInThere(state) {
+  await state.browser.start();
+  Object.assign(state, await state.browser.page(state.polis.url));
+  const { page, polis } = state;
+  await polis.signIn();
+  await open(state, "/");
+  await page.getByLabel("User").fill(polis.credentials.user);
+  await page.getByLabel("Password").fill(polis.credentials.password);
+  await page.getByRole("button", { name: "Sign in" }).click();
+}
+
+// Looks at places, name -> [path, what shows that it is there], as `suffix`; `settle(name)` waits for what moves.
+export async function lookAt(state, places, { prefix = "", suffix, width = 1280, settle = async () => {} }) {
+  const { page } = state;
+  for (const [name, [path, sign]] of Object.entries(places)) {
+    await open(state, path, width);
+    await page.locator(sign).first().waitFor();
+    await settle(name);
+    await checkPage(page, `${name} ${suffix}`);
+    await screenshot(page, `${prefix}${name}-${suffix}`);
+  }
+}
+
+// The same in the dark.
+export async function inTheDark(state, work) {
+  await state.page.emulateMedia({ colorScheme: "dark" });
+  await work();
+  await state.page.emulateMedia({ colorScheme: "light" });
+}
+
 // Runs steps one after the other against one polis and one Chromium; says which one failed.
 export async function run(steps, systems) {
   const polis = new Polis(systems);

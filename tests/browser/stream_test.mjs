@@ -4,18 +4,12 @@ import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { ROOT, check, checkPage, run, screenshot, waitFor } from "./lib.mjs";
+import { ROOT, check, checkPage, inTheDark, lookAt, open, run, screenshot, signInThere, waitFor } from "./lib.mjs";
 
 const base = "/api/stream/v1";
 const BINARY = process.env.POLIS_BINARY ?? join(ROOT, "build/release/polis");
 const NODE_CLIENTS = join(ROOT, "build/node-clients/node_modules");
 const KEYS = ["alice", "bob", "carol", "dave", "erin"];
-
-async function open(state, path, width = 1280) {
-  const { page } = state;
-  await page.setViewportSize({ width, height: 900 });
-  await page.goto(state.polis.url + path);
-}
 
 function command(polis, words, input) {
   return execFileSync(BINARY, ["stream", ...words, "--data", polis.data], { input, encoding: "utf8", timeout: 30_000, stdio: ["pipe", "pipe", "pipe"] });
@@ -27,7 +21,6 @@ const orders = (count, from = 0) =>
 const watermark = async (page, partition) => Number(await page.locator(`[data-testid="partition"][data-partition="${partition}"]`).first().getAttribute("data-watermark"));
 
 async function everyPage(state, suffix, width) {
-  const { page } = state;
   const places = {
     home: ["/", "text=How to connect"],
     overview: ["/stream", '[data-testid="partition"]'],
@@ -38,26 +31,14 @@ async function everyPage(state, suffix, width) {
     group: ["/stream/groups?group=shop", "table"],
     paths: ["/stream/paths", '[data-testid="path-verdict"]'],
   };
-  for (const [name, [path, sign]] of Object.entries(places)) {
-    await open(state, path, width);
-    await page.locator(sign).first().waitFor();
-    await page.waitForTimeout(name === "overview" || name === "groups" ? 2500 : 500);
-    await checkPage(page, `${name} ${suffix}`);
-    await screenshot(page, `stream-${name}-${suffix}`);
-  }
+  await lookAt(state, places, { prefix: "stream-", suffix, width, settle: (name) => state.page.waitForTimeout(name === "overview" || name === "groups" ? 2500 : 500) });
 }
 
 run(
   {
     async the_empty_log_says_what_to_do_first(state) {
-      await state.browser.start();
-      Object.assign(state, await state.browser.page(state.polis.url));
+      await signInThere(state);
       const { page, polis } = state;
-      await polis.signIn();
-      await open(state, "/");
-      await page.getByLabel("User").fill(polis.credentials.user);
-      await page.getByLabel("Password").fill(polis.credentials.password);
-      await page.getByRole("button", { name: "Sign in" }).click();
       await page.locator('[data-system="stream"] [data-health="healthy"]').waitFor();
       await open(state, "/stream");
       await page.getByText("There is no topic yet").waitFor();
@@ -215,9 +196,7 @@ run(
     async every_page_is_sound_at_both_widths_and_in_the_dark(state) {
       await everyPage(state, "wide", 1280);
       await everyPage(state, "narrow", 400);
-      await state.page.emulateMedia({ colorScheme: "dark" });
-      await everyPage(state, "dark", 1280);
-      await state.page.emulateMedia({ colorScheme: "light" });
+      await inTheDark(state, () => everyPage(state, "dark", 1280));
     },
 
     async the_search_finds_topics(state) {

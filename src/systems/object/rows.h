@@ -1,19 +1,22 @@
 // How the nouns lie in the Store: keys and values of the keyspace "object". Written down as a grammar because it is a
 // promise: a later polis opens what this one wrote.
 //
+// clang-format off
 //   b <name>                                      -> Bucket
 //   o <bucket id> <key> 00 01                     -> ObjectVersion, the newest of the key
-//   o <bucket id> <key> 00 01 <~sequence>         -> ObjectVersion, an older one; ~ is bitwise not, so newer sorts
-//   first i <bucket id> <key> 00 01 <sequence>          -> the bytes of an inlined version (<= 2 KiB) u <bucket id>
-//   <key> 00 01 <upload id>         -> Upload in progress p <upload id> <part number, 4 bytes>          -> Part, of an
-//   upload in progress or of a completed object x <blob id>                                   -> BackReference: which
-//   row refers to this piece of a blob g <upload id>                                 -> empty: the parts of this upload
-//   are garbage, a reaper erases them in slices c <bucket id> <slot, 2 bytes>                 -> Usage, a part of the
-//   bucket's sum n                                             -> the last bucket id that was given out
+//   o <bucket id> <key> 00 01 <~sequence>         -> ObjectVersion, an older one; ~ is bitwise not, so newer sorts first
+//   i <bucket id> <key> 00 01 <sequence>          -> the bytes of an inlined version (<= 2 KiB)
+//   u <bucket id> <key> 00 01 <upload id>         -> Upload in progress
+//   p <upload id> <part number, 4 bytes>          -> Part, of an upload in progress or of a completed object
+//   x <blob id>                                   -> BackReference: which row refers to this piece of a blob
+//   g <upload id>                                 -> empty: the parts of this upload are garbage, a reaper erases them in slices
+//   c <bucket id> <slot, 2 bytes>                 -> Usage, a part of the bucket's sum
+//   n                                             -> the last bucket id that was given out
 //   k <name>                                      -> KmsKey (key_ring.h)
 //   s                                             -> ScrubState (care.h): when a scrub began, how far it is
 //   l <second, 8 bytes> <bucket id> <key> 00 01   -> the bucket's name: lifecycle rules may ask something of the key then
 //   j <bucket id>                                 -> Indexing: the keys of this bucket get such reminders in the background
+// clang-format on
 //
 // Numbers in keys are big endian, <key> is escaped as base::append_key_bytes does (00 -> 00 FF, end 00 01), so rows lie
 // in the order in which S3 lists. Newest at the bare key: a GET is one point read, and two writers of one key always

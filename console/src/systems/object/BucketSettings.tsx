@@ -1,9 +1,11 @@
 // The settings of a bucket, one card each: what holds now in words, and the form that changes it. All of them are S3's own documents,
 // read and written as any client would.
 import { useState, type FormEvent } from "react";
+import { useLoad } from "../../app/useLoad";
 import { Dialog } from "../../parts/Dialog";
 import { ErrorNote } from "../../parts/Note";
 import { Table, type Column } from "../../parts/Table";
+import * as api from "./api";
 import { LifecycleCard } from "./LifecycleCard";
 import { SettingCard, stateChip } from "./SettingCard";
 import * as settings from "./settings";
@@ -42,14 +44,25 @@ function Encryption({ bucket }: { bucket: string }) {
   const now = settings.encryptionOf(setting.document);
   const [draft, setDraft] = useState<DefaultEncryption>();
   const shown = draft ?? now;
+  const ring = useLoad(() => (shown.algorithm === "aws:kms" ? api.kmsKeys() : Promise.resolve({ keys: [] })), [shown.algorithm]);
+  const known = ring.value?.keys.map((key) => key.name) ?? [];
+  const [refused, setRefused] = useState<unknown>();
   const submit = async (event: FormEvent): Promise<void> => {
     event.preventDefault();
+    setRefused(undefined);
+    try {
+      // A name that no key has yet becomes one.
+      if (shown.algorithm === "aws:kms" && !known.includes(shown.key)) await api.makeKmsKey(shown.key);
+    } catch (reason) {
+      setRefused(reason);
+      return;
+    }
     const saved = shown.algorithm === "none" ? await setting.remove() : await setting.save(settings.encryptionDocument(shown));
     if (saved) setDraft(undefined);
   };
   const words = { none: "off", "AES256": "SSE-S3", "aws:kms": "SSE-KMS" };
   return (
-    <SettingCard title="Encryption" state={stateChip(now.algorithm !== "none", words[now.algorithm], "off")} error={setting.error} loading={setting.loading}>
+    <SettingCard title="Encryption" state={stateChip(now.algorithm !== "none", words[now.algorithm], "off")} error={refused ?? ring.error ?? setting.error} loading={setting.loading}>
       <p className="soft">For new objects that ask for none themselves. What is stored already stays as it is.</p>
       <form onSubmit={submit} className="inline-form">
         <label className="field">
@@ -67,7 +80,13 @@ function Encryption({ bucket }: { bucket: string }) {
         {shown.algorithm === "aws:kms" && (
           <label className="field">
             Key
-            <input className="input" value={shown.key} onChange={(event) => setDraft({ ...shown, key: event.target.value })} />
+            <input className="input" list="kms-keys" required maxLength={256} value={shown.key} onChange={(event) => setDraft({ ...shown, key: event.target.value })} />
+            <datalist id="kms-keys">
+              {known.map((name) => (
+                <option key={name} value={name} />
+              ))}
+            </datalist>
+            <span className="hint">{known.includes(shown.key) || !shown.key ? "a key of the ring" : "a new key of this name"}</span>
           </label>
         )}
         <button type="submit" className="button" disabled={setting.busy || !draft}>

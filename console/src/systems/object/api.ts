@@ -139,6 +139,13 @@ export interface AccessSample {
   requests: Record<string, AccessLine>;
 }
 
+// A key of SSE-KMS by its name; its secret never leaves polis.
+export interface KmsKey {
+  name: string;
+  created_at: string;
+  enabled: boolean;
+}
+
 export interface Presigned {
   url: string;
   method: string;
@@ -178,6 +185,8 @@ export interface Durability {
 
 export const drives = (): Promise<{ drives: Drive[]; one_file_system: boolean; protects: string }> => get(`${BASE}/drives`);
 export const buckets = (): Promise<{ buckets: BucketUsage[] }> => get(`${BASE}/buckets`);
+export const kmsKeys = (): Promise<{ keys: KmsKey[] }> => get(`${BASE}/kms/keys`);
+export const makeKmsKey = (name: string): Promise<KmsKey> => post(`${BASE}/kms/keys`, { name });
 export const startJob = (kind: Job["kind"]): Promise<Job> => post(`${BASE}/jobs/${kind}`);
 export const driveOnline = (index: number): Promise<Drive> => post(`${BASE}/drives/${index}/online`);
 export const planLoseDrive = (index: number): Promise<Plan> => post(`${BASE}/drives/${index}/kill`);
