@@ -11,6 +11,13 @@ const core = interfacesOf("console/src/app/api.ts");
 const object = interfacesOf("console/src/systems/object/api.ts");
 const access = interfacesOf("console/src/app/access/api.ts");
 
+// A module of the page that imports nothing, as JavaScript.
+function moduleOf(name) {
+  const text = readFileSync(join(ROOT, "console/src/systems/object", name), "utf8");
+  const { outputText } = ts.transpileModule(text, { compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 } });
+  return import(`data:text/javascript,${encodeURIComponent(outputText)}`);
+}
+
 run({
   async the_answers_have_the_fields_that_the_console_names({ polis }) {
     await polis.signIn();
@@ -25,9 +32,15 @@ run({
     drives.drives.forEach((drive) => same(object.Drive, drive, "drives"));
     const buckets = await polis.json("/api/object/v1/buckets");
     same(object.BucketUsage, buckets.buckets[0], "buckets");
+    same(object.ClassUsage, buckets.buckets[0].classes.STANDARD, "buckets.classes");
+    check(buckets.buckets[0].classes.STANDARD.size_bytes === MIB, "bytes are counted by class");
     const durability = await polis.json("/api/object/v1/durability");
     same(object.Durability, durability, "durability");
     same(object.DurabilityLine, durability.table[0], "durability.table");
+    same(object.KmsKey, await polis.json("/api/object/v1/kms/keys", { method: "POST", body: '{"name":"shapes"}' }), "kms key");
+    same(object.KmsKey, (await polis.json("/api/object/v1/kms/keys")).keys[0], "kms keys");
+    const wish = { bucket: "shapes", key: "a.bin", method: "GET", expires_s: 60, endpoint: `127.0.0.1:${polis.ready.ports["object.s3"]}` };
+    same(object.Presigned, await polis.json("/api/object/v1/presign", { method: "POST", body: JSON.stringify(wish) }), "presign");
     same(object.Job, await polis.json("/api/object/v1/jobs/scrub", { method: "POST" }), "job");
     const plan = await polis.json("/api/object/v1/buckets/shapes/remove", { method: "POST", body: '{"prefix":"a"}' });
     same(core.Plan, plan, "plan");
@@ -48,20 +61,45 @@ run({
     same(object.StripesSample, stripes, "object.stripes");
     const row = Object.values(stripes.rows)[0];
     same(object.StripeRow, row, "object.stripes rows");
-    check(/^[omdsr]{6}$/.test(row.cells), `a row has six cells: ${row.cells}`);
+    check(/^[omdsr.]{6}$/.test(row.cells), `a row has six cells: ${row.cells}`);
     const puts = await sampleOf(polis, "object.puts");
     same(object.PutTimes, Object.values(puts.puts)[0], "object.puts");
+    const tail = await sampleOf(polis, "object.access");
+    same(object.AccessSample, tail, "object.access");
+    const lines = Object.values(tail.requests);
+    lines.forEach((line) => same(object.AccessLine, line, "object.access requests"));
+    const put = lines.find((line) => line.operation === "PutObject" && line.key === "a.bin");
+    check(put?.status === 200 && put.user === "root" && put.received_bytes === MIB && put.error === "", JSON.stringify(lines));
   },
 
   async the_plot_computes_what_the_server_answers({ polis }) {
-    const text = readFileSync(join(ROOT, "console/src/systems/object/durability.ts"), "utf8");
-    const { outputText } = ts.transpileModule(text, { compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 } });
-    const { annualNines } = await import(`data:text/javascript,${encodeURIComponent(outputText)}`);
+    const { annualNines } = await moduleOf("durability.ts");
     for (const [k, m, afr, hours] of [[4, 2, 0.0081, 156], [4, 2, 0.02, 1], [1, 2, 0.0081, 24], [8, 4, 0.05, 300]]) {
       const { nines } = await polis.json(`/api/object/v1/durability?k=${k}&m=${m}&afr=${afr}&repair_hours=${hours}`);
       const mine = annualNines(k, m, afr, hours);
       check(Math.abs(nines - mine) < 1e-6 * nines, `${k}+${m} at ${afr}, ${hours} h: ${mine} is not ${nines}`);
     }
+  },
+
+  async the_lesson_in_coding_rebuilds_every_pair() {
+    const { BYTES, EXAMPLE, RATIONALS, cauchy, encode, fraction, rebuild, unitsOf } = await moduleOf("coding.ts");
+    check(BYTES.multiply(0x80, 2) === 0x1d, "the field is that of 0x11d");
+    for (let a = 1; a < 256; ++a) check(BYTES.multiply(a, BYTES.divide(1, a)) === 1, `${a} has an inverse`);
+    const pairs = [0, 1, 2, 3, 4, 5].flatMap((a) => [0, 1, 2, 3, 4, 5].filter((b) => b > a).map((b) => [a, b]));
+    const rows = cauchy(4, 2);
+    const data = [0x70, 0, 0xff, 0x69];
+    const values = [...data, ...rows.map((row) => encode(BYTES, row, data))];
+    for (const pair of pairs) check(`${rebuild(BYTES, unitsOf(BYTES, rows), values, new Set(pair))}` === `${data}`, `bytes without ${pair}`);
+    check(rebuild(BYTES, unitsOf(BYTES, rows), values, new Set([0, 1, 2])) === undefined, "not without three");
+    const whole = [7, 2, -5, 3].map((value) => fraction(value));
+    const units = unitsOf(RATIONALS, EXAMPLE.map((row) => row.map((value) => fraction(value))));
+    const sums = units.map((row) => encode(RATIONALS, row, whole));
+    const failed = pairs.filter((pair) => {
+      const found = rebuild(RATIONALS, units, sums, new Set(pair));
+      check(!found || JSON.stringify(found) === JSON.stringify(whole), `whole numbers without ${pair}`);
+      return !found;
+    });
+    check(`${failed}` === "0,2", `the example's formulas fail for d1 and d3 alone: ${failed}`);
   },
 
   async the_gateway_is_for_those_who_signed_in({ polis }) {
@@ -115,6 +153,28 @@ run({
       check((await polis.ask("/api/object/v1/buckets/shapes/remove", { method: "POST", body })).status === 400, `refused: ${body}`);
     const many = JSON.stringify({ keys: Array.from({ length: 1001 }, (_, at) => `k${at}`) });
     check((await polis.ask("/api/object/v1/buckets/shapes/remove", { method: "POST", body: many })).status === 413, "at most a thousand");
+  },
+
+  async versions_are_removed_for_good_by_plan({ polis }) {
+    const remove = (body) => polis.ask("/api/object/v1/buckets/kept/remove", { method: "POST", body: JSON.stringify(body) });
+    await polis.ask(`${s3}/kept`, { method: "PUT" });
+    const on = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+    check((await polis.ask(`${s3}/kept?versioning`, { method: "PUT", body: on })).ok, "versioning is on");
+    const ids = [];
+    for (const body of ["one", "second", "the third"]) ids.push((await polis.ask(`${s3}/kept/a`, { method: "PUT", body })).headers.get("x-amz-version-id"));
+    await polis.ask(`${s3}/kept/ab`, { method: "PUT", body: "another key" });
+    ids.push((await polis.ask(`${s3}/kept/a`, { method: "DELETE" })).headers.get("x-amz-version-id"));
+    const plan = await (await remove({ keys: ["a"], versions: [ids[0], ids[3]] })).json();
+    check(plan.touched_count === 2 && plan.touched_bytes === 3, JSON.stringify(plan));
+    check(plan.touches.some((line) => line.includes("delete marker")), JSON.stringify(plan.touches));
+    const done = await polis.json(`/api/plan/v1/${plan.id}`, { method: "POST" });
+    check(done.removed === 2 && done.kept.length === 0, JSON.stringify(done));
+    check((await (await polis.ask(`${s3}/kept/a`)).text()) === "the third", "without its marker the object is back");
+    check((await polis.ask(`${s3}/kept/a?versionId=${ids[0]}`)).status === 404, "the version is gone");
+    for (const body of [{ versions: [ids[1]] }, { keys: ["a", "ab"], versions: [ids[1]] }, { prefix: "a", versions: [ids[1]] }, { keys: ["a"], versions: [] }, { keys: ["a"], versions: [7] }, { keys: ["a"], versions: ids[1] }])
+      check((await remove(body)).status === 400, `refused: ${JSON.stringify(body)}`);
+    check((await remove({ keys: ["a"], versions: [ids[0]] })).status === 404, "what is gone is not planned for");
+    check((await remove({ keys: ["ab"], versions: [ids[1]] })).status === 404, "nor another key's version");
   },
 
   async the_gateway_carries_what_s3_carries({ polis }) {
