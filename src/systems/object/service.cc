@@ -628,7 +628,32 @@ Task<Answer<void>> Service::abort_abandoned(WallTime before) {
   co_return Answer<void>();
 }
 
+// Before anything goes: a bucket that cannot be emptied as a whole stays whole.
+Task<Answer<void>> Service::require_nothing_locked(std::string name) {
+  VersionListQuery query;
+  for (bool more = true; more;) {
+    auto txn = CO_ASK(co_await begin());
+    Bucket bucket = CO_ASK(co_await engine_.bucket(*txn, name));
+    if (!bucket.object_lock) co_return Answer<void>();
+    VersionListing listing = CO_ASK(co_await engine_.list_versions(*txn, bucket.id, query));
+    txn.reset();
+    for (const VersionListEntry& entry : listing.entries) {
+      auto free = check_unlocked(entry.version, false, clock_.wall());
+      if (!free)
+        co_return refuse(ErrorCode::kAccessDenied, "The version " + entry.version.version_id() + " of " + entry.key +
+                                                       " is under object lock: nothing was removed");
+    }
+    more = listing.truncated;
+    query.key_after = listing.last_key;
+    query.version_after.reset();
+    if (!listing.last_version_id.empty()) query.version_after = CO_ASK(VersionId::parse(listing.last_version_id));
+    co_await io::yield();
+  }
+  co_return Answer<void>();
+}
+
 Task<Answer<uint64_t>> Service::empty_bucket(std::string name, bool and_remove) {
+  CO_ASK(co_await require_nothing_locked(name));
   uint64_t removed = 0;
   for (bool more = true; more;) {
     auto txn = CO_ASK(co_await begin());

@@ -108,6 +108,7 @@ class Service final {
   // Removes all versions and uploads of a bucket, then the bucket: for a plan that listed them. Returns the versions
   // removed.
   Task<Answer<uint64_t>> empty_bucket(std::string name, bool and_remove);
+  Task<Answer<void>> require_nothing_locked(std::string name);
   // Removes these keys as long as each still has the version that was listed; kOperationAborted at the first that has
   // not.
   Task<Answer<uint64_t>> remove_listed(std::string bucket_name, std::vector<ListEntry> listed, Owner owner);
@@ -215,6 +216,9 @@ class Service final {
     const blob::Receipt& blob;
   };
   Task<Answer<void>> send_run(const Run& run, blob::Range range, const Envelope& envelope, blob::ByteSink& sink);
+  // Keeps the parts of a version while they are read; nothing for a version without parts. kSlowDown if the version was
+  // replaced since it was looked up, so long ago that its parts are going.
+  Task<Answer<Home::Hold>> pin_parts(const ObjectVersion& version);
   friend class VersionSource;
 
   // --- objects (object_handlers.cc)
