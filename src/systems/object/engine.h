@@ -209,6 +209,8 @@ class Engine {
 
   // Erases up to `limit` part rows of one upload that is garbage; true when it is all gone.
   Task<Answer<bool>> reap(Write& write, const UploadId& id, size_t limit) const;
+  // Whether the parts of a completed object are all there and no reaper has begun with them.
+  Task<Answer<bool>> parts_stay(store::Txn& txn, const UploadId& id) const;
   // Uploads that are garbage, by id, from the first behind `after` (empty: from the start).
   Task<Answer<std::vector<UploadId>>> garbage(store::Txn& txn, size_t limit, const UploadId& after = {}) const;
 

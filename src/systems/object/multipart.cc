@@ -214,6 +214,12 @@ Task<Answer<PartListing>> Engine::list_parts(store::Txn& txn, const UploadId& id
   co_return out;
 }
 
+Task<Answer<bool>> Engine::parts_stay(store::Txn& txn, const UploadId& id) const {
+  if (CO_ASK(co_await txn.get(keyspace_, garbage_key(id)))) co_return false;
+  PartListing first = CO_ASK(co_await list_parts(txn, id, 0, 1));
+  co_return !first.parts.empty();
+}
+
 Task<Answer<std::vector<UploadId>>> Engine::garbage(store::Txn& txn, size_t limit, const UploadId& after) const {
   store::KeyRange range = store::prefix_range(garbage_prefix());
   if (!after.empty()) range.begin = garbage_key(after) + '\0';

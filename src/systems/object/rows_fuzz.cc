@@ -16,6 +16,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
     POLIS_ASSERT(encode(*usage) == row || (row[0] == 1 && decode_usage(encode(*usage))));
   if (auto reference = decode_reference(row))
     POLIS_ASSERT(encode(*reference) == row || (row[0] == 1 && decode_reference(encode(*reference))));
+  if (auto indexing = decode_indexing(row))
+    POLIS_ASSERT(encode(*indexing) == row || (row[0] == 1 && decode_indexing(encode(*indexing))));
+  if (auto reminder = parse_reminder_key(row))
+    POLIS_ASSERT(reminder_key(reminder->at_s, reminder->bucket, reminder->key) == row);
+  (void)parse_indexing_key(row);
   if (auto key = parse_version_key(row)) POLIS_ASSERT(!key->key.empty() || row.size() >= 11);
   (void)parse_upload_key(row);
   (void)parse_part_number(row);

@@ -71,6 +71,8 @@ Task<Result<uint16_t>> Server::start(io::Endpoint endpoint) {
   background_.spawn(service().run_background());
   background_.spawn(care_.compact());
   background_.spawn(care_.scrub());
+  lifecycle_ = std::make_unique<LifecycleWorker>(service());
+  background_.spawn(lifecycle_->run());
   co_return bound.port;
 }
 
@@ -98,6 +100,10 @@ Task<ServiceStatistics> Server::statistics() {
     sum.received_bytes += one.received_bytes;
     sum.sent_bytes += one.sent_bytes;
     sum.in_flight += one.in_flight;
+    sum.lifecycle_expired += one.lifecycle_expired;
+    sum.lifecycle_removed += one.lifecycle_removed;
+    sum.lifecycle_transitions += one.lifecycle_transitions;
+    sum.lifecycle_aborted += one.lifecycle_aborted;
     for (const auto& [operation, count] : one.operations) sum.operations[operation] += count;
   }
   co_return sum;

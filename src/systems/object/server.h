@@ -6,6 +6,7 @@
 
 #include "kernel/http/server.h"
 #include "systems/object/care.h"
+#include "systems/object/lifecycle_worker.h"
 #include "systems/object/service.h"
 
 namespace polis::object {
@@ -44,6 +45,7 @@ class Server {
   std::vector<std::unique_ptr<Service>> services_;  // by shard, each used there
   http::ServerSet http_;
   Care care_;
+  std::unique_ptr<LifecycleWorker> lifecycle_;
   io::TaskGroup background_;
 };
 

@@ -154,14 +154,24 @@ Task<Answer<Service::Stored>> Service::store_copy(ObjectVersion version, std::st
                                                   const Envelope& to, blob::Scheme scheme) {
   // Read in many pieces, while others may overwrite the source and compaction move it.
   auto held = blob_.hold(version.blob);
-  Home::Hold pin;
-  if (!version.upload.empty()) pin = CO_ASK(co_await home_.pin(version.upload));
+  Home::Hold pin = CO_ASK(co_await pin_parts(version));
   VersionSource source(*this, version, inlined_bytes, range, from, algorithm);
   auto stored = co_await store_bytes(source, range.size, to, scheme);
   if (!stored) co_return refuse(source.failure() ? *source.failure() : std::move(stored).error());
   stored->md5 = source.md5();
   stored->checksum = source.checksum();
   co_return std::move(*stored);
+}
+
+Task<Answer<Home::Hold>> Service::pin_parts(const ObjectVersion& version) {
+  if (version.upload.empty()) co_return Home::Hold();
+  Home::Hold pin = CO_ASK(co_await home_.pin(version.upload));
+  // From here on the reaper passes them over. Was it there before?
+  auto txn = CO_ASK(co_await begin());
+  if (!CO_ASK(co_await engine_.parts_stay(*txn, version.upload)))
+    co_return refuse(Failure(ErrorCode::kSlowDown, "The object was replaced while it was looked up; ask again")
+                         .header("Retry-After", "1"));
+  co_return std::move(pin);
 }
 
 Task<Answer<std::string>> Service::inlined_bytes(store::Txn& txn, BucketId bucket, std::string_view key,
