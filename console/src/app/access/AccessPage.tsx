@@ -1,7 +1,8 @@
 // Users and keys: who may sign in, with which access keys programs come, and what has been done.
-import { useState, type FormEvent } from "react";
+import { useState } from "react";
 import { Command } from "../../parts/Command";
 import { Dialog } from "../../parts/Dialog";
+import { FormDialog } from "../../parts/FormDialog";
 import { Icon } from "../../parts/icons";
 import { ErrorNote, Note, Waiting } from "../../parts/Note";
 import { PlanDialog } from "../../parts/PlanDialog";
@@ -23,51 +24,33 @@ function MakeUser({ close, made }: { close: () => void; made: () => void }) {
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
   const [administrator, setAdministrator] = useState(false);
-  const [error, setError] = useState<unknown>();
-  const submit = async (event: FormEvent): Promise<void> => {
-    event.preventDefault();
-    setError(undefined);
-    try {
-      await api.makeUser({ name, administrator, ...(password && { password }) });
-      close();
-      made();
-    } catch (reason) {
-      setError(reason);
-    }
+  const act = async (): Promise<void> => {
+    await api.makeUser({ name, administrator, ...(password && { password }) });
+    close();
+    made();
   };
   return (
-    <Dialog title="Make a user" close={close}>
-      <form onSubmit={submit} className="dialog-body" style={{ padding: 0 }}>
-        <ErrorNote error={error} />
-        <label className="field">
-          Name
-          <input className="input" autoFocus required autoComplete="off" value={name} onChange={(event) => setName(event.target.value)} />
-        </label>
-        <label className="field">
-          Password
-          <input
-            className="input"
-            type="password"
-            autoComplete="new-password"
-            value={password}
-            onChange={(event) => setPassword(event.target.value)}
-          />
-          <span className="hint">Without one the user works with access keys alone.</span>
-        </label>
-        <label>
-          <input type="checkbox" checked={administrator} onChange={(event) => setAdministrator(event.target.checked)} /> Administrator of
-          this polis
-        </label>
-        <div className="dialog-foot" style={{ padding: "0 0 12px" }}>
-          <button type="button" className="button" onClick={close}>
-            Cancel
-          </button>
-          <button type="submit" className="button primary">
-            Make user
-          </button>
-        </div>
-      </form>
-    </Dialog>
+    <FormDialog title="Make a user" verb="Make user" close={close} act={act}>
+      <label className="field">
+        Name
+        <input className="input" autoFocus required autoComplete="off" value={name} onChange={(event) => setName(event.target.value)} />
+      </label>
+      <label className="field">
+        Password
+        <input
+          className="input"
+          type="password"
+          autoComplete="new-password"
+          value={password}
+          onChange={(event) => setPassword(event.target.value)}
+        />
+        <span className="hint">Without one the user works with access keys alone.</span>
+      </label>
+      <label>
+        <input type="checkbox" checked={administrator} onChange={(event) => setAdministrator(event.target.checked)} /> Administrator of
+        this polis
+      </label>
+    </FormDialog>
   );
 }
 

@@ -1,5 +1,6 @@
 // Every system at a glance: health, live rates, ports, what the process costs, how to connect.
 import { useState } from "react";
+import { Choice } from "../../parts/Choice";
 import { Command } from "../../parts/Command";
 import { bytes, bytesPerSecond, count, duration, percent, perSecond } from "../../parts/format";
 import { HealthChip } from "../../parts/HealthChip";
@@ -73,19 +74,7 @@ function Connect({ info }: { info: Status }) {
     <section className="card" aria-label="How to connect">
       <div className="card-head">
         <h2>How to connect</h2>
-        <div className="aside" role="group" aria-label="Client">
-          {ways.map((one, index) => (
-            <button
-              type="button"
-              key={one.name}
-              className={`button small${index === chosen ? " primary" : ""}`}
-              aria-pressed={index === chosen}
-              onClick={() => setChosen(index)}
-            >
-              {one.name}
-            </button>
-          ))}
-        </div>
+        <Choice className="aside" label="Client" options={ways.map((one, id) => ({ id, title: one.name }))} value={chosen} set={setChosen} />
       </div>
       <div className="card-body connect">
         {way.steps.map((step) => (

@@ -1,57 +1,15 @@
 // Booking by hand: an account, a transfer, and the second phase of a pending one. The id is made here and sent again when a request
 // is repeated, so that a lost answer never books twice.
-import { useRef, useState, type FormEvent, type ReactNode } from "react";
+import { useRef, useState } from "react";
 import { ApiError } from "../../app/api";
 import { address, navigate } from "../../app/router";
-import { Dialog } from "../../parts/Dialog";
+import { FormDialog } from "../../parts/FormDialog";
 import { Icon } from "../../parts/icons";
-import { ErrorNote } from "../../parts/Note";
 import { assetOf, money, newId, parseAmount, PENDING, type Asset } from "./amounts";
 import * as api from "./api";
 import type { Transfer } from "./api";
 import { AccountPicker } from "./AccountPicker";
 import { ledgerTitle, listOf, useLedgers } from "./useLedgers";
-
-interface FormDialogProps {
-  title: string;
-  verb: string;
-  close: () => void;
-  act: () => Promise<void>;
-  children: ReactNode;
-}
-
-function FormDialog({ title, verb, close, act, children }: FormDialogProps) {
-  const [error, setError] = useState<unknown>();
-  const [working, setWorking] = useState(false);
-  const submit = async (event: FormEvent): Promise<void> => {
-    event.preventDefault();
-    setError(undefined);
-    setWorking(true);
-    try {
-      await act();
-    } catch (reason) {
-      setError(reason);
-    } finally {
-      setWorking(false);
-    }
-  };
-  return (
-    <Dialog title={title} close={close}>
-      <form onSubmit={submit} className="ledger-form">
-        <ErrorNote error={error} />
-        {children}
-        <div className="ledger-form-foot">
-          <button type="button" className="button" onClick={close}>
-            Cancel
-          </button>
-          <button type="submit" className="button primary" disabled={working}>
-            {working ? "Working …" : verb}
-          </button>
-        </div>
-      </form>
-    </Dialog>
-  );
-}
 
 // The id of what a form books. It stays while the outcome is unknown, so that sending again never books twice; a refusal uses it up.
 function useBookingId(): <T>(book: (id: string) => Promise<T>) => Promise<T> {

@@ -2,6 +2,7 @@ import { useState } from "react";
 import { Link, address } from "../../app/router";
 import { useLoad } from "../../app/useLoad";
 import { status } from "../../app/api";
+import { Choice } from "../../parts/Choice";
 import { Command } from "../../parts/Command";
 import { Figures as KeyFigures } from "../../parts/Figures";
 import { bytes, count, duration } from "../../parts/format";
@@ -89,19 +90,7 @@ function FirstSteps() {
     <section className="card" aria-label="First steps">
       <div className="card-head">
         <h2>The books are empty</h2>
-        <div className="aside" role="group" aria-label="Client">
-          {ways.map((one) => (
-            <button
-              type="button"
-              key={one.id}
-              className={`button small${one.id === way ? " primary" : ""}`}
-              aria-pressed={one.id === way}
-              onClick={() => setWay(one.id)}
-            >
-              {one.name}
-            </button>
-          ))}
-        </div>
+        <Choice className="aside" label="Client" options={ways.map(({ id, name }) => ({ id, title: name }))} value={way} set={setWay} />
       </div>
       <div className="card-body ledger-first">
         <p>

@@ -2,6 +2,7 @@
 import { useEffect, useRef, useState, type DragEvent } from "react";
 import type { Plan } from "../../app/api";
 import { Link, address } from "../../app/router";
+import { usePages, type Page } from "../../app/usePages";
 import { Empty } from "../../parts/Empty";
 import { bytes, count } from "../../parts/format";
 import { Icon } from "../../parts/icons";
@@ -16,48 +17,17 @@ import { start, useUploads } from "./uploads";
 
 type Entry = { kind: "folder"; prefix: string } | ({ kind: "object" } & s3.ObjectEntry);
 
-interface Pages {
-  entries: Entry[];
-  next?: string;
-}
-
-// Pages of a listing, one after the other.
-function useListing(bucket: string, prefix: string) {
-  const [pages, setPages] = useState<Pages>();
-  const [error, setError] = useState<unknown>();
-  const [turn, setTurn] = useState(0);
-  const load = async (token: string | undefined, before: Entry[], wanted: () => boolean): Promise<void> => {
-    try {
-      const page = await s3.list(bucket, prefix, token);
-      if (!wanted()) return;
-      const entries: Entry[] = [
-        ...before,
-        ...page.folders.map((folder) => ({ kind: "folder" as const, prefix: folder })),
-        ...page.objects.map((object) => ({ kind: "object" as const, ...object })),
-      ];
-      setPages({ entries, ...(page.next && { next: page.next }) });
-      setError(undefined);
-    } catch (reason) {
-      if (wanted()) setError(reason);
-    }
-  };
-  useEffect(() => {
-    let current = true;
-    void load(undefined, [], () => current);
-    return () => {
-      current = false;
-    };
-  }, [bucket, prefix, turn]);
-  return {
-    pages,
-    error,
-    more: () => pages?.next && load(pages.next, pages.entries, () => true),
-    reload: () => setTurn((value) => value + 1),
-  };
+async function entriesOf(bucket: string, prefix: string, from: string | undefined): Promise<Page<Entry, string>> {
+  const page = await s3.list(bucket, prefix, from);
+  const rows: Entry[] = [
+    ...page.folders.map((folder) => ({ kind: "folder" as const, prefix: folder })),
+    ...page.objects.map((object) => ({ kind: "object" as const, ...object })),
+  ];
+  return { rows, ...(page.next && { next: page.next }) };
 }
 
 export function BucketBrowser({ bucket, prefix }: { bucket: string; prefix: string }) {
-  const { pages, error, more, reload } = useListing(bucket, prefix);
+  const { rows, error, more, reload } = usePages((from: string | undefined) => entriesOf(bucket, prefix, from), [bucket, prefix]);
   const endpoint = useS3Endpoint();
   const picker = useRef<HTMLInputElement>(null);
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
@@ -199,21 +169,21 @@ export function BucketBrowser({ bucket, prefix }: { bucket: string; prefix: stri
         </div>
       </div>
       <ErrorNote error={error} retry={reload} />
-      {!pages && !error && <Waiting />}
-      {pages && pages.entries.length === 0 && (
+      {!rows && !error && <Waiting />}
+      {rows?.length === 0 && (
         <Empty title="Nothing here yet" command={`aws --endpoint-url ${endpoint} s3 cp FILE s3://${bucket}/${prefix}`}>
           <p>Drop files here, choose them with Upload, or copy them with any S3 client:</p>
         </Empty>
       )}
-      {pages && pages.entries.length > 0 && (
+      {rows && rows.length > 0 && (
         <Table
           caption={`Objects of ${bucket}/${prefix}`}
           columns={columns}
-          rows={pages.entries}
+          rows={rows}
           id={(entry) => (entry.kind === "folder" ? entry.prefix : entry.key)}
         />
       )}
-      {pages?.next && (
+      {more && (
         <div className="card-body">
           <button type="button" className="button" onClick={more}>
             Show more

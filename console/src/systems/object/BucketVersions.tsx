@@ -1,40 +1,27 @@
 // The versions of every key below a prefix over one time axis: what changed when, what is deleted, what is kept.
-import { useEffect, useState } from "react";
+import { useState } from "react";
 import { Link, address, navigate } from "../../app/router";
+import { usePages } from "../../app/usePages";
 import { Empty } from "../../parts/Empty";
 import { plural } from "../../parts/format";
 import { ErrorNote, Waiting } from "../../parts/Note";
 import type { Scale } from "./timeline";
 import { keysOf } from "./timeline";
-import { listVersions, type Version, type VersionPage } from "./versions";
+import { listVersions, type VersionPage } from "./versions";
 import { ScaleSwitch, VersionTimeline } from "./VersionTimeline";
 
 // What one look fetches; a screen of lanes.
 const VERSIONS_A_PAGE = 200;
 
 export function BucketVersions({ bucket, prefix }: { bucket: string; prefix: string }) {
-  const [versions, setVersions] = useState<Version[]>();
-  const [next, setNext] = useState<VersionPage["next"]>();
-  const [error, setError] = useState<unknown>();
   const [scale, setScale] = useState<Scale>("time");
-  const load = async (from: VersionPage["next"], before: Version[], wanted: () => boolean): Promise<void> => {
-    try {
+  const { rows: versions, error, more } = usePages(
+    async (from: VersionPage["next"]) => {
       const page = await listVersions(bucket, prefix, from, VERSIONS_A_PAGE);
-      if (!wanted()) return;
-      setVersions([...before, ...page.versions]);
-      setNext(page.next);
-      setError(undefined);
-    } catch (reason) {
-      if (wanted()) setError(reason);
-    }
-  };
-  useEffect(() => {
-    let current = true;
-    void load(undefined, [], () => current);
-    return () => {
-      current = false;
-    };
-  }, [bucket, prefix]);
+      return { rows: page.versions, ...(page.next && { next: page.next }) };
+    },
+    [bucket, prefix],
+  );
   const keys = versions ? keysOf(versions).size : 0;
   return (
     <section className="card" aria-label="Versions over time">
@@ -68,9 +55,9 @@ export function BucketVersions({ bucket, prefix }: { bucket: string; prefix: str
           />
         </div>
       )}
-      {next && (
+      {more && (
         <div className="card-body">
-          <button type="button" className="button" onClick={() => void load(next, versions ?? [], () => true)}>
+          <button type="button" className="button" onClick={more}>
             Show more
           </button>
         </div>

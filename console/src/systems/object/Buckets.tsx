@@ -1,9 +1,9 @@
 // Every bucket with what it holds; making and removing them.
-import { useState, type FormEvent } from "react";
+import { useState } from "react";
 import { Link, address, navigate } from "../../app/router";
 import { useLoad } from "../../app/useLoad";
-import { Dialog } from "../../parts/Dialog";
 import { Empty } from "../../parts/Empty";
+import { FormDialog } from "../../parts/FormDialog";
 import { bytes, count, percent } from "../../parts/format";
 import { Icon } from "../../parts/icons";
 import { ErrorNote, Waiting } from "../../parts/Note";
@@ -18,48 +18,34 @@ import * as s3 from "./s3";
 
 export function MakeBucket({ close, made }: { close: () => void; made: (bucket: string) => void }) {
   const [name, setName] = useState("");
-  const [error, setError] = useState<unknown>();
-  const submit = async (event: FormEvent): Promise<void> => {
-    event.preventDefault();
-    setError(undefined);
-    try {
-      await s3.makeBucket(name);
-      close();
-      made(name);
-    } catch (reason) {
-      setError(reason);
-    }
+  const [lock, setLock] = useState(false);
+  const act = async (): Promise<void> => {
+    await s3.makeBucket(name, lock);
+    close();
+    made(name);
   };
   return (
-    <Dialog title="Make a bucket" close={close}>
-      <form onSubmit={submit} className="dialog-body" style={{ padding: 0 }}>
-        <ErrorNote error={error} />
-        <label className="field">
-          Name
-          <input
-            className="input"
-            name="bucket"
-            autoFocus
-            required
-            minLength={3}
-            maxLength={63}
-            pattern="[a-z0-9][a-z0-9.\-]+[a-z0-9]"
-            autoComplete="off"
-            value={name}
-            onChange={(event) => setName(event.target.value)}
-          />
-          <span className="hint">3 to 63 of a–z, 0–9, dot and hyphen; unique among all users.</span>
-        </label>
-        <div className="dialog-foot" style={{ padding: "0 0 12px" }}>
-          <button type="button" className="button" onClick={close}>
-            Cancel
-          </button>
-          <button type="submit" className="button primary">
-            Make bucket
-          </button>
-        </div>
-      </form>
-    </Dialog>
+    <FormDialog title="Make a bucket" verb="Make bucket" close={close} act={act}>
+      <label className="field">
+        Name
+        <input
+          className="input"
+          name="bucket"
+          autoFocus
+          required
+          minLength={3}
+          maxLength={63}
+          pattern="[a-z0-9][a-z0-9.\-]+[a-z0-9]"
+          autoComplete="off"
+          value={name}
+          onChange={(event) => setName(event.target.value)}
+        />
+        <span className="hint">3 to 63 of a–z, 0–9, dot and hyphen; unique among all users.</span>
+      </label>
+      <label>
+        <input type="checkbox" checked={lock} onChange={(event) => setLock(event.target.checked)} /> With object lock, and so with versions, for good
+      </label>
+    </FormDialog>
   );
 }
 

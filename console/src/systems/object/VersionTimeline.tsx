@@ -1,26 +1,20 @@
 // Versions over time: a lane a key, a block for as long as a version was the one that a GET answers, a hatched gap where a delete
 // marker was. Blocks of one lane differ by shade and border, deletions by hatching, glyph and word.
 import type { ReactNode } from "react";
+import { Choice } from "../../parts/Choice";
 import { bytes, localTime } from "../../parts/format";
 import { lanesOf, type Scale, type Span } from "./timeline";
 import type { Version } from "./versions";
 
 const TICKS = 5;
 
+const SCALES: { id: Scale; title: string }[] = [
+  { id: "time", title: "By time" },
+  { id: "order", title: "Step by step" },
+];
+
 export function ScaleSwitch({ scale, set }: { scale: Scale; set: (scale: Scale) => void }) {
-  const scales: [Scale, string][] = [
-    ["time", "By time"],
-    ["order", "Step by step"],
-  ];
-  return (
-    <span role="group" aria-label="Scale" className="lane-scales">
-      {scales.map(([one, title]) => (
-        <button type="button" key={one} className={`button small${one === scale ? " primary" : ""}`} aria-pressed={one === scale} onClick={() => set(one)}>
-          {title}
-        </button>
-      ))}
-    </span>
-  );
+  return <Choice label="Scale" options={SCALES} value={scale} set={set} />;
 }
 
 const wordOf = ({ version }: Span): string => {

@@ -87,7 +87,8 @@ export async function list(bucket: string, prefix: string, token?: string, limit
   };
 }
 
-export const makeBucket = async (bucket: string): Promise<void> => void (await call("PUT", urlOf(bucket)));
+export const makeBucket = async (bucket: string, objectLock = false): Promise<void> =>
+  void (await call("PUT", urlOf(bucket), objectLock ? { headers: { "x-amz-bucket-object-lock-enabled": "true" } } : {}));
 
 export async function beginUpload(bucket: string, key: string, type: string): Promise<string> {
   const response = await call("POST", urlOf(bucket, key, { uploads: "" }), { headers: { "content-type": type } });

@@ -1,9 +1,8 @@
 // What a person does by hand: a topic, a message, an option of a topic.
-import { useState, type FormEvent } from "react";
+import { useState } from "react";
 import { address, navigate } from "../../app/router";
-import { Dialog } from "../../parts/Dialog";
+import { FormDialog } from "../../parts/FormDialog";
 import { Icon } from "../../parts/icons";
-import { ErrorNote } from "../../parts/Note";
 import * as api from "./api";
 
 export function TopicButton() {
@@ -23,63 +22,42 @@ function TopicDialog({ close }: { close: () => void }) {
   const [partitions, setPartitions] = useState("3");
   const [durability, setDurability] = useState("fsync");
   const [cleanup, setCleanup] = useState("delete");
-  const [error, setError] = useState<unknown>();
-  const [busy, setBusy] = useState(false);
-  const submit = async (event: FormEvent) => {
-    event.preventDefault();
-    setBusy(true);
-    setError(undefined);
+  const act = async (): Promise<void> => {
     const config: Record<string, string> = {};
     if (durability !== "fsync") config["polis.durability"] = durability;
     if (cleanup !== "delete") config["cleanup.policy"] = cleanup;
-    try {
-      await api.createTopic({ name, partitions: Number(partitions), config });
-      close();
-      navigate(address("/stream/topics", { topic: name }));
-    } catch (reason) {
-      setError(reason);
-      setBusy(false);
-    }
+    await api.createTopic({ name, partitions: Number(partitions), config });
+    close();
+    navigate(address("/stream/topics", { topic: name }));
   };
   return (
-    <Dialog title="Make a topic" close={close}>
-      <form className="stream-form" onSubmit={submit}>
-        <label className="field">
-          Name
-          <input className="input" value={name} onChange={(event) => setName(event.target.value)} maxLength={249} required autoFocus />
-          <span className="hint">Letters, digits, dots, underscores and dashes.</span>
-        </label>
-        <label className="field">
-          Partitions
-          <input className="input" inputMode="numeric" value={partitions} onChange={(event) => setPartitions(event.target.value)} required />
-          <span className="hint">Records of one key stay in order in one of them. More can be added, but then keys move.</span>
-        </label>
-        <label className="field">
-          Acknowledged means
-          <select className="input" value={durability} onChange={(event) => setDurability(event.target.value)}>
-            <option value="fsync">the disk has it (fsync)</option>
-            <option value="os">the page cache has it (os)</option>
-          </select>
-        </label>
-        <label className="field">
-          Old records
-          <select className="input" value={cleanup} onChange={(event) => setCleanup(event.target.value)}>
-            <option value="delete">are deleted after seven days</option>
-            <option value="compact">stay: the newest of each key (compact)</option>
-            <option value="compact,delete">both</option>
-          </select>
-        </label>
-        <ErrorNote error={error} />
-        <div className="stream-form-foot">
-          <button type="button" className="button" onClick={close}>
-            Cancel
-          </button>
-          <button type="submit" className="button primary" disabled={busy}>
-            {busy ? "Working …" : "Make topic"}
-          </button>
-        </div>
-      </form>
-    </Dialog>
+    <FormDialog title="Make a topic" verb="Make topic" close={close} act={act}>
+      <label className="field">
+        Name
+        <input className="input" value={name} onChange={(event) => setName(event.target.value)} maxLength={249} required autoFocus />
+        <span className="hint">Letters, digits, dots, underscores and dashes.</span>
+      </label>
+      <label className="field">
+        Partitions
+        <input className="input" inputMode="numeric" value={partitions} onChange={(event) => setPartitions(event.target.value)} required />
+        <span className="hint">Records of one key stay in order in one of them. More can be added, but then keys move.</span>
+      </label>
+      <label className="field">
+        Acknowledged means
+        <select className="input" value={durability} onChange={(event) => setDurability(event.target.value)}>
+          <option value="fsync">the disk has it (fsync)</option>
+          <option value="os">the page cache has it (os)</option>
+        </select>
+      </label>
+      <label className="field">
+        Old records
+        <select className="input" value={cleanup} onChange={(event) => setCleanup(event.target.value)}>
+          <option value="delete">are deleted after seven days</option>
+          <option value="compact">stay: the newest of each key (compact)</option>
+          <option value="compact,delete">both</option>
+        </select>
+      </label>
+    </FormDialog>
   );
 }
 
@@ -95,98 +73,52 @@ export function MessageDialog({ topic, partitions, partition, close, done }: Mes
   const [where, setWhere] = useState(String(partition));
   const [key, setKey] = useState("");
   const [value, setValue] = useState("");
-  const [error, setError] = useState<unknown>();
-  const [busy, setBusy] = useState(false);
-  const submit = async (event: FormEvent) => {
-    event.preventDefault();
-    setBusy(true);
-    setError(undefined);
-    try {
-      done(await api.appendMessage({ topic, partition: Number(where), ...(key && { key }), value }));
-      close();
-    } catch (reason) {
-      setError(reason);
-      setBusy(false);
-    }
+  const act = async (): Promise<void> => {
+    done(await api.appendMessage({ topic, partition: Number(where), ...(key && { key }), value }));
+    close();
   };
   return (
-    <Dialog title={`Write a message into ${topic}`} close={close}>
-      <form className="stream-form" onSubmit={submit}>
-        <label className="field">
-          Partition
-          <input className="input" inputMode="numeric" value={where} onChange={(event) => setWhere(event.target.value)} required />
-          <span className="hint">0 to {partitions - 1}</span>
-        </label>
-        <label className="field">
-          Key
-          <input className="input" value={key} onChange={(event) => setKey(event.target.value)} />
-          <span className="hint">Empty: none.</span>
-        </label>
-        <label className="field">
-          Value
-          <textarea className="input" rows={5} value={value} onChange={(event) => setValue(event.target.value)} autoFocus />
-        </label>
-        <ErrorNote error={error} />
-        <div className="stream-form-foot">
-          <button type="button" className="button" onClick={close}>
-            Cancel
-          </button>
-          <button type="submit" className="button primary" disabled={busy}>
-            {busy ? "Working …" : "Append it"}
-          </button>
-        </div>
-      </form>
-    </Dialog>
+    <FormDialog title={`Write a message into ${topic}`} verb="Append it" close={close} act={act}>
+      <label className="field">
+        Partition
+        <input className="input" inputMode="numeric" value={where} onChange={(event) => setWhere(event.target.value)} required />
+        <span className="hint">0 to {partitions - 1}</span>
+      </label>
+      <label className="field">
+        Key
+        <input className="input" value={key} onChange={(event) => setKey(event.target.value)} />
+        <span className="hint">Empty: none.</span>
+      </label>
+      <label className="field">
+        Value
+        <textarea className="input" rows={5} value={value} onChange={(event) => setValue(event.target.value)} autoFocus />
+      </label>
+    </FormDialog>
   );
 }
 
 export function OptionDialog({ topic, option, close, done }: { topic: string; option: api.ConfigEntry; close: () => void; done: () => void }) {
   const [value, setValue] = useState(option.value);
-  const [error, setError] = useState<unknown>();
-  const [busy, setBusy] = useState(false);
-  const change = async (to: string | null) => {
-    setBusy(true);
-    setError(undefined);
-    try {
-      await api.changeTopic(topic, { config: { [option.name]: to } });
-      done();
-      close();
-    } catch (reason) {
-      setError(reason);
-      setBusy(false);
-    }
+  const change = async (to: string | null): Promise<void> => {
+    await api.changeTopic(topic, { config: { [option.name]: to } });
+    done();
+    close();
   };
+  const toDefault = (work: (act: () => Promise<void>) => void, working: boolean) =>
+    option.overridden && (
+      <button type="button" className="button" disabled={working} onClick={() => work(() => change(null))}>
+        Back to the default
+      </button>
+    );
   return (
-    <Dialog title={`${option.name} of ${topic}`} close={close}>
-      <form
-        className="stream-form"
-        onSubmit={(event) => {
-          event.preventDefault();
-          void change(value);
-        }}
-      >
-        <label className="field">
-          Value
-          <input className="input" value={value} onChange={(event) => setValue(event.target.value)} autoFocus />
-          <span className="hint">
-            {option.help} Default: {option.default || "none"}.
-          </span>
-        </label>
-        <ErrorNote error={error} />
-        <div className="stream-form-foot">
-          {option.overridden && (
-            <button type="button" className="button" disabled={busy} onClick={() => void change(null)}>
-              Back to the default
-            </button>
-          )}
-          <button type="button" className="button" onClick={close}>
-            Cancel
-          </button>
-          <button type="submit" className="button primary" disabled={busy}>
-            Set it
-          </button>
-        </div>
-      </form>
-    </Dialog>
+    <FormDialog title={`${option.name} of ${topic}`} verb="Set it" close={close} act={() => change(value)} more={toDefault}>
+      <label className="field">
+        Value
+        <input className="input" value={value} onChange={(event) => setValue(event.target.value)} autoFocus />
+        <span className="hint">
+          {option.help} Default: {option.default || "none"}.
+        </span>
+      </label>
+    </FormDialog>
   );
 }

@@ -86,7 +86,7 @@ function MoveDialog({ topics, close, chosen }: { topics: string[]; close: () => 
   return (
     <Dialog title="Where to?" close={close}>
       <form
-        className="stream-form"
+        className="form"
         onSubmit={(event) => {
           event.preventDefault();
           close();
@@ -106,7 +106,7 @@ function MoveDialog({ topics, close, chosen }: { topics: string[]; close: () => 
           <input className="input" value={to} onChange={(event) => setTo(event.target.value)} required autoFocus />
           <span className="hint">earliest, latest, an offset, or a time as in 2026-11-22T10:00:00Z. The next dialog shows what that means.</span>
         </label>
-        <div className="stream-form-foot">
+        <div className="form-foot">
           <button type="button" className="button" onClick={close}>
             Cancel
           </button>

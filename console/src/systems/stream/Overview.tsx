@@ -1,6 +1,7 @@
 import { useState } from "react";
 import { status } from "../../app/api";
 import { useLoad } from "../../app/useLoad";
+import { Choice } from "../../parts/Choice";
 import { Command } from "../../parts/Command";
 import { Figures as KeyFigures } from "../../parts/Figures";
 import { bytes, bytesPerSecond, count, perSecond } from "../../parts/format";
@@ -43,13 +44,7 @@ function FirstSteps() {
     <section className="card" aria-label="First steps">
       <div className="card-head">
         <h2>There is no topic yet</h2>
-        <div className="aside" role="group" aria-label="Client">
-          {WAYS.map((one) => (
-            <button type="button" key={one} className={`button small${one === way ? " primary" : ""}`} aria-pressed={one === way} onClick={() => setWay(one)}>
-              {one}
-            </button>
-          ))}
-        </div>
+        <Choice className="aside" label="Client" options={WAYS.map((id) => ({ id, title: id }))} value={way} set={setWay} />
       </div>
       <div className="card-body stream-first">
         <p>
