@@ -53,7 +53,7 @@ RejectReason Matching::check(const NewOrder& order) const {
   if (order.quantity <= 0 || order.quantity > kQuantityMax || order.minimum < 0 || order.minimum > order.quantity ||
       order.shown < kShowAll || order.shown > order.quantity)
     return kBadQuantity;
-  if (has_limit(order.type) ? !is_price(order.price) : order.price != 0) return kBadPrice;
+  if (!is_price(order.price) && (has_limit(order.type) || order.price != 0)) return kBadPrice;
   if (is_stop(order.type) ? !is_price(order.stop_price) : order.stop_price != 0) return kBadPrice;
 
   const bool immediate = is_immediate(order.time_in_force);
@@ -142,7 +142,7 @@ RejectReason Matching::check(const ReplaceOrder& replace, const Order& order) co
   using enum RejectReason;
   if (phase_ == Phase::kClosed) return kClosed;
   if (replace.quantity <= 0 || replace.quantity > kQuantityMax) return kBadQuantity;
-  if (has_limit(order.type) ? !is_price(replace.price) : replace.price != 0) return kBadPrice;
+  if (!is_price(replace.price) && (has_limit(order.type) || replace.price != 0)) return kBadPrice;
   if (is_stop(order.type) ? !is_price(replace.stop_price) : replace.stop_price != 0) return kBadPrice;
   if (order.post_only && phase_ == Phase::kContinuous && replace.price != order.price &&
       crosses(order.side, replace.price))
@@ -346,14 +346,19 @@ void Matching::enter(Slot slot, Events& events) {
   OrderTerms& terms = orders_.terms(slot);
   if (is_call(phase_)) {
     if (is_immediate(order.time_in_force)) return end(slot, CancelReason::kImmediate, events);
-    if (has_limit(order.type)) return rest(slot, events);
-    return wait_for_auction(slot);
+    if (order.price == 0) return wait_for_auction(slot);
+    // A bound makes it a limit order until the auction.
+    if (!has_limit(order.type)) bounded_in_call_ = true;
+    return rest(slot, events);
   }
   Price limit = order.price;
   if (!has_limit(order.type)) {
     const Ladder& others = side(opposite(order.side));
     if (others.empty()) return end(slot, CancelReason::kCollar, events);
+    const Price bound = order.price;
     limit = order.type == OrderType::kMarketToLimit ? others.best() : limit_of_market(order.side);
+    if (bound != 0 && others.better(bound, limit)) limit = bound;
+    if (others.better(limit, others.best())) return end(slot, CancelReason::kCollar, events);
   }
   const Quantity needed = order.time_in_force == TimeInForce::kFillOrKill ? order.open : terms.minimum;
   if (needed > 0 && matchable(order, limit, needed) < needed) return end(slot, CancelReason::kMinimum, events);

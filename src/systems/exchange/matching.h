@@ -88,6 +88,8 @@ class Matching {
   void finish(Slot slot);
   void end(Slot slot, CancelReason reason, Events& events);
   template <class Which>
+  std::vector<OrderId> ids_of(Which which) const;
+  template <class Which>
   void end_all(CancelReason reason, Which which, Events& events);
 
   // Trading. What the order may do next is done: afterwards it waits somewhere, or is over.
@@ -129,6 +131,7 @@ class Matching {
   StopLevels buy_stops_{&memory_}, sell_stops_{&memory_};
   Queue parked_, auction_buys_, auction_sells_;
   Quantity auction_buy_volume_ = 0, auction_sell_volume_ = 0;
+  bool bounded_in_call_ = false;  // market orders with a bound may rest in the book until the auction
   std::vector<Slot> triggered_;
   size_t triggered_done_ = 0;
   std::pmr::set<std::pair<VenueTime, OrderId>> expiries_{&memory_};

@@ -6,6 +6,14 @@
 #include "systems/exchange/matching.h"
 
 namespace polis::exchange {
+namespace {
+
+bool rests_without_limit(const Order& order) {
+  return (order.place == Place::kShown || order.place == Place::kHidden || order.place == Place::kAuction) &&
+         (order.type == OrderType::kMarket || order.type == OrderType::kMarketToLimit);
+}
+
+}  // namespace
 
 Quantity Matching::wanted(Price price) const {
   return auction_buy_volume_ + bids_.volume_until(price);
@@ -80,6 +88,21 @@ AuctionOutlook Matching::outlook() const {
   return best.quantity > 0 ? best : AuctionOutlook{};
 }
 
+// In their order.
+template <class Which>
+std::vector<OrderId> Matching::ids_of(Which which) const {
+  std::vector<OrderId> ids;
+  for (Slot slot = 1; slot < orders_.slots(); ++slot)
+    if (orders_[slot].place != Place::kFree && which(orders_[slot])) ids.push_back(orders_.id(slot));
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
+template <class Which>
+void Matching::end_all(CancelReason reason, Which which, Events& events) {
+  for (const OrderId id : ids_of(which)) end(orders_.find(id), reason, events);
+}
+
 // Whose turn it is on this side: market orders, then by price.
 Slot Matching::first_of(Side side) {
   if (const Slot slot = auction_queue(side).first) return slot;
@@ -104,33 +127,23 @@ void Matching::uncross(Events& events) {
     left -= quantity;
   }
   // Whoever wanted any price has had it; what is left of a market-to-limit order now has one.
-  for (const Side side : {Side::kBuy, Side::kSell}) {
-    while (const Slot slot = auction_queue(side).first) {
-      Order& order = orders_[slot];
-      if (order.type == OrderType::kMarket || found.price == 0 || order.time_in_force == TimeInForce::kAtOpening ||
-          order.time_in_force == TimeInForce::kAtClose) {
-        end(slot, CancelReason::kNotAuctioned, events);
-        continue;
-      }
-      leave(slot);
-      order.type = OrderType::kLimit;
-      order.price = found.price;
-      rest(slot, events);
-    }
-  }
+  const auto settle = [&](Slot slot) {
+    Order& order = orders_[slot];
+    if (order.type == OrderType::kMarket || found.price == 0 || order.time_in_force == TimeInForce::kAtOpening ||
+        order.time_in_force == TimeInForce::kAtClose)
+      return end(slot, CancelReason::kNotAuctioned, events);
+    leave(slot);
+    order.type = OrderType::kLimit;
+    order.price = found.price;
+    rest(slot, events);
+  };
+  for (const Side side : {Side::kBuy, Side::kSell})
+    while (const Slot slot = auction_queue(side).first) settle(slot);
+  if (std::exchange(bounded_in_call_, false))
+    for (const OrderId id : ids_of(rests_without_limit)) settle(orders_.find(id));
   if (found.price == 0) return;
   reference_ = found.price;
   for (Slice& slice : slices_) slice = {};
-}
-
-// In the order of their ids.
-template <class Which>
-void Matching::end_all(CancelReason reason, Which which, Events& events) {
-  std::vector<OrderId> ids;
-  for (Slot slot = 1; slot < orders_.slots(); ++slot)
-    if (orders_[slot].place != Place::kFree && which(orders_[slot])) ids.push_back(orders_.id(slot));
-  std::sort(ids.begin(), ids.end());
-  for (const OrderId id : ids) end(orders_.find(id), reason, events);
 }
 
 void Matching::set_phase(VenueTime now, Phase phase, Events& events) {
@@ -155,7 +168,7 @@ void Matching::set_phase(VenueTime now, Phase phase, Events& events) {
         CancelReason::kNotAuctioned,
         [](const Order& order) {
           return order.time_in_force == TimeInForce::kAtClose || order.time_in_force == TimeInForce::kAtOpening ||
-                 order.place == Place::kAuction;
+                 rests_without_limit(order);
         },
         events);
     end_all(

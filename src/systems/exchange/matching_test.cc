@@ -32,6 +32,12 @@ std::string text(const Event& e) {
   return out;
 }
 
+std::string all(const Events& events) {
+  std::string out;
+  for (const Event& event : events) out += "\n  " + text(event);
+  return out;
+}
+
 // Random commands to both; every event must be the same.
 class Comparison {
  public:
@@ -65,7 +71,8 @@ class Comparison {
         random_.below(2) != 0 ? TimeInForce::kGoodTillCancel : static_cast<TimeInForce>(random_.below(7));
     order.post_only = random_.below(12) == 0;
     order.quantity = static_cast<Quantity>(1 + random_.below(50));
-    if (order.type == OrderType::kLimit || order.type == OrderType::kStopLimit) order.price = price();
+    if (order.type == OrderType::kLimit || order.type == OrderType::kStopLimit || random_.below(4) == 0)
+      order.price = price();
     if (order.type == OrderType::kStop || order.type == OrderType::kStopLimit) order.stop_price = price();
     if (random_.below(5) == 0)
       order.shown = static_cast<Quantity>(random_.below(static_cast<uint64_t>(order.quantity) + 1));
@@ -130,7 +137,8 @@ class Comparison {
       if (i < mine_.size() && i < theirs_.size() && mine_[i] == theirs_[i]) continue;
       ADD_FAILURE() << "command " << number << ", event " << i
                     << "\n  engine: " << (i < mine_.size() ? text(mine_[i]) : "nothing")
-                    << "\n  model:  " << (i < theirs_.size() ? text(theirs_[i]) : "nothing");
+                    << "\n  model:  " << (i < theirs_.size() ? text(theirs_[i]) : "nothing")
+                    << "\nthe engine's:" << all(mine_) << "\nthe model's:" << all(theirs_);
       return;
     }
     ASSERT_EQ(engine_.orders().size(), model_.waiting().size());

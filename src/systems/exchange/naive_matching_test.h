@@ -137,7 +137,7 @@ inline RejectReason NaiveMatching::check(const NewOrder& o) {
   if (o.quantity < 1 || o.quantity > kQuantityMax || o.minimum < 0 || o.minimum > o.quantity || o.shown < -1 ||
       o.shown > o.quantity)
     return kBadQuantity;
-  if (limited(o.type) != (o.price > 0 && o.price <= kPriceMax) || (!limited(o.type) && o.price != 0)) return kBadPrice;
+  if ((limited(o.type) || o.price != 0) && (o.price < 1 || o.price > kPriceMax)) return kBadPrice;
   if (stops(o.type) != (o.stop_price > 0 && o.stop_price <= kPriceMax) || (!stops(o.type) && o.stop_price != 0))
     return kBadPrice;
   if (stops(o.type) && (auction || o.minimum > 0)) return kUnsupported;
@@ -222,7 +222,7 @@ inline void NaiveMatching::replace(VenueTime now, const ReplaceOrder& wanted, Ev
     reason = RejectReason::kClosed;
   } else if (wanted.quantity < 1 || wanted.quantity > kQuantityMax) {
     reason = RejectReason::kBadQuantity;
-  } else if ((limited(one->terms.type) ? wanted.price < 1 || wanted.price > kPriceMax : wanted.price != 0) ||
+  } else if (((limited(one->terms.type) || wanted.price != 0) && (wanted.price < 1 || wanted.price > kPriceMax)) ||
              (stops(one->terms.type) ? wanted.stop_price < 1 || wanted.stop_price > kPriceMax
                                      : wanted.stop_price != 0)) {
     reason = RejectReason::kBadPrice;
@@ -336,7 +336,7 @@ inline void NaiveMatching::enter(Place one, Events& events) {
   const NewOrder terms = one->terms;
   if (is_call(phase_)) {
     if (at_once(terms.time_in_force)) return end(one, CancelReason::kImmediate, events);
-    if (limited(terms.type)) return rest(one, events);
+    if (terms.price != 0) return rest(one, events);
     one->where = Where::kAuction;
     one->turn = ++turns_;
     one->open = one->left;
@@ -348,11 +348,15 @@ inline void NaiveMatching::enter(Place one, Events& events) {
   if (!limited(terms.type)) {
     const auto other = best(opposite(terms.side));
     if (other == waiting_.end()) return end(one, CancelReason::kCollar, events);
-    limit = other->terms.price;
+    const Price touch = other->terms.price;
+    limit = touch;
     if (terms.type == OrderType::kMarket) {
-      const Price collar = std::max<Price>(limit * rules_.collar_bp / 10'000, 1);
-      limit = terms.side == Side::kBuy ? std::min(limit + collar, kPriceMax) : std::max<Price>(limit - collar, 1);
+      const Price collar = std::max<Price>(touch * rules_.collar_bp / 10'000, 1);
+      limit = terms.side == Side::kBuy ? std::min(touch + collar, kPriceMax) : std::max<Price>(touch - collar, 1);
     }
+    if (terms.price != 0)
+      limit = terms.side == Side::kBuy ? std::min(limit, terms.price) : std::max(limit, terms.price);
+    if (!reaches(terms.side, limit, touch)) return end(one, CancelReason::kCollar, events);
   }
   const auto outside = [&](Price price) {
     return rules_.band_bp != 0 && reference_ != 0 &&
@@ -553,20 +557,28 @@ inline void NaiveMatching::uncross(Events& events) {
     fill(seller, traded, events);
     quantity -= traded;
   }
+  const auto settle = [&](Place one) {
+    if (one->terms.type == OrderType::kMarket || price == 0 || one->terms.time_in_force == TimeInForce::kAtOpening ||
+        one->terms.time_in_force == TimeInForce::kAtClose)
+      return end(one, CancelReason::kNotAuctioned, events);
+    one->terms.type = OrderType::kLimit;
+    one->terms.price = price;
+    rest(one, events);
+  };
   for (const Side side : {Side::kBuy, Side::kSell}) {
     while (true) {
       const auto one = best_in_auction(side);
       if (one == waiting_.end() || one->where != Where::kAuction) break;
-      if (one->terms.type == OrderType::kMarket || price == 0 || one->terms.time_in_force == TimeInForce::kAtOpening ||
-          one->terms.time_in_force == TimeInForce::kAtClose) {
-        end(one, CancelReason::kNotAuctioned, events);
-        continue;
-      }
-      one->terms.type = OrderType::kLimit;
-      one->terms.price = price;
-      rest(one, events);
+      settle(one);
     }
   }
+  std::vector<OrderId> bounded;
+  for (const Waiting& one : waiting_)
+    if (one.where == Where::kBook &&
+        (one.terms.type == OrderType::kMarket || one.terms.type == OrderType::kMarketToLimit))
+      bounded.push_back(one.id);
+  std::sort(bounded.begin(), bounded.end());
+  for (const OrderId id : bounded) settle(find(id));
   if (price == 0) return;
   reference_ = price;
   trades_.clear();
@@ -599,7 +611,9 @@ inline void NaiveMatching::set_phase(VenueTime now, Phase phase, Events& events)
         CancelReason::kNotAuctioned,
         [](const Waiting& one) {
           return one.terms.time_in_force == TimeInForce::kAtClose ||
-                 one.terms.time_in_force == TimeInForce::kAtOpening || one.where == Where::kAuction;
+                 one.terms.time_in_force == TimeInForce::kAtOpening || one.where == Where::kAuction ||
+                 (one.where == Where::kBook &&
+                  (one.terms.type == OrderType::kMarket || one.terms.type == OrderType::kMarketToLimit));
         },
         events);
     end_all(

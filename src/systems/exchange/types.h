@@ -77,7 +77,7 @@ struct NewOrder {
   OrderType type = OrderType::kLimit;
   TimeInForce time_in_force = TimeInForce::kDay;
   bool post_only = false;  // rejected rather than matched on arrival; limit orders that may rest
-  Price price = 0;         // of limit and stop limit orders
+  Price price = 0;         // of limit and stop limit orders; of others how far they may go at most, 0: no such bound
   Price stop_price = 0;    // of stop and stop limit orders
   Quantity quantity = 0;
   Quantity minimum = 0;       // matched at once, or the order ends unmatched; 0: no such wish
@@ -88,7 +88,7 @@ struct NewOrder {
 struct ReplaceOrder {
   OrderId order = 0;
   uint64_t reference = 0;  // from now on
-  Price price = 0;         // of stops their limit, if they have one; 0 for a market order
+  Price price = 0;         // as in NewOrder
   Price stop_price = 0;
   Quantity quantity = 0;  // whole size, with what is filled already
 };
