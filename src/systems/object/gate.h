@@ -39,6 +39,8 @@ class Home {
 
   Task<Result<Hold>> share(UploadId id);
   Task<Result<Hold>> own(UploadId id);
+  // Whoever owns this is the only one of those whose changes lost against others several times. No upload has this id.
+  static constexpr char kContended[] = "contended";
   // The reaper passes an upload over while it is pinned.
   Task<Result<Hold>> pin(UploadId id);
 

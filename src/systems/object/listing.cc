@@ -8,9 +8,10 @@ namespace polis::object {
 namespace {
 
 // Rows looked at in one scan. Without a delimiter nearly every row is a result; with one, most rows of a scan may lie
-// under a common prefix that its first row has settled, so scans start small and grow while they pay.
-constexpr size_t kFirstScanWithDelimiter = 32;
-constexpr size_t kScanMax = 1000;
+// under a common prefix that its first row has settled, so scans start small and grow while they pay. They shrink again
+// when they do not: among keys with thousands of versions, or behind a thousand keys in a region of common prefixes.
+constexpr size_t kScanMin = 8;                 // a seek costs about as much as so many rows
+constexpr size_t kScanMax = kListKeysMax + 1;  // one more than a page tells whether another follows
 
 // `key` up to and including the first delimiter behind the prefix; empty if it has none there.
 std::string_view common_prefix_of(std::string_view key, std::string_view prefix, std::string_view delimiter) {
@@ -30,14 +31,18 @@ struct Walk {
   size_t scan_limit;
 
   Walk(store::KeyRange whole, bool delimited, size_t results_max)
-      : range(std::move(whole)),
-        scan_limit(delimited ? kFirstScanWithDelimiter : std::min(results_max + 1, kScanMax)) {}
+      : range(std::move(whole)), scan_limit(delimited ? kScanMin : std::min(results_max + 1, kScanMax)) {}
   bool passed(const std::string& row_key) const { return row_key < range.begin; }
   void skip_to(std::string row_key) { range.begin = std::max(range.begin, std::move(row_key)); }
   void next_scan(const store::Scan& scan, size_t useful) {
     if (!scan.rows.empty()) skip_to(scan.rows.back().key + '\0');
-    if (useful * 2 > scan.rows.size()) scan_limit = std::min(scan_limit * 4, kScanMax);
+    if (useful * 2 > scan.rows.size())
+      scan_limit = std::min(scan_limit * 4, kScanMax);
+    else if (useful * 4 < scan.rows.size())
+      scan_limit = std::min(scan_limit, std::max(kScanMin, useful * 4));
   }
+  // What the next scan may hand out if so many results are still wanted.
+  size_t limit(size_t results_left) const { return std::min(scan_limit, std::max(kScanMin, results_left + 1)); }
   bool done() const { return !range.end.empty() && range.begin >= range.end; }
 };
 
@@ -54,7 +59,8 @@ Task<Answer<Listing>> Engine::list(store::Txn& txn, BucketId bucket, const ListQ
   auto full = [&] { return out.entries.size() + out.common_prefixes.size() == query.limit; };
 
   while (!walk.done()) {
-    auto scan = CO_ASK(co_await txn.scan(keyspace_, walk.range, {.limit = walk.scan_limit}));
+    const size_t left = query.limit - out.entries.size() - out.common_prefixes.size();
+    auto scan = CO_ASK(co_await txn.scan(keyspace_, walk.range, {.limit = walk.limit(left)}));
     size_t useful = 0;
     for (size_t i = 0; i < scan.rows.size(); ++i) {
       const store::Row& row = scan.rows[i];
@@ -108,7 +114,8 @@ Task<Answer<VersionListing>> Engine::list_versions(store::Txn& txn, BucketId buc
   }
 
   while (!walk.done()) {
-    auto scan = CO_ASK(co_await txn.scan(keyspace_, walk.range, {.limit = walk.scan_limit}));
+    const size_t left = query.limit - out.entries.size() - out.common_prefixes.size();
+    auto scan = CO_ASK(co_await txn.scan(keyspace_, walk.range, {.limit = walk.limit(left)}));
     size_t useful = 0;
     for (const store::Row& row : scan.rows) {
       if (walk.passed(row.key)) continue;
@@ -153,7 +160,8 @@ Task<Answer<UploadListing>> Engine::list_uploads(store::Txn& txn, BucketId bucke
   }
 
   while (!walk.done()) {
-    auto scan = CO_ASK(co_await txn.scan(keyspace_, walk.range, {.limit = walk.scan_limit}));
+    const size_t left = query.limit - out.uploads.size() - out.common_prefixes.size();
+    auto scan = CO_ASK(co_await txn.scan(keyspace_, walk.range, {.limit = walk.limit(left)}));
     size_t useful = 0;
     for (const store::Row& row : scan.rows) {
       if (walk.passed(row.key)) continue;

@@ -48,6 +48,7 @@ class TestStore {
   }
   std::vector<blob::Receipt>& released() { return released_; }
   void step_clock(Duration by) { now_ += by; }
+  WallTime now() const { return now_; }
 
  private:
   std::string directory_;
