@@ -32,6 +32,13 @@ bool volatile_disk() {
   return mode && std::string_view(mode) == "volatile";
 }
 
+// For crash tests of compaction: what nobody refers to is swept after so many seconds, not after an hour.
+std::optional<int> sweep_seconds_of_test() {
+  const char* text = std::getenv("POLIS_TEST_SWEEP_S");
+  if (!text) return std::nullopt;
+  return std::clamp(std::atoi(text), 1, 3600);
+}
+
 std::vector<std::string> drives_of(const base::Config& config, const DataDirectory& directory) {
   std::vector<std::string> drives = config.list("blob.drives");
   if (drives.empty())
@@ -104,6 +111,12 @@ Task<Result<void>> Node::State::open_stores() {
   blob::ExtentBlobOptions extents;
   extents.drives = drives_of(options.config, *options.directory);
   extents.clock = &clock;
+  if (auto seconds = sweep_seconds_of_test()) {
+    extents.sweep_after = std::chrono::seconds(*seconds);
+    extents.delete_grace = std::chrono::seconds(*seconds);
+    extents.mark_interval = std::chrono::seconds(1);
+    obs::log_warning("bytes are swept sooner than is safe (POLIS_TEST_SWEEP_S)", {{"seconds", *seconds}});
+  }
   for (const std::string& drive : extents.drives) CO_TRY(co_await disk->make_directories(drive));
   blob = CO_TRY(co_await blob::ExtentBlob::open(*disk, std::move(extents), random));
   co_return Result<void>();
