@@ -378,7 +378,8 @@ Task<std::expected<bool, AuthFailure>> Service::authenticate_query(Call& call, c
   auth::AccessKeyPtr key = std::move(*found);
   auto verified = verify(view, *credentials, key->secret, call.now, options, signing_keys_);
   if (!verified) co_return std::unexpected(std::move(verified).error());
-  if (verified->payload == PayloadMode::kHash && verified->payload_hash != body_hash)
+  // Nothing less: on the way, an unsigned form could be exchanged for one that makes somebody an administrator.
+  if (verified->payload != PayloadMode::kHash || verified->payload_hash != body_hash)
     co_return std::unexpected(AuthFailure{
         .code = "SignatureDoesNotMatch", .status = 403, .message = "The body is not the one that was signed."});
   call.principal = key->principal;
