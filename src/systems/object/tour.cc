@@ -21,6 +21,8 @@ constexpr uint64_t kMiB = uint64_t{1} << 20;
 // Either side of every border of the layout: inline, packed, a row of its own, many rows.
 constexpr uint64_t kSizes[] = {1,       2,       1000,    2048,     2049,     10'000,        65'536,   65'537,
                                200'000, 262'143, 262'144, kMiB + 1, 5 * kMiB, 16 * kMiB + 3, 64 * kMiB};
+// Apart from those that files are numbered by.
+constexpr uint64_t kKeptSeed = 1000, kRenameSeed = 2000;
 constexpr uint64_t kPartSizes[] = {5 * kMiB, 6 * kMiB, 1'234'567};
 
 Bytes make_content(uint64_t seed, uint64_t size_bytes) {
@@ -50,8 +52,10 @@ class S3Client {
   struct Answer {
     int status = 0;
     std::string etag;  // without quotes
+    std::string version_id, encryption;
     Bytes body;
   };
+  using Fields = std::vector<std::pair<std::string, std::string>>;  // names in lower case
 
   explicit S3Client(systems::Tour& tour)
       : identity_{.access_key = tour.access_key(),
@@ -63,29 +67,36 @@ class S3Client {
   }
 
   // Any status; the caller judges.
-  Task<Result<Answer>> request(std::string method, std::string target, BytesView body = {}, std::string range = {}) {
+  Task<Result<Answer>> request(std::string method, std::string target, BytesView body = {}, Fields fields = {}) {
     http::ClientRequest wanted;
     wanted.method = method;
     wanted.url = url_;
     wanted.url.target = target;
     wanted.body = body;
     wanted.timeout = std::chrono::minutes(2);
-    if (!range.empty()) wanted.fields.emplace_back("Range", range);
     std::string host = url_.authority();
-    HeaderView headers[] = {{"host", host}};
+    std::vector<HeaderView> headers = {{"host", host}};
+    for (const auto& [name, value] : fields) {
+      headers.push_back({name, value});
+      wanted.fields.emplace_back(name, value);
+    }
     for (OwnedHeader& header :
          sign({.method = method, .target = target, .headers = headers}, identity_, kUnsignedPayload, clock_.wall()))
       wanted.fields.emplace_back(std::move(header.name), std::move(header.value));
     auto got = CO_TRY(co_await client_.send(std::move(wanted)));
-    Answer answer{.status = got.status(), .etag = std::string(got.field(http::Field::kEtag).value_or("")), .body = {}};
+    Answer answer{.status = got.status(),
+                  .etag = std::string(got.field(http::Field::kEtag).value_or("")),
+                  .version_id = std::string(got.field("x-amz-version-id").value_or("")),
+                  .encryption = std::string(got.field("x-amz-server-side-encryption").value_or("")),
+                  .body = {}};
     std::erase(answer.etag, '"');
     answer.body = CO_TRY(co_await got.read_all(uint64_t{1} << 30));
     co_return answer;
   }
 
   // As request(), and any status but 2xx is an error in the server's words.
-  Task<Result<Answer>> expect(std::string method, std::string target, BytesView body = {}, std::string range = {}) {
-    Answer answer = CO_TRY(co_await request(method, target, body, std::move(range)));
+  Task<Result<Answer>> expect(std::string method, std::string target, BytesView body = {}, Fields fields = {}) {
+    Answer answer = CO_TRY(co_await request(method, target, body, std::move(fields)));
     if (answer.status >= 200 && answer.status < 300) co_return answer;
     std::string message = between(as_text(answer.body), "<Message>", "</Message>");
     co_return fail(Code::kIo, fmt::format("{} {} answered {} {} {}", method, target, answer.status,
@@ -143,6 +154,11 @@ class ObjectTour {
     CO_TRY(co_await step("put files of 1 B to 64 MiB", &ObjectTour::put_files));
     CO_TRY(co_await step("upload in parts", &ObjectTour::put_multipart));
     CO_TRY(co_await step("read a range across parts", &ObjectTour::read_range));
+    CO_TRY(co_await step("write only what is new", &ObjectTour::write_once));
+    CO_TRY(co_await step("keep every version", &ObjectTour::keep_versions));
+    CO_TRY(co_await step("hold what must not go", &ObjectTour::hold_version));
+    CO_TRY(co_await step("encrypt on the server", &ObjectTour::encrypt));
+    CO_TRY(co_await step("rename a folder at once", &ObjectTour::rename_folder));
     CO_TRY(co_await step("read everything", &ObjectTour::read_all));
     CO_TRY(co_await step("lose a drive, go on writing", &ObjectTour::lose_one));
     CO_TRY(co_await step("lose a second drive", &ObjectTour::lose_two));
@@ -208,12 +224,95 @@ class ObjectTour {
     const File& file = files_.back();
     Bytes content = file.content();
     uint64_t begin = file.pieces[0].second - 1000, size = 2000;
-    auto answer = CO_TRY(
-        co_await client_.expect("GET", target(file.key), {}, fmt::format("bytes={}-{}", begin, begin + size - 1)));
+    S3Client::Fields fields = {{"range", fmt::format("bytes={}-{}", begin, begin + size - 1)}};
+    auto answer = CO_TRY(co_await client_.expect("GET", target(file.key), {}, std::move(fields)));
     if (answer.status != 206) co_return fail(Code::kIo, fmt::format("a range was answered with {}", answer.status));
     if (!std::ranges::equal(answer.body, BytesView(content).subspan(begin, size)))
       co_return fail(Code::kCorrupt, "the range has other bytes");
     co_return fmt::format("bytes {}-{}: the last 1000 of part 1 and the first 1000 of part 2", begin, begin + size - 1);
+  }
+
+  // Of two writers that must not overwrite each other one wins, and the other one knows.
+  Outcome write_once() {
+    S3Client::Fields fields = {{"if-none-match", "*"}};
+    const File& file = files_.front();
+    auto refused = CO_TRY(co_await client_.request("PUT", target(file.key), as_bytes("another"), fields));
+    if (refused.status != 412)
+      co_return fail(Code::kIo, fmt::format("a PUT with If-None-Match on an object answered {}", refused.status));
+    co_return "a PUT with If-None-Match on an object that is there answers 412, and changes nothing";
+  }
+
+  std::string kept() const { return bucket_ + "-kept"; }
+  std::string kept_target() const { return fmt::format("/{}/page", kept()); }
+  std::string kept_target(std::string_view version) const {
+    return fmt::format("{}?versionId={}", kept_target(), version);
+  }
+
+  // A bucket with object lock, and so with versions: what is overwritten or deleted is still there.
+  Outcome keep_versions() {
+    S3Client::Fields locked = {{"x-amz-bucket-object-lock-enabled", "true"}};
+    CO_TRY(co_await client_.expect("PUT", "/" + kept(), {}, std::move(locked)));
+    for (uint64_t size : {uint64_t{1000}, uint64_t{300'000}}) {
+      Bytes content = make_content(kKeptSeed + kept_versions_.size(), size);
+      kept_versions_.push_back(CO_TRY(co_await client_.expect("PUT", kept_target(), content)).version_id);
+    }
+    std::string marker = CO_TRY(co_await client_.expect("DELETE", kept_target())).version_id;
+    kept_versions_.push_back(marker);
+    auto gone = CO_TRY(co_await client_.request("GET", kept_target()));
+    if (gone.status != 404) co_return fail(Code::kIo, fmt::format("a deleted object answered {}", gone.status));
+    auto first = CO_TRY(co_await client_.expect("GET", kept_target(kept_versions_[0])));
+    if (first.body != make_content(kKeptSeed, 1000))
+      co_return fail(Code::kCorrupt, "the first version has other bytes");
+    CO_TRY(co_await client_.expect("DELETE", kept_target(marker)));
+    kept_versions_.pop_back();
+    auto again = CO_TRY(co_await client_.expect("GET", kept_target()));
+    if (again.body != make_content(kKeptSeed + 1, 300'000))
+      co_return fail(Code::kCorrupt, "the version below the delete marker has other bytes");
+    co_return "overwritten, deleted, and every version still there; without its delete marker the object is back";
+  }
+
+  Outcome hold_version() {
+    auto hold = [](std::string_view status) {
+      return fmt::format("<LegalHold><Status>{}</Status></LegalHold>", status);
+    };
+    std::string at = kept_target(kept_versions_[0]) + "&legal-hold=";
+    std::string on = hold("ON"), off = hold("OFF");
+    CO_TRY(co_await client_.expect("PUT", at, as_bytes(on)));
+    auto refused = CO_TRY(co_await client_.request("DELETE", kept_target(kept_versions_[0])));
+    if (refused.status != 403)
+      co_return fail(Code::kIo, fmt::format("removing a version on legal hold answered {}", refused.status));
+    CO_TRY(co_await client_.expect("PUT", at, as_bytes(off)));
+    CO_TRY(co_await client_.expect("DELETE", kept_target(kept_versions_[0])));
+    kept_versions_.erase(kept_versions_.begin());
+    co_return "a version on legal hold cannot be removed, not even by root; without the hold it can";
+  }
+
+  Outcome encrypt() {
+    File file{.key = "secret", .pieces = {{next_seed_++, kMiB + 17}}};
+    Bytes content = file.content();
+    S3Client::Fields fields = {{"x-amz-server-side-encryption", "AES256"}};
+    CO_TRY(co_await client_.expect("PUT", target(file.key), content, std::move(fields)));
+    S3Client::Fields range = {{"range", "bytes=65530-65545"}};
+    auto answer = CO_TRY(co_await client_.expect("GET", target(file.key), {}, std::move(range)));
+    if (answer.encryption != "AES256") co_return fail(Code::kIo, "the object does not say that it is encrypted");
+    if (!std::ranges::equal(answer.body, BytesView(content).subspan(65530, 16)))
+      co_return fail(Code::kCorrupt, "a range across two packets has other bytes");
+    files_.push_back(std::move(file));
+    co_return "AES-256-GCM in packets of 64 KiB; a range across two of them is right";
+  }
+
+  Outcome rename_folder() {
+    constexpr int kFiles = 3;
+    for (int at = 0; at < kFiles; ++at)
+      CO_TRY(co_await client_.expect("PUT", target(fmt::format("draft/{}", at)), make_content(kRenameSeed + at, 5000)));
+    S3Client::Fields fields = {{"x-amz-rename-source", fmt::format("/{}/draft/", bucket_)}};
+    CO_TRY(co_await client_.expect("PUT", target("final/") + "?renameObject=prefix", {}, std::move(fields)));
+    for (int at = 0; at < kFiles; ++at) {
+      auto old = CO_TRY(co_await client_.request("GET", target(fmt::format("draft/{}", at))));
+      if (old.status != 404) co_return fail(Code::kIo, fmt::format("the old name answered {}", old.status));
+      files_.push_back({.key = fmt::format("final/{}", at), .pieces = {{kRenameSeed + at, 5000}}});
+    }
+    co_return fmt::format("{} objects from draft/ to final/ in one transaction, no byte copied", kFiles);
   }
 
   Outcome read_all() {
@@ -278,7 +377,8 @@ class ObjectTour {
     const json::value& assumed = value.at("assumptions");
     // The repair just seen was of a few megabytes: the figure is for full drives, so their repair time is assumed.
     co_return fmt::format(
-        "{:.2f} nines a year for {}+{}, assuming {:.2f} % of drives fail a year, each alone, each repaired within {:.3g} h",
+        "{:.2f} nines a year for {}+{}, assuming {:.2f} % of drives fail a year, each alone, each repaired within "
+        "{:.3g} h",
         value.at("nines").to_number<double>(), assumed.at("data_units").to_number<int>(),
         assumed.at("parity_units").to_number<int>(), assumed.at("annual_failure_rate").to_number<double>() * 100,
         assumed.at("repair_hours").to_number<double>());
@@ -287,7 +387,9 @@ class ObjectTour {
   Outcome clean_up() {
     for (const File& file : files_) CO_TRY(co_await client_.expect("DELETE", target(file.key)));
     CO_TRY(co_await client_.expect("DELETE", "/" + bucket_));
-    co_return fmt::format("{} objects and the bucket", files_.size());
+    for (const std::string& version : kept_versions_) CO_TRY(co_await client_.expect("DELETE", kept_target(version)));
+    CO_TRY(co_await client_.expect("DELETE", "/" + kept()));
+    co_return fmt::format("{} objects and two buckets", files_.size() + kept_versions_.size());
   }
 
   Task<Result<void>> kill_drive(unsigned index) {
@@ -315,6 +417,7 @@ class ObjectTour {
   S3Client client_;
   std::string bucket_;
   std::vector<File> files_;
+  std::vector<std::string> kept_versions_;  // of the one key of the second bucket
   std::vector<unsigned> lost_;
   uint64_t next_seed_ = 1;
 };
