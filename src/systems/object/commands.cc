@@ -8,6 +8,7 @@
 #include "kernel/base/text_encoding.h"
 #include "kernel/io/shard.h"
 #include "systems/object/command_place.h"
+#include "systems/object/lifecycle_command.h"
 #include "systems/object/lock_command.h"
 #include "systems/object/xml.h"
 
@@ -225,7 +226,29 @@ Done copy(Invocation& call) {
   co_return co_await copy_one(call, call.arguments[0], call.arguments[1]);
 }
 
+// Inside a bucket nothing is copied: one transaction gives the object, or all below a prefix, its new name.
+Done rename_in_bucket(Invocation& call, const Place& from, Place to) {
+  const bool prefix = call.has("recursive");
+  if (!prefix && (to.key.empty() || to.key.ends_with('/')))
+    to.key += std::filesystem::path(from.key).filename().string();
+  if (prefix && to.key.empty())
+    co_return fail(Code::kInvalid, "name the prefix to move to: s3://" + to.bucket + "/prefix/");
+  CO_TRY(co_await call.api.request(
+      "PUT", to.target() + (prefix ? "?renameObject=prefix" : "?renameObject") + "&x-amz-rename-source=" +
+                 base::url_encode("/" + base::url_encode(from.bucket + "/" + from.key, base::Slash::kKeep))));
+  call.output.line("move: s3://" + from.bucket + "/" + from.key + " to s3://" + to.bucket + "/" + to.key);
+  co_return Result<void>();
+}
+
 Done move(Invocation& call) {
+  if (remote(call.arguments[0]) && remote(call.arguments[1])) {
+    const Place from = CO_TRY(place(call.arguments[0], true));
+    const Place to = CO_TRY(place(call.arguments[1]));
+    if (from.bucket == to.bucket) co_return co_await rename_in_bucket(call, from, to);
+  }
+  if (call.has("recursive"))
+    co_return fail(Code::kInvalid,
+                   "a prefix moves within one bucket; between buckets: polis object cp --recursive, then rm --recursive");
   CO_TRY(co_await copy_one(call, call.arguments[0], call.arguments[1]));
   if (remote(call.arguments[0])) {
     CO_TRY(co_await call.api.request("DELETE", CO_TRY(place(call.arguments[0], true)).target()));
@@ -259,7 +282,11 @@ Done stat(Invocation& call) {
     call.output.document(response.body);
     co_return Result<void>();
   }
-  auto response = CO_TRY(co_await call.api.request("HEAD", where.target()));
+  auto head = co_await call.api.request("HEAD", where.target());
+  // The answer to HEAD has no body, and so no words.
+  if (!head && head.error().code() == Code::kNotFound)
+    co_return fail(Code::kNotFound, "there is no object s3://" + where.bucket + "/" + where.key);
+  auto response = CO_TRY(std::move(head));
   json::object out{{"bucket", where.bucket}, {"key", where.key}};
   for (const auto& [name, value] : response.headers)
     if (name.starts_with("x-amz-") || name == "etag" || name == "content-length" || name == "content-type" ||
@@ -470,9 +497,10 @@ std::vector<systems::Command> commands() {
        .flags = {kRecursive},
        .run = copy},
       {.name = "mv",
-       .help = "Copies, then removes the source",
+       .help = "Moves: within a bucket at once and without copying, else by a copy",
        .arguments = {{.name = "source", .help = "file or s3://bucket/key"},
                      {.name = "target", .help = "file or s3://bucket/key"}},
+       .flags = {kRecursive},
        .run = move},
       {.name = "rm",
        .help = "Removes an object, or all below a prefix by plan",
@@ -499,6 +527,7 @@ std::vector<systems::Command> commands() {
                  {.name = "remove", .help = "remove it"}},
        .run = policy},
       lock_command(),
+      lifecycle_command(),
       {.name = "drives", .help = "The drives below the store", .run = drives},
       {.name = "kill-drive",
        .help = "Takes a drive out of service, by plan",
