@@ -66,7 +66,7 @@ def sessions(polis, key):
     check(session.get_object(Bucket="shelf", Key="book")["Body"].read() == b"book", "a session has its user's rights")
     refused("AccessDenied", session.put_object, Bucket="shelf", Key="book", Body=b"x")
     url = session.generate_presigned_url("get_object", Params={"Bucket": "shelf", "Key": "book"})
-    check("Security-Token" in url, "a signed URL carries the token")
+    check("security-token" in url.lower(), "a signed URL carries the token")
     refused("InvalidAccessKeyId", client_of(polis, "s3", got["AccessKeyId"], got["SecretAccessKey"]).list_buckets)
     refused("InvalidToken", client_of(polis, "s3", key["AccessKeyId"], key["SecretAccessKey"], got["SessionToken"]).list_buckets)
     refused("InvalidToken", client_of(polis, "s3", got["AccessKeyId"], got["SecretAccessKey"], got["SessionToken"][:-6] + "AAAAAA").list_buckets)

@@ -70,7 +70,9 @@ def write_config(suite, polis):
 def run_suite(suite, polis, config_path, limit_s):
     """Outcome of every test that was reached."""
     environment = {**os.environ, "S3TEST_CONF": config_path, "AWS_DATA_PATH": os.path.join(polis.directory, "botocore"),
-                   "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": suite}
+                   "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": suite,
+                   # botocore's own signers: those of awscrt, which Debian's awscli brings along, refuse what some tests mean to sign.
+                   "BOTO_DISABLE_CRT": "true"}
     command = ["/usr/bin/python3", "-m", "pytest", "-v", "--tb=short", "-p", "no:cacheprovider", "-rN", "s3tests/functional/test_s3.py",
                "s3tests/functional/test_headers.py", "-m", GATES[os.environ.get("POLIS_SUITE_GATE", "A")]]
     if os.environ.get("POLIS_SUITE_SELECT"):

@@ -180,8 +180,19 @@ AuthResult<Verified> verify_v2(const RequestView& request, const Credentials& cr
     if (!amz_date) date = text;  // With x-amz-date the line of the date stays empty.
   }
   std::string text = string_to_sign_v2(request, date, options.domains);
-  std::string computed = base::base64_encode(base::hmac_sha1(as_bytes(secret), as_bytes(text)));
-  if (!base::constant_time_equal(as_bytes(credentials.signature), as_bytes(computed))) {
+  auto is_signature_of = [&](std::string_view signed_text) {
+    std::string computed = base::base64_encode(base::hmac_sha1(as_bytes(secret), as_bytes(signed_text)));
+    return base::constant_time_equal(as_bytes(credentials.signature), as_bytes(computed));
+  };
+  bool good = is_signature_of(text);
+  if (Target target = split_target(request.target); !good && target.path.rfind('/') == 0 && target.path.size() > 1) {
+    // Some clients name a bucket "/bucket" and sign it as "/bucket/".
+    std::string slashed = std::string(target.path) + "/";
+    if (!target.query.empty()) slashed += "?" + std::string(target.query);
+    RequestView again{request.method, slashed, request.headers};
+    good = is_signature_of(string_to_sign_v2(again, date, options.domains));
+  }
+  if (!good) {
     AuthFailure refused =
         failure("SignatureDoesNotMatch", 403,
                 "The request signature we calculated does not match the signature you provided. Check your key and "

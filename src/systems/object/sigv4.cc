@@ -61,8 +61,8 @@ bool parse_credential(std::string_view text, Credentials& credentials) {
     text = text.substr(0, slash);
   }
   bool date = fields[0].size() == 8 && std::ranges::all_of(fields[0], [](char c) { return c >= '0' && c <= '9'; });
-  if (text.empty() || text.size() > 128 || !date || fields[1].empty() || fields[2].empty() || fields[3] != kScopeEnd)
-    return false;
+  // The region may be empty: clients without one sign so, and where any region is good this one is.
+  if (text.empty() || text.size() > 128 || !date || fields[2].empty() || fields[3] != kScopeEnd) return false;
   credentials.access_key = text;
   credentials.scope = {std::string(fields[0]), std::string(fields[1]), std::string(fields[2])};
   return true;

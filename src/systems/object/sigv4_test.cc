@@ -492,6 +492,18 @@ TEST(SigV2, a_pre_signed_url_holds_until_it_expires) {
   EXPECT_EQ(code_of(check(request, kVersion2Time + std::chrono::seconds(99), options)), "AccessDenied");
   request.method = "PUT";
   EXPECT_EQ(code_of(check(request, kVersion2Time, options)), "SignatureDoesNotMatch");
+  // A bucket is "/bucket" on the wire and "/bucket/" in the signature of some clients.
+  Request bucket{.target = "/bucket?acl", .headers = {{"host", "h"}, {"date", "Tue, 27 Mar 2007 19:36:42 +0000"}}};
+  Request slashed = bucket;
+  slashed.target = "/bucket/?acl";
+  std::string slashed_signature = base::base64_encode(base::hmac_sha1(
+      as_bytes(kSecret), as_bytes(string_to_sign_v2(slashed.view(), "Tue, 27 Mar 2007 19:36:42 +0000", {}))));
+  bucket.headers.push_back({"authorization", "AWS AKIAIOSFODNN7EXAMPLE:" + slashed_signature});
+  SigningOptions wide{.version2 = true, .skew_max = std::chrono::hours(3)};
+  EXPECT_EQ(code_of(check(bucket, kVersion2Time, wide)), "accepted");
+  bucket.target = "/bucket?policy";
+  EXPECT_EQ(code_of(check(bucket, kVersion2Time, wide)), "SignatureDoesNotMatch");
+
   request.target = "/bucket/key?AWSAccessKeyId=A&Expires=soon&Signature=x";
   EXPECT_EQ(code_of(check(request, kVersion2Time, options)), "AccessDenied");
   request.target = "/bucket/key?AWSAccessKeyId=A&Signature=x";
