@@ -89,6 +89,12 @@ Service::Done Service::get_object(Call& call) {
     co_return refuse(
         std::move(failure).header("x-amz-delete-marker", "true").header("x-amz-version-id", version.version_id()));
   }
+  uint64_t part_position = 0;
+  std::optional<blob::Range> part;
+  if (auto number = call.query.find_value("partNumber")) {
+    part_position = CO_ASK(number_of("partNumber", *number, 1, kPartNumberMax));
+    part = CO_ASK(part_range(version, part_position));
+  }
   const EncryptionFields encryption = encryption_fields(call);
   if (encryption.any() && !encryption.customer())
     co_return refuse(ErrorCode::kInvalidArgument,
@@ -105,11 +111,10 @@ Service::Done Service::get_object(Call& call) {
   blob::Range range{0, version.size_bytes};
   bool partial = false;
   Checksum part_checksum;
-  if (auto number = call.query.find_value("partNumber")) {
-    uint64_t position = CO_ASK(number_of("partNumber", *number, 1, kPartNumberMax));
-    range = CO_ASK(part_range(version, position));
+  if (part) {
+    range = *part;
     if (version.checksum && !version.upload.empty())
-      part_checksum = CO_ASK(co_await checksum_of_part(version, position));
+      part_checksum = CO_ASK(co_await checksum_of_part(version, part_position));
     partial = !version.upload.empty() || version.size_bytes > 0;
     out.set("x-amz-mp-parts-count", std::to_string(std::max(version.part_count(), 1u)));
   } else if (auto wanted = CO_ASK(range_of(call.header("range"), version.size_bytes))) {
