@@ -70,6 +70,22 @@ def test(polis, root):
     client.run("curl", "-fsS", "-o", client.path("presigned"), url)
     check(md5_of(client.path("presigned")) == md5_of(client.path("up/files/row")), "a pre-signed URL gives the bytes")
 
+    # Over TLS, with the client's own key: in parts, and copied under another key.
+    client.environment["AWS_CA_BUNDLE"] = os.path.join(polis.data, "keys/object-tls-certificate.pem")
+    for name in ("key", "other key"):
+        write_file(client.path(name), 32, seed=name)
+
+    def secure(*words, **options):
+        return client.run(program, "--endpoint-url", f"https://localhost:{polis.port('object.s3_tls')}", "s3", *words, **options)
+
+    sealed = ("--sse-c", "AES256", "--sse-c-key", f"fileb://{client.path('key')}")
+    secure("cp", *sealed, client.path("up/files/large"), "s3://photos/sealed")
+    secure("cp", "--sse-c-copy-source", "AES256", "--sse-c-copy-source-key", f"fileb://{client.path('key')}", "--sse-c", "AES256", "--sse-c-key",
+           f"fileb://{client.path('other key')}", "s3://photos/sealed", "s3://photos/sealed again")
+    secure("cp", "--sse-c", "AES256", "--sse-c-key", f"fileb://{client.path('other key')}", "s3://photos/sealed again", client.path("opened"))
+    check(md5_of(client.path("opened")) == md5_of(client.path("up/files/large")), "a sealed object reads back")
+    secure("cp", "--sse-c", "AES256", "--sse-c-key", f"fileb://{client.path('key')}", "s3://photos/sealed again", client.path("x"), status="fails")
+
     # Errors have the code that tools look for.
     check("NoSuchBucket" in s3("ls", "s3://absent", status="fails"), "NoSuchBucket")
     check("404" in api("head-object", "--bucket", "photos", "--key", "absent", status="fails"), "404")

@@ -32,8 +32,9 @@ def run_script(name):
     script = shutil.copy(os.path.join(HERE, "node", name), FOLDER)
 
     def test(polis, root):
-        client = Client(polis, {"S3_SETTINGS": json.dumps({
-            "host": "127.0.0.1", "port": polis.port("object.s3"), "access_key": root["access_key"], "secret_key": root["secret_key"]})})
+        client = Client(polis, {"NODE_EXTRA_CA_CERTS": os.path.join(polis.data, "keys/object-tls-certificate.pem"), "S3_SETTINGS": json.dumps({
+            "host": "127.0.0.1", "port": polis.port("object.s3"), "tls_port": polis.port("object.s3_tls"),
+            "access_key": root["access_key"], "secret_key": root["secret_key"]})})
         client.run("node", script, limit_s=180)
 
     run(test)

@@ -226,7 +226,7 @@ def presigned(polis, root, s3):
     check(fetch(url.replace("text%2Fcss", "text%2Fhtml"))[0] == 403, "is signed, too")
     check(fetch(url, "PUT", b"x")[0] == 403, "a URL is good for one method")
     old = s3.presign("GET", "/docs/sum", expires_s=604801)
-    check(b"AuthorizationQueryParametersError" in fetch(old)[2], "a week is the longest")
+    check(fetch(old)[0] in (400, 403) and b"a week" in fetch(old)[2], "a week is the longest")
 
 
 def conditions(polis, root, s3):
@@ -243,7 +243,7 @@ def conditions(polis, root, s3):
         for headers, expected in [
                 ({"if-match": etag}, 200), ({"if-match": f'"{etag}"'}, 200), ({"if-match": '"other"'}, 412), ({"if-match": "*"}, 200),
                 ({"if-none-match": f'"{etag}"'}, 304), ({"if-none-match": f'W/"{etag}", "x"'}, 304), ({"if-none-match": '"other"'}, 200),
-                ({"if-modified-since": earlier}, 200), ({"if-modified-since": later}, 200), ({"if-unmodified-since": earlier}, 412),
+                ({"if-modified-since": earlier}, 200), ({"if-modified-since": later}, 304), ({"if-unmodified-since": earlier}, 412),
                 ({"if-unmodified-since": later}, 200), ({"if-match": f'"{etag}"', "if-unmodified-since": earlier}, 200),
                 ({"if-none-match": '"other"', "if-modified-since": later}, 200)]:
             got = status(method, headers)
@@ -266,11 +266,11 @@ def certificates(polis):
     polis.stop()
     client.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3", "-subj", "/CN=own",
                "-addext", "subjectAltName=DNS:localhost", "-keyout", client.path("own.key"), "-out", client.path("own.pem"))
-    with Polis(systems=("object",), settings=[f'object.tls_certificate="{client.path("own.pem")}"', f'object.tls_key="{client.path("own.key")}"']) as other:
+    with Polis(systems=("object",), settings=[f'object.tls_certificate={client.path("own.pem")}', f'object.tls_key={client.path("own.key")}']) as other:
         check(not os.path.exists(os.path.join(other.data, "keys/object-tls-certificate.pem")), "none is made beside the operator's")
         own = ssl.create_default_context(cafile=client.path("own.pem"))
         check(fetch(f"https://localhost:{other.port('object.s3_tls')}/", tls=own)[0] == 403, "the operator's certificate is shown")
-    half = Polis(systems=("object",), settings=[f'object.tls_certificate="{client.path("own.pem")}"'])
+    half = Polis(systems=("object",), settings=[f'object.tls_certificate={client.path("own.pem")}'])
     try:
         half.start()
     except Exception as error:
@@ -290,4 +290,4 @@ def test(polis, root):
     certificates(polis)
 
 
-run(test, settings=[f'object.domains=["{DOMAIN}"]'])
+run(test, settings=[f'object.domains={DOMAIN}'])

@@ -29,7 +29,7 @@ class Mount:
         # In the foreground: a child of this test, which ends with it.
         self.process = subprocess.Popen(
             ["s3fs", bucket, self.folder, "-f", "-o", f"url={url}", "-o", "use_path_request_style", "-o", f"passwd_file={client.path('passwd')}",
-             "-o", "endpoint=us-east-1", "-o", "retries=1", "-o", "multipart_size=5", "-o", "max_stat_cache_size=0", *options],
+             "-o", "endpoint=us-east-1", "-o", "retries=3", "-o", "multipart_size=5", "-o", "max_stat_cache_size=0", *options],
             env=client.environment, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
 
     def ended(self):

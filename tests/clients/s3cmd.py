@@ -40,6 +40,25 @@ def test(polis, root):
     check(md5_of(client.path("half")) == md5_of(client.path("up/large")), "a download goes on where it stopped")
     check(" 20000003 " in s3cmd("du", "s3://docs/all/large") or "20000003" in s3cmd("du", "s3://docs/all/large"), "du adds up")
 
+    # Settings of a bucket, and what an object is changed to in place.
+    s3cmd("modify", "--add-header=x-amz-meta-colour:red", "s3://docs/meta")
+    check("red" in s3cmd("info", "s3://docs/meta"), "metadata is replaced")
+    s3cmd("expire", "--expiry-days=30", "--expiry-prefix=old/", "s3://docs")
+    check("<Days>30</Days>" in s3cmd("getlifecycle", "s3://docs").replace(" ", ""), "a lifecycle rule")
+    s3cmd("dellifecycle", "s3://docs")
+    with open(client.path("policy"), "w", encoding="utf-8") as file:
+        file.write('{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::docs/open/*"}]}')
+    s3cmd("setpolicy", client.path("policy"), "s3://docs")
+    check("arn:aws:s3:::docs/open/*" in s3cmd("info", "s3://docs"), "a policy")
+    s3cmd("delpolicy", "s3://docs")
+    s3cmd("setacl", "--acl-public", "s3://docs/meta")
+    check("anon" in s3cmd("info", "s3://docs/meta"), "everybody may read")
+    secure = f"localhost:{polis.port('object.s3_tls')}"
+    tls = ("--ssl", f"--ca-certs={os.path.join(polis.data, 'keys/object-tls-certificate.pem')}", f"--host={secure}", f"--host-bucket={secure}")
+    s3cmd(*tls, "put", "--server-side-encryption", client.path("up/large"), "s3://docs/sealed")
+    s3cmd(*tls, "get", "s3://docs/sealed", client.path("sealed"))
+    check(md5_of(client.path("sealed")) == md5_of(client.path("up/large")) and "AES256" in s3cmd("info", "s3://docs/sealed"), "encrypted, over TLS")
+
     s3cmd("multipart", "s3://docs")
     check("does not exist" in s3cmd("get", "s3://docs/absent", client.path("absent"), status="fails"), "a missing key says so")
     check("bucketnotempty" in s3cmd("rb", "s3://docs", status="fails").lower(), "a full bucket stays")

@@ -4,18 +4,20 @@ import { createHash, randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
 import {
   CompleteMultipartUploadCommand, CopyObjectCommand, CreateBucketCommand, CreateMultipartUploadCommand, DeleteBucketCommand,
-  DeleteObjectsCommand, GetObjectCommand, GetObjectAttributesCommand, HeadObjectCommand, ListObjectsV2Command,
-  ListObjectVersionsCommand, PutBucketCorsCommand, PutBucketVersioningCommand, PutObjectCommand, S3Client, UploadPartCommand,
+  DeleteObjectCommand, DeleteObjectsCommand, GetObjectCommand, GetObjectAttributesCommand, HeadObjectCommand, ListObjectsV2Command,
+  ListObjectVersionsCommand, PutBucketCorsCommand, PutBucketVersioningCommand, PutObjectCommand, PutObjectLegalHoldCommand,
+  RenameObjectCommand, S3Client, UploadPartCommand,
   paginateListObjectsV2,
 } from "@aws-sdk/client-s3";
 import { Upload } from "@aws-sdk/lib-storage";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 
 const settings = JSON.parse(process.env.S3_SETTINGS);
-const client = new S3Client({
+const config = {
   endpoint: `http://${settings.host}:${settings.port}`, region: "us-east-1", forcePathStyle: true, maxAttempts: 1,
   credentials: { accessKeyId: settings.access_key, secretAccessKey: settings.secret_key },
-});
+};
+const client = new S3Client(config);
 const Bucket = "sdk";
 const md5 = (bytes) => createHash("md5").update(bytes).digest("hex");
 const bytesOf = async (answer) => Buffer.from(await answer.Body.transformToByteArray());
@@ -100,14 +102,51 @@ const folders = await client.send(new ListObjectsV2Command({ Bucket, Delimiter: 
 assert.deepEqual(folders.CommonPrefixes.map((p) => p.Prefix), ["n/", "sum/"]);
 
 // Pre-signed URLs, there and back, by fetch.
-const putUrl = await getSignedUrl(client, new PutObjectCommand({ Bucket, Key: "signed" }), { expiresIn: 60 });
-const put = await fetch(putUrl, { method: "PUT", body: "by URL" });
-if (!put.ok) assert.match(await put.text(), /checksum/i); // an SDK that signs the checksum of an empty body into the URL
+// With its defaults the SDK signs the checksum of an empty body into the URL of a PUT; then the answer names the setting.
+const signedPut = new PutObjectCommand({ Bucket, Key: "signed", Metadata: { colour: "green & blue" } });
+const put = await fetch(await getSignedUrl(client, signedPut, { expiresIn: 60 }), { method: "PUT", body: "by URL" });
+if (!put.ok) assert.match(await put.text(), /BadDigest.*requestChecksumCalculation.*WHEN_REQUIRED/s);
+const required = new S3Client({ ...config, requestChecksumCalculation: "WHEN_REQUIRED" });
+assert.equal((await fetch(await getSignedUrl(required, signedPut, { expiresIn: 60 }), { method: "PUT", body: "by URL" })).status, 200);
+const signed = await client.send(new GetObjectCommand({ Bucket, Key: "signed" }));
+assert.equal((await bytesOf(signed)).toString(), "by URL");
+assert.equal(signed.Metadata.colour, "green & blue", "what the SDK moved from headers into the URL");
 const getUrl = await getSignedUrl(client, new GetObjectCommand({ Bucket, Key: "once", ResponseContentType: "text/css" }), { expiresIn: 60 });
 const got = await fetch(getUrl);
 assert.equal(await got.text(), "y");
 assert.equal(got.headers.get("content-type"), "text/css");
 assert.equal((await fetch(getUrl.replace(/X-Amz-Signature=..../, "X-Amz-Signature=0000"))).status, 403);
+
+// Encryption: with the client's key only over TLS.
+const secure = new S3Client({ ...config, endpoint: `https://localhost:${settings.tls_port}` });
+const key = randomBytes(32);
+const customer = { SSECustomerAlgorithm: "AES256", SSECustomerKey: key.toString("base64"), SSECustomerKeyMD5: createHash("md5").update(key).digest("base64") };
+await secure.send(new PutObjectCommand({ Bucket, Key: "sealed", Body: streamed, ...customer }));
+assert.ok((await bytesOf(await secure.send(new GetObjectCommand({ Bucket, Key: "sealed", ...customer })))).equals(streamed));
+await fails(client.send(new PutObjectCommand({ Bucket, Key: "sealed", Body: "x", ...customer })), "InvalidRequest", 400);
+await fails(secure.send(new GetObjectCommand({ Bucket, Key: "sealed" })), "InvalidRequest", 400);
+const aes = await client.send(new PutObjectCommand({ Bucket, Key: "aes", Body: streamed, ServerSideEncryption: "AES256" }));
+assert.equal(aes.ServerSideEncryption, "AES256");
+const ofAes = await client.send(new GetObjectCommand({ Bucket, Key: "aes", Range: "bytes=65530-65545" }));
+assert.ok((await bytesOf(ofAes)).equals(streamed.subarray(65_530, 65_546)), "a range over the border of two packets");
+await new Upload({ client: secure, params: { Bucket, Key: "sealed parts", Body: Readable.from(large), ...customer }, partSize: 5 << 20 }).done();
+assert.ok((await bytesOf(await secure.send(new GetObjectCommand({ Bucket, Key: "sealed parts", ...customer })))).equals(large));
+
+// Object lock.
+const Locked = { Bucket: "sdk-locked" };
+await client.send(new CreateBucketCommand({ ...Locked, ObjectLockEnabledForBucket: true }));
+const kept = await client.send(new PutObjectCommand({ ...Locked, Key: "kept", Body: "x", ObjectLockMode: "GOVERNANCE", ObjectLockRetainUntilDate: new Date(Date.now() + 3_600_000) }));
+await fails(client.send(new DeleteObjectCommand({ ...Locked, Key: "kept", VersionId: kept.VersionId })), "AccessDenied", 403);
+await client.send(new PutObjectLegalHoldCommand({ ...Locked, Key: "kept", LegalHold: { Status: "ON" } }));
+await fails(client.send(new DeleteObjectCommand({ ...Locked, Key: "kept", VersionId: kept.VersionId, BypassGovernanceRetention: true })), "AccessDenied", 403);
+await client.send(new PutObjectLegalHoldCommand({ ...Locked, Key: "kept", LegalHold: { Status: "OFF" } }));
+await client.send(new DeleteObjectCommand({ ...Locked, Key: "kept", VersionId: kept.VersionId, BypassGovernanceRetention: true }));
+await client.send(new DeleteBucketCommand(Locked));
+
+// A rename, which copies nothing.
+await client.send(new RenameObjectCommand({ Bucket, Key: "renamed", RenameSource: "aes" }));
+assert.ok((await bytesOf(await client.send(new GetObjectCommand({ Bucket, Key: "renamed" })))).equals(streamed));
+await fails(client.send(new GetObjectCommand({ Bucket, Key: "aes" })), "NoSuchKey", 404);
 
 // CORS: a browser asks before it sends.
 await client.send(new PutBucketCorsCommand({ Bucket, CORSConfiguration: { CORSRules: [{ AllowedMethods: ["GET", "PUT"], AllowedOrigins: ["https://app.example"], AllowedHeaders: ["*"] }] } }));
