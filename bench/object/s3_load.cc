@@ -283,8 +283,8 @@ class Load {
     }
     std::array<epoll_event, 256> events;
     while (busy_ > 0) {
-      const int count = epoll_wait(epoll_, events.data(), events.size(), 60'000);
-      if (count == 0) give_up("no answer for 60 s");
+      const int count = epoll_wait(epoll_, events.data(), events.size(), 30'000);
+      if (count == 0) give_up("no answer for 30 s");
       for (int i = 0; i < count; ++i) {
         auto& connection = connections_[events[i].data.u64];
         if (events[i].events & EPOLLOUT) write(connection);
