@@ -11,7 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from client import Client, Polis, check, run
+from client import Client, Failed, Polis, check, run
 from s3 import S3, S3Error
 
 DOMAIN = "s3.local"
@@ -270,14 +270,20 @@ def certificates(polis):
         check(not os.path.exists(os.path.join(other.data, "keys/object-tls-certificate.pem")), "none is made beside the operator's")
         own = ssl.create_default_context(cafile=client.path("own.pem"))
         check(fetch(f"https://localhost:{other.port('object.s3_tls')}/", tls=own)[0] == 403, "the operator's certificate is shown")
-    half = Polis(systems=("object",), settings=[f'object.tls_certificate={client.path("own.pem")}'])
-    try:
-        half.start()
-    except Exception as error:
-        check("belong together" in str(error), f"half of a certificate: {error}")
-    else:
-        half.stop()
-        check(False, "half of a certificate was taken")
+    with open(client.path("bad.pem"), "w", encoding="utf-8") as file:
+        file.write("-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n")
+    for words, settings in [
+            ("belong together", [f'object.tls_certificate={client.path("own.pem")}']),
+            ("object.tls_key", [f'object.tls_certificate={client.path("own.pem")}', f'object.tls_key={client.path("absent.key")}']),
+            ("ertificate", [f'object.tls_certificate={client.path("bad.pem")}', f'object.tls_key={client.path("own.key")}'])]:
+        broken = Polis(systems=("object",), settings=settings)
+        try:
+            broken.start()
+        except Failed as error:
+            check(words in str(error), f"{settings}: {error}")
+        else:
+            broken.stop()
+            check(False, f"{settings} were taken")
     polis.start()
 
 

@@ -46,6 +46,9 @@ def test(polis, root):
     rclone("moveto", "polis:media/twin/many/001-ä b.txt", "polis:media/moved.txt")
     check("moved.txt" in rclone("lsf", "polis:media"), "a moved object is listed")
     rclone("touch", "polis:media/moved.txt")
+    secure = ("--ca-cert", os.path.join(polis.data, "keys/object-tls-certificate.pem"), "--s3-endpoint", f"https://localhost:{polis.port('object.s3_tls')}")
+    rclone(*secure, "copy", client.path("up/deep"), "polis:media/secure")
+    check("0 differences found" in rclone(*secure, "check", "--download", client.path("up/deep"), "polis:media/secure"), "the same over TLS")
     rclone("purge", "polis:media")
     check("directory not found" in rclone("lsf", "polis:media", status="fails"), "the bucket is gone")
 
