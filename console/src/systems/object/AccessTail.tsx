@@ -14,9 +14,22 @@ type Entry = AccessLine & { id: string };
 const kindOf = (status: number): string => (status >= 500 ? "bad" : status >= 400 ? "warn" : "good");
 const GLYPHS: Record<string, string> = { good: "✓", warn: "!", bad: "✕" };
 
+// Names of errors are long words: they may break before a capital.
+const breakable = (name: string): string => name.replace(/([a-z])([A-Z])/g, "$1\u200b$2");
+
 const COLUMNS: Column<Entry>[] = [
   { title: "When", className: "wide", cell: (one) => <Time at={one.at} /> },
-  { title: "Who", className: "wide", cell: (one) => <span title={one.address || "the socket of this machine"}>{one.user || "anonymous"}</span> },
+  {
+    title: "Answer",
+    cell: (one) => (
+      <>
+        <span className={`chip ${kindOf(one.status)}`}>
+          <span aria-hidden="true">{GLYPHS[kindOf(one.status)]}</span> {one.status}
+        </span>{" "}
+        <span className="soft access-error">{breakable(one.error)}</span>
+      </>
+    ),
+  },
   { title: "Operation", cell: (one) => one.operation || one.method },
   {
     title: "On",
@@ -31,17 +44,7 @@ const COLUMNS: Column<Entry>[] = [
         "–"
       ),
   },
-  {
-    title: "Answer",
-    cell: (one) => (
-      <>
-        <span className={`chip ${kindOf(one.status)}`}>
-          <span aria-hidden="true">{GLYPHS[kindOf(one.status)]}</span> {one.status}
-        </span>{" "}
-        <span className="soft access-error">{one.error}</span>
-      </>
-    ),
-  },
+  { title: "Who", className: "wide", cell: (one) => <span title={one.address || "the socket of this machine"}>{one.user || "anonymous"}</span> },
   { title: "In", className: "right wide", cell: (one) => (one.received_bytes > 0 ? bytes(one.received_bytes) : "–") },
   { title: "Out", className: "right wide", cell: (one) => (one.sent_bytes > 0 ? bytes(one.sent_bytes) : "–") },
   { title: "Took", className: "right", cell: (one) => duration(one.took_ms / 1000) },

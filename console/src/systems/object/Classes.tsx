@@ -7,9 +7,9 @@ import { Table, type Column } from "../../parts/Table";
 import * as api from "./api";
 import type { BucketUsage, ClassUsage } from "./api";
 
-// In the order of the server: what is used most first.
+// By which code each lies on the drives.
 const WORDS: Record<string, string> = {
-  STANDARD: "4+2, or as the pool is",
+  STANDARD: "4+2, the pool's own code",
   REDUCED_REDUNDANCY: "2+1: one drive may go",
   STANDARD_IA: "as STANDARD",
   ONEZONE_IA: "as STANDARD",
@@ -34,11 +34,14 @@ function Bar({ classes, label }: { classes: [string, ClassUsage][]; label: strin
   if (total === 0) return null;
   return (
     <div className="class-bar" role="img" aria-label={`${label}: ${classes.map(([name, held]) => `${name} ${bytes(held.size_bytes)}`).join(", ")}`}>
-      {classes.map(([name, held], at) => (
-        <div key={name} className={`s${(at % 4) + 1}`} style={{ flexGrow: Math.max(held.size_bytes / total, 0.001) }} title={`${name}, ${bytes(held.size_bytes)}`}>
-          <span>{held.size_bytes / total > 0.12 ? name : ""}</span>
-        </div>
-      ))}
+      {classes.map(
+        ([name, held], at) =>
+          held.size_bytes > 0 && (
+            <div key={name} className={`s${(at % 4) + 1}`} style={{ flexGrow: held.size_bytes / total }} title={`${name}, ${bytes(held.size_bytes)}`}>
+              <span>{held.size_bytes / total > 0.15 ? name : ""}</span>
+            </div>
+          ),
+      )}
     </div>
   );
 }
@@ -53,9 +56,9 @@ export function Classes() {
     {
       title: "Class",
       cell: ([name]) => (
-        <>
+        <span className="class-name">
           <span className={`class-mark s${(totals.findIndex(([one]) => one === name) % 4) + 1}`} aria-hidden="true" /> {name}
-        </>
+        </span>
       ),
     },
     { title: "How it lies", className: "grow wide", cell: ([name]) => <span className="soft">{WORDS[name] ?? ""}</span> },
@@ -78,7 +81,7 @@ export function Classes() {
           </div>
           <Table caption="Bytes by class" columns={columns} rows={totals} id={([name]) => name} />
           {totals.length > 1 && (
-            <div className="card-body class-buckets">
+            <div className="card-body class-buckets" aria-label="The largest buckets" role="group">
               {biggest.map((bucket) => (
                 <div key={bucket.name}>
                   <Link to={address("/object/buckets", { bucket: bucket.name })}>{bucket.name}</Link>

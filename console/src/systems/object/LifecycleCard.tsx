@@ -76,7 +76,7 @@ export function LifecycleCard({ bucket }: { bucket: string }) {
       ),
     },
     { title: "For", className: "wide", cell: (rule) => rule.applies },
-    { title: "What happens", className: "grow", cell: (rule) => rule.actions.join("; ") || "nothing" },
+    { title: "What happens", cell: (rule) => rule.actions.join("; ") || "nothing" },
     {
       title: "Actions",
       hideTitle: true,

@@ -116,10 +116,10 @@ function Row({ row, first }: { row: StripeRow; first: boolean }) {
   );
 }
 
-function Legend() {
+function Legend({ elsewhere }: { elsewhere: boolean }) {
   return (
     <ul className="stripe-legend" aria-label="States">
-      {Object.values(CELLS).map((look) => (
+      {[...Object.values(CELLS), ...(elsewhere ? [NOTHING] : [])].map((look) => (
         <li key={look.name}>
           <span className={`cell ${look.name}`} aria-hidden="true">
             {look.glyph}
@@ -226,7 +226,7 @@ export function StripeGrid() {
             {count(stripes.value.hidden_reduced)} below full redundancy.
           </p>
         )}
-        <Legend />
+        <Legend elsewhere={drives.length > units} />
       </div>
       {plan && (
         <PlanDialog
