@@ -62,6 +62,8 @@ Task<Answer<Listing>> Engine::list(store::Txn& txn, BucketId bucket, const ListQ
     const size_t left = query.limit - out.entries.size() - out.common_prefixes.size();
     auto scan = CO_ASK(co_await txn.scan(keyspace_, walk.range, {.limit = walk.limit(left)}));
     size_t useful = 0;
+    // Versions are large: none moves because the list grows.
+    if (query.delimiter.empty()) out.entries.reserve(out.entries.size() + std::min(left, scan.rows.size()));
     for (size_t i = 0; i < scan.rows.size(); ++i) {
       const store::Row& row = scan.rows[i];
       if (walk.passed(row.key)) continue;
@@ -86,7 +88,9 @@ Task<Answer<Listing>> Engine::list(store::Txn& txn, BucketId bucket, const ListQ
         continue;
       }
       out.last = at.key;
-      out.entries.push_back({std::move(at.key), std::move(version)});
+      ListEntry& entry = out.entries.emplace_back();
+      entry.key = std::move(at.key);
+      entry.version = std::move(version);
     }
     if (!scan.more) break;
     walk.next_scan(scan, useful);

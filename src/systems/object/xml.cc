@@ -51,44 +51,49 @@ std::string XmlWriter::finish() {
 }
 
 void XmlWriter::escape(std::string_view text) {
+  size_t plain = 0;  // from here on nothing needed another form
+  auto replace = [&](size_t at, size_t size, std::string_view by) {
+    out_.append(text.substr(plain, at - plain)).append(by);
+    plain = at + size;
+  };
   for (size_t i = 0; i < text.size(); ++i) {
-    char c = text[i];
+    const char c = text[i];
     switch (c) {
       case '&':
-        out_.append("&amp;");
+        replace(i, 1, "&amp;");
         break;
       case '<':
-        out_.append("&lt;");
+        replace(i, 1, "&lt;");
         break;
       case '>':
-        out_.append("&gt;");
+        replace(i, 1, "&gt;");
         break;
       case '"':
-        out_.append("&quot;");
+        replace(i, 1, "&quot;");
         break;
       // Parsers turn these into blanks or line feeds unless they are references.
       case '\r':
-        out_.append("&#13;");
+        replace(i, 1, "&#13;");
         break;
       case '\n':
-        out_.append("&#10;");
+        replace(i, 1, "&#10;");
         break;
       case '\t':
-        out_.append("&#9;");
+        replace(i, 1, "&#9;");
+        break;
+      case '\xEF':
+        // U+FFFE and U+FFFF are no XML characters.
+        if (text.substr(i).starts_with("\xEF\xBF") && i + 2 < text.size() &&
+            static_cast<unsigned char>(text[i + 2]) >= 0xBE) {
+          replace(i, 3, "\xEF\xBF\xBD");
+          i += 2;
+        }
         break;
       default:
-        if (static_cast<unsigned char>(c) < 0x20) {
-          out_.append("\xEF\xBF\xBD");
-        } else if (c == '\xEF' && text.substr(i).starts_with("\xEF\xBF") && i + 2 < text.size() &&
-                   static_cast<unsigned char>(text[i + 2]) >= 0xBE) {
-          // U+FFFE and U+FFFF are no XML characters either.
-          out_.append("\xEF\xBF\xBD");
-          i += 2;
-        } else {
-          out_.push_back(c);
-        }
+        if (static_cast<unsigned char>(c) < 0x20) replace(i, 1, "\xEF\xBF\xBD");
     }
   }
+  out_.append(text.substr(plain));
 }
 
 // --- reading
