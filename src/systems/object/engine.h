@@ -253,6 +253,15 @@ class Engine {
   Task<Answer<uint64_t>> rename_prefix(Write& write, const Bucket& bucket, const RenamePrefix& rename,
                                        const Owner& caller, const RenameCheck& check) const;
 
+  // A client that lost the answer asks again with the same token: what was done under it within the last hour or so, and
+  // until the transaction commits nobody else does something under it. kIdempotencyParameterMismatch if it was another
+  // rename.
+  Task<Answer<std::optional<Renamed>>> renamed_before(Write& write, BucketId bucket, std::string_view token,
+                                                      const Renamed& asked) const;
+  Answer<void> remember_rename(Write& write, BucketId bucket, std::string_view token, const Renamed& renamed) const;
+  // Forgets the older ones, `limit` at a time; true when none are left.
+  Task<Answer<bool>> forget_renames(Write& write, size_t limit) const;
+
   // For compaction (blob::Owner).
   Task<Answer<bool>> referenced(store::Txn& txn, const blob::BlobId& id) const;
   Task<Answer<void>> moved(Write& write, const blob::BlobId& from, const blob::BlobId& to) const;

@@ -20,6 +20,7 @@ constexpr std::array kShapes = {
     ErrorShape{"EntityTooLarge", 400, "Your upload exceeds the maximum allowed size"},
     ErrorShape{"EntityTooSmall", 400, "Your upload is smaller than the minimum allowed size"},
     ErrorShape{"ExpiredToken", 400, "The provided token has expired"},
+    ErrorShape{"IdempotencyParameterMismatch", 400, "The client token was given to a request with other parameters"},
     ErrorShape{"IllegalLocationConstraintException", 400, "The location constraint does not fit this endpoint"},
     ErrorShape{"IncompleteBody", 400, "The request body ended before the number of bytes that was announced"},
     ErrorShape{"InternalError", 500, "We encountered an internal error; try again"},

@@ -27,6 +27,7 @@ enum class ErrorCode : unsigned char {
   kEntityTooLarge,
   kEntityTooSmall,
   kExpiredToken,
+  kIdempotencyParameterMismatch,
   kIllegalLocationConstraint,
   kIncompleteBody,
   kInternalError,

@@ -9,9 +9,11 @@ namespace {
 
 constexpr size_t kIndexRows = 500;    // a slice: some 10 ms, one sync
 constexpr size_t kBatchKeys = 64;     // one transaction and one sync
-constexpr size_t kActionsOfKey = 256; // of one key in one transaction; what is left comes in the next
+constexpr size_t kActionsOfKey = 64;  // of one key in one transaction; what is left comes in the next
 constexpr size_t kPartsPage = 64;
 constexpr Duration kPauseMin = std::chrono::milliseconds(250), kPauseMax = std::chrono::seconds(30);
+constexpr Duration kForgetInterval = std::chrono::hours(1);
+constexpr size_t kForgottenRows = 1000;
 constexpr Duration kRetry = std::chrono::hours(1);
 
 // Reads a stored blob in the pieces that a put asks for.
@@ -57,7 +59,17 @@ WallTime LifecycleWorker::retry_at() const {
 Task<void> LifecycleWorker::run() {
   // A real day ends at midnight: nobody waits for the minute. A short one is watched closely.
   const Duration pause = std::clamp<Duration>(service_.engine_.calendar().day / 40, kPauseMin, kPauseMax);
+  SteadyTime forgot = service_.clock_.steady();
   while (co_await io::sleep_for(pause)) {
+    if (service_.clock_.steady() - forgot >= kForgetInterval) {
+      forgot = service_.clock_.steady();
+      // Rows that stay are in nobody's way: the next hour tries again.
+      for (bool done = false; !done;) {
+        auto round = co_await service_.change(
+            [&](Write& write) { return service_.engine_.forget_renames(write, kForgottenRows); });
+        done = !round || *round;
+      }
+    }
     if (auto indexed = co_await index(); !indexed)
       obs::log_warning("lifecycle reminders could not be written; it is tried again",
                        {{"error", indexed.error().message()}});
@@ -120,11 +132,12 @@ Task<Answer<void>> LifecycleWorker::obey(const std::vector<Reminder>& reminders)
 }
 
 Task<void> LifecycleWorker::prepare(const std::vector<Reminder>& reminders) {
+  // With a drive too few, all of them fail: one line says so. What failed stays due, and its reminder comes again.
+  size_t failed = 0;
   for (const Reminder& one : reminders) {
     auto prepared = co_await prepare_one(one);
-    if (prepared) continue;
-    // It stays due, and the reminder comes again in an hour.
-    obs::log_warning("a lifecycle action failed; it is tried again in an hour",
+    if (prepared || failed++ > 0) continue;
+    obs::log_warning("a lifecycle action failed; it is tried again in an hour, like those that fail with it",
                      {{"bucket", one.bucket_name}, {"error", prepared.error().message()}});
   }
 }

@@ -15,7 +15,7 @@ class LifecycleWorker {
   // The service outlives it.
   explicit LifecycleWorker(Service& service) : service_(service) {}
 
-  // Until its scope stops.
+  // Until its scope stops. Once an hour it also forgets the tokens of old renames.
   Task<void> run();
 
  private:

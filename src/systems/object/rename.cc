@@ -9,6 +9,12 @@ namespace {
 
 constexpr size_t kRenamePage = 1000;
 
+// Hours since 1970, and at least one.
+uint64_t hour_of(WallTime now) {
+  return static_cast<uint64_t>(
+      std::max<int64_t>(1, std::chrono::floor<std::chrono::hours>(now.time_since_epoch()).count()));
+}
+
 // Of the source or the target of a rename; `current` is null or a delete marker if there is nothing.
 Answer<void> check_renamed(const Conditions& conditions, const ObjectVersion* current) {
   const bool exists = current && !current->delete_marker;
@@ -113,6 +119,36 @@ Task<Answer<uint64_t>> Engine::rename_prefix(Write& write, const Bucket& bucket,
     CO_ASK(co_await move_version(write, bucket, entry.key, to, *source, target, caller));
   }
   co_return entries.size();
+}
+
+// --- tokens
+
+Task<Answer<std::optional<Renamed>>> Engine::renamed_before(Write& write, BucketId bucket, std::string_view token,
+                                                            const Renamed& asked) const {
+  const uint64_t hour = hour_of(write.now);
+  for (const uint64_t one : {hour, hour - 1}) {
+    auto row = CO_ASK(co_await write.txn.get_for_update(keyspace_, renamed_key(one, bucket, token)));
+    if (!row) continue;
+    Renamed renamed = CO_ASK(decode_renamed(row->value));
+    if (renamed.from != asked.from || renamed.to != asked.to || renamed.prefix != asked.prefix)
+      co_return refuse(ErrorCode::kIdempotencyParameterMismatch);
+    co_return std::optional(std::move(renamed));
+  }
+  co_return std::optional<Renamed>();
+}
+
+Answer<void> Engine::remember_rename(Write& write, BucketId bucket, std::string_view token,
+                                     const Renamed& renamed) const {
+  ASK(write.txn.put(keyspace_, renamed_key(hour_of(write.now), bucket, token), encode(renamed)));
+  return {};
+}
+
+Task<Answer<bool>> Engine::forget_renames(Write& write, size_t limit) const {
+  const uint64_t hour = hour_of(write.now);
+  store::KeyRange range{renamed_from(0), renamed_from(hour - 1)};
+  auto scan = CO_ASK(co_await write.txn.scan(keyspace_, range, {.limit = limit, .keys_only = true}));
+  for (const store::Row& row : scan.rows) CO_ASK(write.txn.erase(keyspace_, row.key));
+  co_return !scan.more;
 }
 
 }  // namespace polis::object

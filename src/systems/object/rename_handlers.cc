@@ -9,6 +9,7 @@ namespace {
 
 // What one transaction holds with room to spare: 64 MiB of rows, at most some 5 KiB of them a key.
 constexpr size_t kRenameKeysMax = 10'000;
+constexpr size_t kClientTokenBytesMax = 64;
 
 // "/bucket/key", "bucket/key", or the key alone; percent-encoded.
 Answer<std::string> rename_source_of(const Call& call) {
@@ -44,17 +45,24 @@ Conditions rename_source_conditions(const Call& call) {
 
 }  // namespace
 
-// A rename is a read, a write and a delete: it takes the rights to all three.
+// A rename is a read, a write and a delete: it takes the rights to all three. Without a version, those that do not depend
+// on one.
 Answer<void> Service::require_rename(const Call& call, const Bucket& bucket, std::string_view from, std::string_view to,
                                      const ObjectVersion* version) {
-  ASK(require(call, bucket, from, "s3:GetObject", version));
-  ASK(require(call, bucket, from, "s3:DeleteObject", version));
+  ASK(require(call, bucket, from, "s3:DeleteObject"));
+  if (version) ASK(require(call, bucket, from, "s3:GetObject", version));
   const std::string source = bucket.name + "/" + std::string(from);
   ASK(require(call, bucket, to, "s3:PutObject", nullptr,
               {.request_tags = version ? &version->tags : nullptr, .copy_source = source}));
   if (version && !version->tags.empty())
     ASK(require(call, bucket, to, "s3:PutObjectTagging", nullptr, {.request_tags = &version->tags}));
   return {};
+}
+
+Task<Answer<std::optional<Renamed>>> Service::done_before(Write& write, BucketId bucket, const std::string& token,
+                                                          const Renamed& asked) {
+  if (token.empty()) co_return std::optional<Renamed>();
+  co_return co_await engine_.renamed_before(write, bucket, token, asked);
 }
 
 Service::Done Service::rename_object(Call& call) {
@@ -65,17 +73,25 @@ Service::Done Service::rename_object(Call& call) {
   Bucket bucket = CO_ASK(co_await load_bucket(call));
   // Who may do none of it does not learn which keys exist.
   CO_ASK(require_rename(call, bucket, from, call.key, nullptr));
+  const std::string token(call.header("x-amz-client-token"));
+  if (token.size() > kClientTokenBytesMax)
+    co_return refuse(ErrorCode::kInvalidArgument, "x-amz-client-token has at most 64 characters");
+  const Renamed asked{.from = from, .to = call.key, .prefix = what == "prefix"};
   const Owner owner = call.principal->anonymous() ? bucket.owner : call.caller();
 
   if (what == "prefix") {
     const RenamePrefix rename{.from = from, .to = call.key, .keys_max = kRenameKeysMax};
     const uint64_t renamed = CO_ASK(co_await change([&](Write& write) -> Task<Answer<uint64_t>> {
       bucket = CO_ASK(co_await bucket_for_change(write, call));
-      co_return co_await engine_.rename_prefix(
+      if (auto before = CO_ASK(co_await done_before(write, bucket.id, token, asked))) co_return before->keys;
+      Renamed renamed = asked;
+      renamed.keys = CO_ASK(co_await engine_.rename_prefix(
           write, bucket, rename, owner,
           [&](std::string_view one, std::string_view to, const ObjectVersion& version) {
             return require_rename(call, bucket, one, to, &version);
-          });
+          }));
+      if (!token.empty()) CO_ASK(engine_.remember_rename(write, bucket.id, token, renamed));
+      co_return renamed.keys;
     }));
     call.response.set("x-amz-renamed-objects", std::to_string(renamed));
     co_return co_await send_empty(call, 200);
@@ -85,9 +101,14 @@ Service::Done Service::rename_object(Call& call) {
   rename.to_conditions = conditions_of(call);
   const PutOutcome outcome = CO_ASK(co_await change([&](Write& write) -> Task<Answer<PutOutcome>> {
     bucket = CO_ASK(co_await bucket_for_change(write, call));
-    auto version = co_await engine_.version(write.txn, bucket.id, rename.from, std::nullopt);
-    if (version) CO_ASK(require_rename(call, bucket, rename.from, rename.to, &*version));
-    co_return co_await engine_.rename(write, bucket, rename, owner);
+    if (CO_ASK(co_await done_before(write, bucket.id, token, asked)))
+      co_return PutOutcome{CO_ASK(co_await engine_.version(write.txn, bucket.id, rename.to, std::nullopt))};
+    const ObjectVersion version =
+        CO_ASK(co_await find_for_read(call, write.txn, bucket, rename.from, std::nullopt, "s3:GetObject"));
+    CO_ASK(require_rename(call, bucket, rename.from, rename.to, &version));
+    PutOutcome done = CO_ASK(co_await engine_.rename(write, bucket, rename, owner));
+    if (!token.empty()) CO_ASK(engine_.remember_rename(write, bucket.id, token, asked));
+    co_return done;
   }));
   if (bucket.versioning == Versioning::kEnabled)
     call.response.set("x-amz-version-id", outcome.version.version_id());

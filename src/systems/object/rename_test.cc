@@ -198,6 +198,36 @@ TEST(RenamePrefix, prefixes_that_overlap_and_names_that_grow_too_long_are_refuse
   });
 }
 
+TEST(Rename, a_token_remembers_what_was_done_under_it_for_an_hour) {
+  with_store([](TestStore& store) -> Task<void> {
+    Engine engine = store.engine();
+    const Renamed asked{.from = "a", .to = "b"}, other{.from = "a", .to = "c"};
+    auto before = [&](const Renamed& what) {
+      return store.change([&](Write& write) { return engine.renamed_before(write, 7, "token", what); });
+    };
+    EXPECT_FALSE((co_await before(asked)).value().has_value());
+    (void)(co_await store.change([&](Write& write) -> Task<Answer<bool>> {
+      Renamed done = asked;
+      done.keys = 5;
+      CO_ASK(engine.remember_rename(write, 7, "token", done));
+      co_return true;
+    })).value();
+    EXPECT_EQ((co_await before(asked)).value().value().keys, 5u);
+    EXPECT_EQ(code(co_await before(other)), "IdempotencyParameterMismatch");
+    auto forget = [&] {
+      return store.change([&](Write& write) { return engine.forget_renames(write, 10); });
+    };
+    store.step_clock(std::chrono::minutes(59));
+    EXPECT_TRUE((co_await forget()).value());
+    EXPECT_TRUE((co_await before(asked)).value().has_value());
+    store.step_clock(std::chrono::hours(2));
+    EXPECT_FALSE((co_await before(asked)).value().has_value());
+    EXPECT_TRUE((co_await forget()).value());
+    auto txn = (co_await store.store().begin()).value();
+    EXPECT_TRUE((co_await txn->scan(store.keyspace(), store::prefix_range("y"))).value().rows.empty());
+  });
+}
+
 // Renames among puts and deletes against a map: what is current, and how much of it.
 TEST(Rename, random_changes_leave_what_a_map_says) {
   for (uint64_t seed = 1; seed <= 9; ++seed) {

@@ -462,6 +462,14 @@ Result<Reminder> parse_reminder_key(std::string_view row_key) {
   parsed.key = std::string(as_text(key));
   return parsed;
 }
+std::string renamed_from(uint64_t hour) {
+  return under('y', hour);
+}
+std::string renamed_key(uint64_t hour, BucketId bucket, std::string_view token) {
+  std::string row_key = renamed_from(hour);
+  append_u64(row_key, bucket);
+  return row_key.append(token);
+}
 std::string indexing_prefix() {
   return "j";
 }
@@ -768,6 +776,27 @@ std::string encode(const Indexing& indexing) {
   out.sized(indexing.next);
   out.boolean(indexing.uploads);
   return out.take();
+}
+
+std::string encode(const Renamed& renamed) {
+  RowWriter out;
+  out.sized(renamed.from);
+  out.sized(renamed.to);
+  out.boolean(renamed.prefix);
+  out.varint(renamed.keys);
+  return out.take();
+}
+
+Result<Renamed> decode_renamed(std::string_view row) {
+  Reader in(as_bytes(row));
+  read_format(in);
+  Renamed renamed;
+  renamed.from = text(in);
+  renamed.to = text(in);
+  renamed.prefix = in.boolean();
+  renamed.keys = in.varint();
+  TRY(in.finish());
+  return renamed;
 }
 
 Result<Indexing> decode_indexing(std::string_view row) {

@@ -15,6 +15,7 @@
 //   k <name>                                      -> KmsKey (key_ring.h)
 //   s                                             -> ScrubState (care.h): when a scrub began, how far it is
 //   l <second, 8 bytes> <bucket id> <key> 00 01   -> the bucket's name: lifecycle rules may ask something of the key then
+//   y <hour, 8 bytes> <bucket id> <token>         -> Renamed: what a client's rename of that hour was, should it ask again
 //   j <bucket id>                                 -> Indexing: the keys of this bucket get such reminders in the background
 // clang-format on
 //
@@ -88,6 +89,13 @@ struct Indexing {
   bool uploads = false;  // versions are through, uploads are next
 };
 
+// A rename that was done, under the token that its client gave it.
+struct Renamed {
+  std::string from, to;
+  bool prefix = false;
+  uint64_t keys = 0;
+};
+
 std::string bucket_key(std::string_view name);
 std::string bucket_keys();  // prefix of all
 
@@ -139,6 +147,9 @@ std::string reminders_prefix();
 std::string reminders_behind(uint64_t at_s);
 // Without the bucket's name, which is the row's value.
 Result<Reminder> parse_reminder_key(std::string_view row_key);
+std::string renamed_key(uint64_t hour, BucketId bucket, std::string_view token);
+// The first row key of the renames of this hour and later.
+std::string renamed_from(uint64_t hour);
 std::string indexing_key(BucketId bucket);
 std::string indexing_prefix();
 Result<BucketId> parse_indexing_key(std::string_view row_key);
@@ -152,6 +163,7 @@ std::string encode(const Part& part);
 std::string encode(const Usage& usage);
 std::string encode(const BackReference& reference);
 std::string encode(const Indexing& indexing);
+std::string encode(const Renamed& renamed);
 
 Result<Bucket> decode_bucket(std::string_view row);
 Result<ObjectVersion> decode_version(std::string_view row);
@@ -160,5 +172,6 @@ Result<Part> decode_part(std::string_view row);
 Result<Usage> decode_usage(std::string_view row);
 Result<BackReference> decode_reference(std::string_view row);
 Result<Indexing> decode_indexing(std::string_view row);
+Result<Renamed> decode_renamed(std::string_view row);
 
 }  // namespace polis::object

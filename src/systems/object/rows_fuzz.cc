@@ -18,6 +18,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
     POLIS_ASSERT(encode(*reference) == row || (row[0] == 1 && decode_reference(encode(*reference))));
   if (auto indexing = decode_indexing(row))
     POLIS_ASSERT(encode(*indexing) == row || (row[0] == 1 && decode_indexing(encode(*indexing))));
+  if (auto renamed = decode_renamed(row))
+    POLIS_ASSERT(encode(*renamed) == row || (row[0] == 1 && decode_renamed(encode(*renamed))));
   if (auto reminder = parse_reminder_key(row))
     POLIS_ASSERT(reminder_key(reminder->at_s, reminder->bucket, reminder->key) == row);
   (void)parse_indexing_key(row);

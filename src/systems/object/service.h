@@ -343,6 +343,8 @@ class Service final {
 
   // --- renaming (rename_handlers.cc)
   Done rename_object(Call& call);
+  Task<Answer<std::optional<Renamed>>> done_before(Write& write, BucketId bucket, const std::string& token,
+                                                   const Renamed& asked);
   Answer<void> require_rename(const Call& call, const Bucket& bucket, std::string_view from, std::string_view to,
                               const ObjectVersion* version);
 
