@@ -322,6 +322,7 @@ void CommitPipeline::purge_dead(Batch& batch) {
   for (const DeadKey& dead : dead_keys) {
     rocksdb::ReadOptions options;
     options.prefix_same_as_start = true;
+    options.ignore_range_deletions = true;  // as in rocks_reader.cc
     options.fill_cache = false;
     const auto family = reader_.family(dead.keyspace);
     if (!family) continue;

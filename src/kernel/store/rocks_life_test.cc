@@ -163,6 +163,34 @@ TEST_F(RocksLife, reads_agree_with_the_commits_while_compactions_replace_every_f
   }
 }
 
+TEST_F(RocksLife, a_scan_goes_on_behind_the_end_of_a_file_when_the_next_one_is_not_in_memory) {
+  options_.write_buffer_bytes = 256 << 10;  // many files
+  open();
+  constexpr size_t kRows = 20'000;
+  auto name = [](size_t number) {
+    return "row " + std::string(6 - std::to_string(number).size(), '0') + std::to_string(number);
+  };
+  for (size_t at = 0; at < kRows;) {
+    auto txn = begin();
+    for (size_t end = at + 501; at < std::min(end, kRows); ++at)
+      ASSERT_TRUE(txn->put(rows_, name(at), std::string(130, 'x')));
+    ASSERT_TRUE(commit(*txn, Sync::kOs));
+  }
+  for (size_t page : {8, 40, 1000}) {
+    open();  // with nothing in memory
+    auto txn = begin();
+    size_t seen = 0;
+    KeyRange range = prefix_range("row");
+    for (bool more = true; more;) {
+      auto scan = runtime_.call(0, [&] { return txn->scan(rows_, range, {.limit = page}); }).value();
+      for (const Row& row : scan.rows) ASSERT_EQ(row.key, name(seen++));
+      more = scan.more;
+      if (more) range.begin = scan.rows.back().key + '\0';
+    }
+    EXPECT_EQ(seen, kRows) << "in pages of " << page;
+  }
+}
+
 TEST_F(RocksLife, files_that_a_compaction_replaced_go_although_nobody_reads_any_more) {
   const auto tables = [&] {
     size_t count = 0;
@@ -187,7 +215,6 @@ TEST_F(RocksLife, files_that_a_compaction_replaced_go_although_nobody_reads_any_
   while (tables() > tables_before && std::chrono::steady_clock::now() < until) std::this_thread::yield();
   EXPECT_LE(tables(), tables_before);
 }
-
 
 TEST_F(RocksLife, commit_times_rise_although_the_clock_steps_back) {
   const CommitTime first = put("a", "1").value();

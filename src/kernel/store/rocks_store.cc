@@ -382,6 +382,7 @@ Task<Result<std::vector<RowVersion>>> RocksStore::versions(Keyspace keyspace, st
     append_escaped_key(escaped, key);
     rocksdb::ReadOptions options;
     options.prefix_same_as_start = true;
+    options.ignore_range_deletions = true;  // as in rocks_reader.cc
     std::vector<RowVersion> chain;
     const std::unique_ptr<rocksdb::Iterator> at(state.database->NewIterator(options, state.reader->family(keyspace)));
     for (at->Seek(escaped); at->Valid() && chain.size() < limit; at->Next()) {
