@@ -72,11 +72,14 @@ export function DurabilityPlot() {
         : Promise.reject(new Error("The failure rate lies between 0 and 100 %, the repair between 0.001 and 8 766 hours.")),
     [failureRate, repairHours],
   );
-  const data = useMemo(() => {
-    const x = Array.from({ length: POINTS }, (_, at) => HOURS_MIN * (HOURS_MAX / HOURS_MIN) ** (at / (POINTS - 1)));
-    return [x, ...CODES.map(({ k, m }) => x.map((at) => (valid ? annualNines(k, m, failureRate, at) : null)))];
-  }, [failureRate, valid]);
   const answer = loaded.value;
+  // The measured time is on the plot, however short it is.
+  const shortest = Math.min(HOURS_MIN, (answer?.measured?.repair_hours ?? HOURS_MIN) / 2);
+  const data = useMemo(() => {
+    const x = Array.from({ length: POINTS }, (_, at) => shortest * (HOURS_MAX / shortest) ** (at / (POINTS - 1)));
+    return [x, ...CODES.map(({ k, m }) => x.map((at) => (valid ? annualNines(k, m, failureRate, at) : null)))];
+  }, [failureRate, valid, shortest]);
+  const xRange = useMemo((): [number, number] => [shortest, HOURS_MAX], [shortest]);
   const columns: Column<DurabilityLine>[] = [
     { title: "Code and repair", className: "grow", cell: (line) => line.what },
     { title: "Nines", className: "right", cell: (line) => line.nines.toFixed(2) },
@@ -109,7 +112,7 @@ export function DurabilityPlot() {
             format={(value) => value.toFixed(0)}
             xFormat={hours}
             xLog
-            xRange={[HOURS_MIN, HOURS_MAX]}
+            xRange={xRange}
             axisWidth={34}
             height={260}
             marks={marks}
@@ -135,7 +138,7 @@ export function DurabilityPlot() {
               <dt className="soft">
                 4+2, repaired in {duration(answer.assumptions.repair_hours * 3600)}
                 {repair === "" && (answer.assumptions.repair_measured
-                    ? " (measured here on the bytes stored today; fuller drives take longer)"
+                    ? " (a whole drive, at the rate measured here)"
                     : " (assumed: no repair measured yet)")}
               </dt>
               <dd data-testid="nines">
