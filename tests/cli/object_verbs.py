@@ -2,6 +2,7 @@
 """Every verb of `polis object`: what people see, what --json gives, and what a mistake is answered with."""
 import json
 import os
+import ssl
 import sys
 import urllib.request
 
@@ -58,6 +59,10 @@ def objects(polis):
     url = run("object", "presign", "s3://docs/moved", "--expires", "60").strip()
     with urllib.request.urlopen(url, timeout=20) as answer:
         check(answer.read() == blob, "a pre-signed URL")
+    url = run("object", "presign", "s3://docs/moved", "--tls").strip()
+    tls = ssl.create_default_context(cafile=os.path.join(polis.data, "keys/object-tls-certificate.pem"))
+    with urllib.request.urlopen(url, timeout=20, context=tls) as answer:
+        check(answer.read() == blob, "over TLS")
     url = run("object", "presign", "s3://docs/by url", "--method", "PUT").strip()
     with urllib.request.urlopen(urllib.request.Request(url, b"put", method="PUT"), timeout=20) as answer:
         check(answer.status == 200, "a pre-signed PUT")

@@ -662,6 +662,10 @@ Admin::Json Admin::presign(auth::PrincipalPtr principal, std::string body) {
   std::string bucket = text("bucket"), key = text("key"), endpoint = text("endpoint"), method = text("method");
   if (bucket.empty() || key.empty() || endpoint.empty())
     co_return fail(Code::kInvalid, "bucket, key and endpoint are needed");
+  // "https://localhost:9443" or only the address; the signature covers the Host.
+  std::string scheme = "http://";
+  if (endpoint.starts_with("https://")) scheme = "https://";
+  if (endpoint.starts_with(scheme)) endpoint.erase(0, scheme.size());
   if (method.empty()) method = "GET";
   // Signed with a key of the caller: the URL can do what the caller may, no more. The command line on this machine acts
   // as root without being a user, and takes root's key.
@@ -680,7 +684,7 @@ Admin::Json Admin::presign(auth::PrincipalPtr principal, std::string body) {
     SigningIdentity identity{.access_key = access_key->id, .secret_key = access_key->secret};
     std::string signed_target = object::presign(view, identity, seconds, clock_.wall());
     co_return json::serialize(
-        json::object{{"url", "http://" + endpoint + signed_target}, {"method", method}, {"expires_s", seconds}});
+        json::object{{"url", scheme + endpoint + signed_target}, {"method", method}, {"expires_s", seconds}});
   }
   co_return fail(Code::kNotFound, "you have no active access key: make one with `polis key add`");
 }

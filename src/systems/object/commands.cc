@@ -322,12 +322,14 @@ Done versions(Invocation& call) {
 
 Done presign(Invocation& call) {
   Place where = CO_TRY(place(call.arguments[0], true));
-  auto port = CO_TRY(co_await call.api.port("object.s3"));
+  // The certificate that polis makes for itself names localhost.
+  const bool tls = call.has("tls");
+  auto port = CO_TRY(co_await call.api.port(tls ? "object.s3_tls" : "object.s3"));
   json::object ask{{"bucket", where.bucket},
                    {"key", where.key},
                    {"method", call.flags["method"]},
                    {"expires_s", std::strtoll(call.flags["expires"].c_str(), nullptr, 10)},
-                   {"endpoint", "127.0.0.1:" + std::to_string(port)}};
+                   {"endpoint", (tls ? "https://localhost:" : "http://127.0.0.1:") + std::to_string(port)}};
   auto response = CO_TRY(co_await call.api.request("POST", std::string(kApi) + "/presign", json::serialize(ask)));
   if (call.output.json())
     call.output.document(response.body);
@@ -518,7 +520,8 @@ std::vector<systems::Command> commands() {
                   .help = "what it allows",
                   .value = "METHOD",
                   .value_default = "GET",
-                  .choices = {"GET", "PUT", "HEAD", "DELETE"}}},
+                  .choices = {"GET", "PUT", "HEAD", "DELETE"}},
+                 {.name = "tls", .help = "on the port with TLS"}},
        .run = presign},
       {.name = "policy",
        .help = "Shows, sets or removes the policy of a bucket",
