@@ -115,10 +115,11 @@ Answer<void> take_apart(Call& call, const std::vector<std::string>& domains) {
 bool Call::hoisted(std::string_view name) const {
   if (scheme != AuthScheme::kV4Query && !proved) return false;
   // The signature itself is no header.
-  static constexpr std::string_view kOwn[] = {"algorithm",     "content-sha256", "credential",    "date",
-                                              "expires",       "security-token", "signature",     "signedheaders"};
+  static constexpr std::string_view kOwn[] = {"algorithm", "content-sha256", "credential", "date",
+                                              "expires",   "security-token", "signature",  "signedheaders"};
   constexpr std::string_view kPrefix = "x-amz-";
-  if (name.size() <= kPrefix.size() || !base::equal_ignoring_case(name.substr(0, kPrefix.size()), kPrefix)) return false;
+  if (name.size() <= kPrefix.size() || !base::equal_ignoring_case(name.substr(0, kPrefix.size()), kPrefix))
+    return false;
   return std::ranges::none_of(
       kOwn, [&](std::string_view own) { return base::equal_ignoring_case(name.substr(kPrefix.size()), own); });
 }

@@ -130,8 +130,8 @@ class ObjectSystem final : public systems::System {
       names.push_back("*." + domain);
     }
     io::Certificate certificate = CO_TRY(co_await systems::port_certificate(context, "object", std::move(names)));
-    co_return io::TlsContext::server({.certificate_chain_pem = std::move(certificate.chain_pem),
-                                      .private_key_pem = std::move(certificate.key_pem)});
+    co_return io::TlsContext::server(
+        {.certificate_chain_pem = std::move(certificate.chain_pem), .private_key_pem = std::move(certificate.key_pem)});
   }
 
   Task<Result<systems::OpenPorts>> listen(systems::Context& context, std::shared_ptr<io::TlsContext> tls) {
