@@ -179,7 +179,7 @@ Service::Done Service::get_object(Call& call) {
     CO_ASK(co_await out.send());
     co_return Answer<void>();
   }
-  Home::Hold pin = CO_ASK(co_await pin_parts(version));
+  Home::Hold pin = CO_ASK(co_await pin_parts(version, call.now));
   ResponseSink sink(out, statistics_.sent_bytes);
   CO_ASK(co_await send_range(version, inlined, range, envelope, sink));
   CO_ASK(co_await out.finish());

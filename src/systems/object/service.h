@@ -216,9 +216,9 @@ class Service final {
     const blob::Receipt& blob;
   };
   Task<Answer<void>> send_run(const Run& run, blob::Range range, const Envelope& envelope, blob::ByteSink& sink);
-  // Keeps the parts of a version while they are read; nothing for a version without parts. kSlowDown if the version was
-  // replaced since it was looked up, so long ago that its parts are going.
-  Task<Answer<Home::Hold>> pin_parts(const ObjectVersion& version);
+  // Keeps the parts of a version while they are read; nothing for a version without parts. `asked_at`: before the version
+  // was looked up. kSlowDown if that is so long ago that the version was replaced since and its parts may be going.
+  Task<Answer<Home::Hold>> pin_parts(const ObjectVersion& version, WallTime asked_at);
   friend class VersionSource;
 
   // --- objects (object_handlers.cc)

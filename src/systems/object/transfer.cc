@@ -154,7 +154,8 @@ Task<Answer<Service::Stored>> Service::store_copy(ObjectVersion version, std::st
                                                   const Envelope& to, blob::Scheme scheme) {
   // Read in many pieces, while others may overwrite the source and compaction move it.
   auto held = blob_.hold(version.blob);
-  Home::Hold pin = CO_ASK(co_await pin_parts(version));
+  Home::Hold pin;
+  if (!version.upload.empty()) pin = CO_ASK(co_await home_.pin(version.upload));
   VersionSource source(*this, version, inlined_bytes, range, from, algorithm);
   auto stored = co_await store_bytes(source, range.size, to, scheme);
   if (!stored) co_return refuse(source.failure() ? *source.failure() : std::move(stored).error());
@@ -163,10 +164,13 @@ Task<Answer<Service::Stored>> Service::store_copy(ObjectVersion version, std::st
   co_return std::move(*stored);
 }
 
-Task<Answer<Home::Hold>> Service::pin_parts(const ObjectVersion& version) {
+Task<Answer<Home::Hold>> Service::pin_parts(const ObjectVersion& version, WallTime asked_at) {
   if (version.upload.empty()) co_return Home::Hold();
   Home::Hold pin = CO_ASK(co_await home_.pin(version.upload));
-  // From here on the reaper passes them over. Was it there before?
+  // The reaper leaves the parts of a replaced version alone for two seconds, and from here on altogether. Later than
+  // that, was it there before?
+  const Duration age = clock_.wall() - asked_at;
+  if (age >= Duration::zero() && age < std::chrono::seconds(1)) co_return std::move(pin);
   auto txn = CO_ASK(co_await begin());
   if (!CO_ASK(co_await engine_.parts_stay(*txn, version.upload)))
     co_return refuse(Failure(ErrorCode::kSlowDown, "The object was replaced while it was looked up; ask again")
