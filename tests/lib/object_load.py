@@ -24,7 +24,7 @@ from s3 import S3, S3Error
 SHARED = "crash"  # all writers meet in it; every other bucket has one
 # Inline, packed, a row of its own, several rows; small ones most often, because they share rows and syncs.
 SIZES = [0, 1, 700, 2048, 2049, 9_000, 60_000, 200_000, 262_144, 600_000, 1_500_000]
-PLAIN_KEYS, VERSIONED_KEYS, VERSIONS_MAX = 12, 5, 5
+PLAIN_KEYS, FOLDERS, VERSIONED_KEYS, VERSIONS_MAX = 12, 3, 5, 5
 PART_BYTES = 5 << 20
 NEW = "?"  # a version or upload whose id polis chooses; its answer tells it, or the restart
 
@@ -166,7 +166,7 @@ class Writer:
             (self.put_version, 4), (self.copy_version, 1), (self.delete_newest, 1), (self.delete_version, 2), (self.delete_versions, 1),
             (self.tag_version, 1), (self.set_versioning, 0.5), (self.set_setting, 2), (self.churn_bucket, 1.5)]
         if "rename" in features:
-            self.operations += [(self.rename, 2)]
+            self.operations += [(self.rename, 2), (self.rename_folder, 1)]
         if "lock" in features:
             self.operations += [(self.put_locked, 1), (self.set_hold, 1), (self.delete_locked, 1)]
 
@@ -208,7 +208,12 @@ class Writer:
     def body(self):
         return self.random.randbytes(self.random.choice(SIZES))
 
+    def folder(self, number):
+        return f"w{self.number}/folder-{number}/"
+
     def plain_key(self):
+        if self.random.random() < 0.3:
+            return f"{self.folder(self.random.randrange(FOLDERS))}{self.random.randrange(4)}"
         return f"w{self.number}/{self.random.randrange(PLAIN_KEYS):02}"
 
     def plain_keys(self):
@@ -331,6 +336,26 @@ class Writer:
         thing = self.world[("object", SHARED, source)]
         self.change("rename", {("object", SHARED, key): thing, ("object", SHARED, source): None}, lambda: rename(client, SHARED, source, key))
 
+    def rename_folder(self, client):
+        """Every key of a folder in one transaction."""
+        source, target = (self.folder(number) for number in self.random.sample(range(FOLDERS), 2))
+        keys = [key for key in self.plain_keys() if key.startswith(source)]
+        if not keys:
+            return
+        overlay = {}
+        for key in keys:
+            overlay[("object", SHARED, key)] = None
+            overlay[("object", SHARED, target + key[len(source):])] = self.world[("object", SHARED, key)]
+
+        def act():
+            client.request("PUT", f"/{SHARED}/{target}", {"renameObject": "prefix"},
+                           headers={"x-amz-rename-source": urllib.parse.quote(f"/{SHARED}/{source}")})
+
+        if any(self.world.get(name) for name, thing in overlay.items() if thing):
+            expect_refusal(f"renaming {source} over {target}", "PreconditionFailed", act)
+        else:
+            self.change("rename of a folder", overlay, act)
+
     # --- uploads, in the shared bucket and in the own one
 
     def uploads(self):
@@ -414,9 +439,8 @@ class Writer:
         while len(numbers) > 1 and any(len(self.bodies[parts[n]]) < PART_BYTES for n in numbers[:-1]):
             del parts[numbers.pop()]
         whole = b"".join(self.bodies[parts[n]] for n in numbers)
-        cipher = self.default_cipher(bucket)
-        thing = Thing(md5(whole), len(whole), None if cipher else multipart_etag([parts[n] for n in numbers]))
-        thing = thing._replace(cipher=self.begun_with(upload))
+        cipher = self.default_cipher(bucket)  # as when it began: the default stays while uploads are open
+        thing = Thing(md5(whole), len(whole), None if cipher else multipart_etag([parts[n] for n in numbers]), cipher=cipher)
         overlay = {("uploads", bucket): tuple(one for one in self.world[("uploads", bucket)] if one != upload)}
         if bucket == SHARED:
             overlay[("object", bucket, upload[0])] = thing
@@ -431,9 +455,6 @@ class Writer:
             return headers.get("x-amz-version-id") if bucket != SHARED else None
 
         self.change("completion", overlay, act)
-
-    def begun_with(self, upload):
-        return ""  # uploads name no cipher, and the own bucket has no default one while they begin
 
     def abort(self, client):
         uploads = self.uploads()
