@@ -46,8 +46,8 @@ def table(title, columns, rows):
         print("| " + " | ".join(str(cell) for cell in row) + " |", flush=True)
 
 
-def google_benchmark(program, pattern, **environment):
-    text = run(os.path.join(RELEASE, program), f"--benchmark_filter={pattern}", "--benchmark_format=json", "--benchmark_min_time=0.5",
+def google_benchmark(program, pattern, limit_s=300, **environment):
+    text = run(os.path.join(RELEASE, program), f"--benchmark_filter={pattern}", "--benchmark_format=json", "--benchmark_min_time=0.5", limit_s=limit_s,
                env={**os.environ, **environment})
     return {entry["name"]: entry for entry in json.loads(text[text.index("{"):])["benchmarks"]}
 
