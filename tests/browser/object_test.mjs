@@ -100,6 +100,24 @@ run({
     await page.getByRole("dialog").getByRole("button", { name: "Close" }).click();
   },
 
+  async an_object_and_a_folder_are_renamed(state) {
+    const { page } = state;
+    await held(state, `${bucket}/draft/one.txt`, "PUT", "one");
+    await held(state, `${bucket}/draft/two & three.txt`, "PUT", "two");
+    await open(state, `/object/buckets?bucket=${bucket}`);
+    await page.getByRole("button", { name: "Rename draft/" }).click();
+    await page.getByRole("dialog").getByRole("textbox").fill("final");
+    await page.getByRole("dialog").getByRole("button", { name: "Rename", exact: true }).click();
+    await page.getByRole("link", { name: "final/" }).click();
+    await page.getByRole("link", { name: "two & three.txt", exact: true }).click();
+    await page.getByRole("button", { name: "Rename …" }).click();
+    await page.getByRole("dialog").getByRole("textbox").fill("final/renamed.txt");
+    await page.getByRole("dialog").getByRole("button", { name: "Rename", exact: true }).click();
+    await page.getByRole("heading", { name: "final/renamed.txt" }).waitFor();
+    check((await (await s3(state, `${bucket}/final/renamed.txt`)).text()) === "two", "with its bytes");
+    check((await s3(state, `${bucket}/draft/one.txt`)).status === 404, "the old name is gone");
+  },
+
   async new_objects_are_encrypted_when_the_bucket_says_so(state) {
     const { page } = state;
     await open(state, at("view=settings"));

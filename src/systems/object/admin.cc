@@ -301,6 +301,10 @@ Admin::Json Admin::status() {
                    {"sent_bytes", service.sent_bytes},
                    {"connections_open", http.connections_open},
                    {"operations", std::move(operations)},
+                   {"lifecycle", json::object{{"expired", service.lifecycle_expired},
+                                              {"removed", service.lifecycle_removed},
+                                              {"moved", service.lifecycle_transitions},
+                                              {"aborted", service.lifecycle_aborted}}},
                    {"blob", blob_json(server_.blob().statistics())}};
   co_return json::serialize(out);
 }

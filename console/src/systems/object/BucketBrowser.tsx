@@ -12,6 +12,7 @@ import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
 import * as api from "./api";
 import { useS3Endpoint } from "./endpoint";
+import { Rename } from "./Rename";
 import * as s3 from "./s3";
 import { start, useUploads } from "./uploads";
 
@@ -32,6 +33,7 @@ export function BucketBrowser({ bucket, prefix }: { bucket: string; prefix: stri
   const picker = useRef<HTMLInputElement>(null);
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const [plan, setPlan] = useState<() => Promise<Plan>>();
+  const [renaming, setRenaming] = useState<string>();
   const [over, setOver] = useState(false);
   useEffect(() => setChosen(new Set()), [bucket, prefix]);
 
@@ -108,10 +110,13 @@ export function BucketBrowser({ bucket, prefix }: { bucket: string; prefix: stri
         return (
           <>
             {entry.kind === "object" && (
-              <a className="button quiet small icon" href={s3.urlOf(bucket, entry.key)} download aria-label={`Download ${name}`}>
+              <a className="button quiet small icon wide" href={s3.urlOf(bucket, entry.key)} download aria-label={`Download ${name}`}>
                 <Icon name="download" size={14} />
               </a>
             )}
+            <button type="button" className="button quiet small icon" aria-label={`Rename ${name}`} onClick={() => setRenaming(name)}>
+              <Icon name="rename" size={14} />
+            </button>
             <button
               type="button"
               className="button quiet small icon"
@@ -190,6 +195,7 @@ export function BucketBrowser({ bucket, prefix }: { bucket: string; prefix: stri
           </button>
         </div>
       )}
+      {renaming !== undefined && <Rename bucket={bucket} from={renaming} close={() => setRenaming(undefined)} done={reload} />}
       {plan && (
         <PlanDialog
           draft={plan}

@@ -15,6 +15,7 @@ import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
 import * as api from "./api";
 import { useS3Endpoint } from "./endpoint";
+import { Rename } from "./Rename";
 import * as s3 from "./s3";
 import { writeLegalHold, writeRetention } from "./settings";
 import type { Scale } from "./timeline";
@@ -182,6 +183,7 @@ export function ObjectView({ bucket, objectKey }: { bucket: string; objectKey: s
   const [chosen, setChosen] = useState<string>();
   const [plan, setPlan] = useState<() => Promise<Plan>>();
   const [sharing, setSharing] = useState(false);
+  const [renaming, setRenaming] = useState(false);
   const [error, setError] = useState<unknown>();
   const versions = loaded.value?.versions ?? [];
   const shown = versions.find((one) => one.id === chosen) ?? versions[0];
@@ -249,9 +251,14 @@ export function ObjectView({ bucket, objectKey }: { bucket: string; objectKey: s
           <div className="aside">
             {versions.length > 1 && <ScaleSwitch scale={scale} set={setScale} />}
             {versions[0] && !versions[0].deleteMarker && (
-              <button type="button" className="button small" onClick={() => setSharing(true)}>
-                <Icon name="key" size={14} /> Link …
-              </button>
+              <>
+                <button type="button" className="button small" onClick={() => setRenaming(true)}>
+                  <Icon name="rename" size={14} /> Rename …
+                </button>
+                <button type="button" className="button small" onClick={() => setSharing(true)}>
+                  <Icon name="key" size={14} /> Link …
+                </button>
+              </>
             )}
           </div>
         </div>
@@ -282,6 +289,9 @@ export function ObjectView({ bucket, objectKey }: { bucket: string; objectKey: s
           </div>
           <Table caption={`Versions of ${objectKey}`} columns={columns} rows={versions} id={(one) => one.id} />
         </section>
+      )}
+      {renaming && (
+        <Rename bucket={bucket} from={objectKey} close={() => setRenaming(false)} done={(to) => navigate(address("/object/buckets", { bucket, key: to }))} />
       )}
       {sharing && <Share bucket={bucket} objectKey={objectKey} close={() => setSharing(false)} />}
       {plan && (

@@ -1,10 +1,11 @@
 import { Figures as KeyFigures } from "../../parts/Figures";
-import { bytes, bytesPerSecond, count, percent, perSecond, plural } from "../../parts/format";
+import { bytes, bytesPerSecond, count, duration, percent, perSecond, plural } from "../../parts/format";
 import { useRates, useTopic } from "../../parts/live";
 import { RateChart } from "../../parts/RateChart";
 import { Table, type Column } from "../../parts/Table";
 import { useState } from "react";
 import type { Plan } from "../../app/api";
+import { Link } from "../../app/router";
 import { useLoad } from "../../app/useLoad";
 import { ErrorNote, Note } from "../../parts/Note";
 import { PlanDialog } from "../../parts/PlanDialog";
@@ -78,6 +79,9 @@ function JobLine({ job }: { job: Job }) {
 
 function Drives({ grid }: { grid: GridSample }) {
   const loaded = useLoad(api.drives, []);
+  const repaired = grid.jobs["repair"]?.begun_at ?? "";
+  const gate = useLoad(() => api.durability({ k: 4, m: 2, afr: 0.0081 }), [repaired, grid.jobs["repair"]?.running]);
+  const slow = gate.value?.measured && !gate.value.measured.within_gate ? gate.value : undefined;
   const [plan, setPlan] = useState<{ drive: Drive; draft: () => Promise<Plan> }>();
   const [error, setError] = useState<unknown>();
   const run = (kind: Job["kind"]): void => {
@@ -137,6 +141,14 @@ function Drives({ grid }: { grid: GridSample }) {
         </div>
       </div>
       <ErrorNote error={error ?? loaded.error} />
+      {slow?.measured && (
+        <div className="card-body">
+          <Note kind="warn">
+            At the rate of the last repair a whole drive takes {duration(slow.measured.repair_hours * 3600)} to rebuild, longer than the{" "}
+            {duration(slow.assumptions.repair_gate_hours * 3600)} that 11 nines need. See <Link to="/object/durability">Durability</Link>.
+          </Note>
+        </div>
+      )}
       {loaded.value?.one_file_system && (
         <div className="card-body">
           <Note kind="info">{loaded.value.protects}</Note>

@@ -90,6 +90,12 @@ export async function list(bucket: string, prefix: string, token?: string, limit
 export const makeBucket = async (bucket: string, objectLock = false): Promise<void> =>
   void (await call("PUT", urlOf(bucket), objectLock ? { headers: { "x-amz-bucket-object-lock-enabled": "true" } } : {}));
 
+// One transaction, no byte copied. With `prefix` both names are prefixes, and everything below goes along or nothing.
+export const rename = async (bucket: string, from: string, to: string, prefix: boolean): Promise<void> =>
+  void (await call("PUT", urlOf(bucket, to, { renameObject: prefix ? "prefix" : "" }), {
+    headers: { "x-amz-rename-source": `/${bucket}/${from.split("/").map(encode).join("/")}` },
+  }));
+
 export async function beginUpload(bucket: string, key: string, type: string): Promise<string> {
   const response = await call("POST", urlOf(bucket, key, { uploads: "" }), { headers: { "content-type": type } });
   return textOf(new DOMParser().parseFromString(await response.text(), "application/xml"), "UploadId");
