@@ -247,6 +247,11 @@ Task<Answer<void>> Service::serve(Call& call) {
   if (call.request.method() == http::Method::kOptions) co_return co_await preflight(call);
   if (is_query_api(call)) co_return co_await query_api(call);
   if (call.has_header("origin")) co_await add_cors_headers(call);
+  // What no MD5 can look like is refused whoever asks, before anybody's signature is looked at.
+  if (auto md5 = call.request.field("content-md5")) {
+    auto digest = base::base64_decode(*md5);
+    if (!digest || digest->size() != 16) co_return refuse(ErrorCode::kInvalidDigest);
+  }
   SteadyTime begun = clock_.steady();
   CO_ASK(co_await authenticate(call));
   call.authenticating = clock_.steady() - begun;
