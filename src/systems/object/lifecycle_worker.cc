@@ -1,6 +1,7 @@
 #include "systems/object/lifecycle_worker.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "kernel/obs/log.h"
 
@@ -9,11 +10,13 @@ namespace {
 
 constexpr size_t kIndexRows = 500;    // a slice: some 10 ms, one sync
 constexpr size_t kBatchKeys = 64;     // one transaction and one sync
-constexpr size_t kActionsOfKey = 64;  // of one key in one transaction; what is left comes in the next
+constexpr size_t kActionsMax = 1000;   // of one transaction, but for those of one key
+constexpr size_t kActionsOfKey = 256;  // what is left comes a second later
 constexpr size_t kPartsPage = 64;
 constexpr Duration kPauseMin = std::chrono::milliseconds(250), kPauseMax = std::chrono::seconds(30);
 constexpr Duration kForgetInterval = std::chrono::hours(1);
 constexpr size_t kForgottenRows = 1000;
+constexpr Duration kFollowUp = std::chrono::milliseconds(1100);  // reminders are by whole seconds
 constexpr Duration kRetry = std::chrono::hours(1);
 
 // Reads a stored blob in the pieces that a put asks for.
@@ -98,7 +101,12 @@ Task<Answer<void>> LifecycleWorker::work() {
     const std::vector<Reminder> due =
         CO_ASK(co_await service_.engine_.reminders(*txn, service_.clock_.wall(), kBatchKeys));
     txn.reset();
-    if (due.empty()) co_return Answer<void>();
+    if (due.empty()) {
+      if (!std::exchange(followed_, false)) co_return Answer<void>();
+      // What went may have been what others waited for: the rest of many versions, a marker with nothing behind it.
+      if (!co_await io::sleep_for(kFollowUp)) co_return Answer<void>();
+      continue;
+    }
     co_await prepare(due);
     if (auto obeyed = co_await obey(due); !obeyed) {
       if (obeyed.error().code() == ErrorCode::kServiceUnavailable) co_return refuse(std::move(obeyed).error());
@@ -122,12 +130,15 @@ Task<Answer<void>> LifecycleWorker::work() {
 Task<Answer<void>> LifecycleWorker::obey(const std::vector<Reminder>& reminders) {
   LifecycleOutcome outcome = CO_ASK(co_await service_.change([&](Write& write) -> Task<Answer<LifecycleOutcome>> {
     LifecycleOutcome sum;
-    for (const Reminder& one : reminders)
+    for (const Reminder& one : reminders) {
       sum += CO_ASK(co_await service_.engine_.obey(write, one, kActionsOfKey, retry_at()));
+      if (sum.expired + sum.removed >= kActionsMax) break;  // the others are still due
+    }
     co_return sum;
   }));
   service_.statistics_.lifecycle_expired += outcome.expired;
   service_.statistics_.lifecycle_removed += outcome.removed;
+  followed_ = followed_ || outcome.expired + outcome.removed > 0;
   co_return Answer<void>();
 }
 

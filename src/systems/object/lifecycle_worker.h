@@ -33,6 +33,7 @@ class LifecycleWorker {
   WallTime retry_at() const;
 
   Service& service_;
+  bool followed_ = false;  // something was done since the last look that found nothing
 };
 
 }  // namespace polis::object

@@ -204,7 +204,7 @@ TEST_F(S3Port, errors_are_xml_with_a_code_and_head_has_no_body) {
   EXPECT_FALSE(missing.headers["x-amz-request-id"].empty());
   EXPECT_EQ(ask("HEAD", "/no-such-bucket/k").status, 404);
   EXPECT_THAT(ask("PUT", "/Bad_Name").body, HasSubstr("InvalidBucketName"));
-  EXPECT_EQ(ask("PUT", "/round?lifecycle=", "<x/>").status, 501);
+  EXPECT_EQ(ask("PUT", "/round?replication=", "<x/>").status, 501);
   EXPECT_EQ(ask("PATCH", "/round/k", "x").status, 501);
 }
 
@@ -356,6 +356,55 @@ TEST_F(S3Port, a_form_needs_rights_and_sound_metadata) {
             204);
   EXPECT_EQ(post(field("key", "k2")).status, 204);
   EXPECT_EQ(post(field("key", "k2") + field("acl", "public-read")).status, 403);
+}
+
+TEST_F(S3Port, lifecycle_rules_are_kept_and_tell_when_objects_expire) {
+  ask("PUT", "/rules");
+  EXPECT_THAT(ask("GET", "/rules?lifecycle").body, HasSubstr("<Code>NoSuchLifecycleConfiguration</Code>"));
+  EXPECT_EQ(ask("DELETE", "/rules?lifecycle").status, 204);
+  EXPECT_THAT(ask("PUT", "/rules?lifecycle", "<x/>").body, HasSubstr("<Code>MalformedXML</Code>"));
+  const std::string rule =
+      "<Rule><ID>r</ID><Prefix>logs/</Prefix><Status>Enabled</Status><Expiration><Days>3</Days></Expiration></Rule>";
+  EXPECT_EQ(ask("PUT", "/rules?lifecycle", "<LifecycleConfiguration>" + rule + "</LifecycleConfiguration>").status, 200);
+  EXPECT_THAT(ask("GET", "/rules?lifecycle").body, HasSubstr(rule));
+  EXPECT_THAT(ask("PUT", "/rules/logs/a", "x").headers["x-amz-expiration"], HasSubstr("rule-id=\"r\""));
+  EXPECT_THAT(ask("GET", "/rules/logs/a").headers["x-amz-expiration"], HasSubstr("expiry-date="));
+  EXPECT_EQ(ask("PUT", "/rules/data/a", "x").headers.count("x-amz-expiration"), 0u);
+  const std::string archive = "<Rule><Prefix/><Status>Enabled</Status><Transition><Days>1</Days><StorageClass>GLACIER"
+                              "</StorageClass></Transition></Rule>";
+  EXPECT_THAT(ask("PUT", "/rules?lifecycle", "<LifecycleConfiguration>" + archive + "</LifecycleConfiguration>").body,
+              HasSubstr("<Code>InvalidStorageClass</Code>"));  // six drives do not hold 8+3
+  EXPECT_EQ(ask("DELETE", "/rules?lifecycle").status, 204);
+  EXPECT_EQ(ask("GET", "/rules?lifecycle").status, 404);
+}
+
+TEST_F(S3Port, a_rename_moves_the_name_and_takes_the_rights_to_read_write_and_delete) {
+  ask("PUT", "/names");
+  std::string bytes(100'000, 'n');
+  ask({"PUT", "/names/a", bytes, {{"x-amz-meta-kept", "yes"}}});
+  auto rename = [](std::string source, std::string target, std::vector<std::pair<std::string, std::string>> more = {},
+                   bool writer = false) {
+    more.emplace_back("x-amz-rename-source", std::move(source));
+    return ask({.method = "PUT", .target = std::move(target), .headers = std::move(more), .writer = writer});
+  };
+  EXPECT_EQ(rename("/names/a", "/names/b?renameObject", {}, true).status, 403);  // may not delete
+  EXPECT_THAT(rename("/other/a", "/names/b?renameObject").body, HasSubstr("<Code>InvalidRequest</Code>"));
+  EXPECT_THAT(ask("PUT", "/names/b?renameObject").body, HasSubstr("<Code>InvalidArgument</Code>"));
+  EXPECT_THAT(rename("%zz", "/names/b?renameObject").body, HasSubstr("<Code>InvalidArgument</Code>"));
+  EXPECT_THAT(rename("/names/a", "/names/b?renameObject=all").body, HasSubstr("<Code>InvalidArgument</Code>"));
+  EXPECT_EQ(rename("/names/a", "/names/b%20c?renameObject", {{"x-amz-client-token", "once"}}).status, 200);
+  EXPECT_EQ(rename("/names/a", "/names/b%20c?renameObject", {{"x-amz-client-token", "once"}}).status, 200);
+  EXPECT_THAT(rename("/names/a", "/names/d?renameObject", {{"x-amz-client-token", "once"}}).body,
+              HasSubstr("<Code>IdempotencyParameterMismatch</Code>"));
+  EXPECT_EQ(rename("/names/a", "/names/b%20c?renameObject").status, 404);
+  Reply got = ask("GET", "/names/b%20c");
+  EXPECT_TRUE(got.body == bytes);
+  EXPECT_EQ(got.headers["x-amz-meta-kept"], "yes");
+  EXPECT_EQ(ask("GET", "/names/a").status, 404);
+  Reply all = rename("b", "/names/dir/x?renameObject=prefix");
+  EXPECT_EQ(all.status, 200) << all.body;
+  EXPECT_EQ(all.headers["x-amz-renamed-objects"], "1");
+  EXPECT_TRUE(ask("GET", "/names/dir/x%20c").body == bytes);
 }
 
 TEST_F(S3Port, broken_requests_get_clear_answers) {
