@@ -327,7 +327,7 @@ class Writer:
             "PUT", f"/{SHARED}/{key}", {"acl": ""}, headers={"x-amz-acl": "public-read" if public else "private"})))
 
     def rename(self, client):
-        keys = self.plain_keys()
+        keys = [key for key in self.plain_keys() if not key.endswith("/source")]  # which copies of parts need
         if not keys:
             return
         source, key = self.random.choice(keys), self.plain_key()
