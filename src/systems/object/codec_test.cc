@@ -18,7 +18,7 @@ namespace {
 TEST(Types, bucket_names_keep_to_the_rules_of_s3) {
   for (std::string_view good : {"abc", "a.b-c", "0bucket9", "x-y.z"}) EXPECT_TRUE(check_bucket_name(good)) << good;
   for (std::string_view bad :
-       {"", "ab", "Abc", "a_b", "-ab", "ab-", "a..b", "192.168.1.1", "xn--abc", "abc-s3alias", "a b c", "a/b"})
+       {"", "ab", "Abc", "a_b", "-ab", "ab-", "a..b", "192.168.1.1", "xn--abc", "abc-s3alias", "a b c", "a/b", "foo.-bar", "foo-.bar"})
     EXPECT_FALSE(check_bucket_name(bad)) << bad;
   EXPECT_TRUE(check_bucket_name(std::string(63, 'a')));
   EXPECT_FALSE(check_bucket_name(std::string(64, 'a')));

@@ -258,6 +258,8 @@ Task<Answer<DeleteOutcome>> Engine::remove(Write& write, const Bucket& bucket, D
 
   if (!remove.version) {
     CO_ASK(check_delete(remove.conditions, newest ? &*newest : nullptr));
+    // Who names what he deletes deletes nothing where nothing is: no marker comes of it.
+    if (!newest && remove.conditions.any()) co_return outcome;
     outcome.existed = newest && !newest->delete_marker;
     if (bucket.versioning == Versioning::kUnversioned) {
       if (!newest) co_return outcome;

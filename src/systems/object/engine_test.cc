@@ -76,6 +76,24 @@ TEST(Engine, a_second_bucket_of_a_name_is_refused_and_says_whose_the_first_is) {
   });
 }
 
+TEST(Engine, a_delete_that_names_what_it_deletes_makes_no_marker_where_nothing_is) {
+  with_store([](TestStore& store) -> Task<void> {
+    Bucket bucket = co_await make_bucket(store, "photos", Versioning::kEnabled);
+    for (std::string etag : {"*", "0123"}) {
+      DeleteVersion named{.key = "k"};
+      named.conditions.if_match = etag;
+      auto outcome = co_await remove(store, bucket, named);
+      EXPECT_TRUE(outcome.has_value() && !outcome->delete_marker);
+    }
+    EXPECT_EQ((co_await usage(store, bucket)).delete_markers, 0);
+    auto marker = co_await remove(store, bucket, {.key = "k"});
+    EXPECT_TRUE(marker->delete_marker);
+    DeleteVersion named{.key = "k"};
+    named.conditions.if_match = "0123";
+    EXPECT_EQ((co_await remove(store, bucket, named)).error().code(), ErrorCode::kPreconditionFailed);
+  });
+}
+
 TEST(Engine, an_unversioned_bucket_keeps_one_version_and_releases_what_it_replaces) {
   with_store([](TestStore& store) -> Task<void> {
     Bucket bucket = co_await make_bucket(store, "photos");

@@ -67,12 +67,13 @@ Answer<void> check_bucket_name(std::string_view name) {
   bool sound =
       name.size() >= 3 && name.size() <= 63 && lower_or_digit(name.front()) && lower_or_digit(name.back()) &&
       std::all_of(name.begin(), name.end(), [](char c) { return lower_or_digit(c) || c == '.' || c == '-'; }) &&
-      name.find("..") == name.npos && !looks_like_ipv4(name) && !name.starts_with("xn--") &&
+      name.find("..") == name.npos && name.find(".-") == name.npos && name.find("-.") == name.npos &&
+      !looks_like_ipv4(name) && !name.starts_with("xn--") &&
       !name.starts_with("sthree-") && !name.ends_with("-s3alias") && !name.ends_with("--ol-s3");
   if (!sound)
     return refuse(Failure(ErrorCode::kInvalidBucketName,
                           "A bucket name has 3 to 63 characters of a-z, 0-9, '.' and '-', begins and ends with a "
-                          "letter or digit, and is "
+                          "letter or digit, as does each part between dots, and is "
                           "neither an IP address nor reserved")
                       .detail("BucketName", std::string(name.substr(0, 256))));
   return {};
