@@ -63,6 +63,7 @@ Answer<VersionId> VersionId::parse(std::string_view text) {
   return id;
 }
 
+// No part between dots begins or ends with '-' either, because no name of the DNS does.
 Answer<void> check_bucket_name(std::string_view name) {
   bool sound =
       name.size() >= 3 && name.size() <= 63 && lower_or_digit(name.front()) && lower_or_digit(name.back()) &&

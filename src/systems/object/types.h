@@ -287,8 +287,7 @@ struct Part {
 
 // --- checks
 
-// 3..63 of [a-z0-9.-], no IP address, no "..", not xn--… nor …-s3alias: S3's bucket naming rules. No part between dots
-// begins or ends with '-' either, because no name of the DNS does.
+// 3..63 of [a-z0-9.-], no IP address, no "..", not xn--… nor …-s3alias: S3's bucket naming rules.
 Answer<void> check_bucket_name(std::string_view name);
 // 1..1024 bytes of UTF-8.
 Answer<void> check_key(std::string_view key);
