@@ -117,7 +117,7 @@ def uploads(s3):
     wait_for(lambda: [one["UploadId"] for one in s3.list_multipart_uploads(Bucket="uploads").get("Uploads", [])] == [kept], 20, "the upload to be aborted")
 
 
-def classes(s3):
+def classes(polis, s3):
     s3.create_bucket(Bucket="classes")
     refused("InvalidStorageClass", s3.put_object, Bucket="classes", Key="k", Body=b"", StorageClass="COLDER")
     refused("InvalidStorageClass", s3.put_object, Bucket="classes", Key="k", Body=b"", StorageClass="GLACIER")  # needs 11 drives
@@ -130,6 +130,9 @@ def classes(s3):
     s3.complete_multipart_upload(Bucket="classes", Key="parts", UploadId=upload,
                                  MultipartUpload={"Parts": [{"PartNumber": i + 1, "ETag": etag} for i, etag in enumerate(etags)]})
     bodies["parts"] = b"".join(parts)
+    polis.command("object", "tier", "s3://classes/small", "--class", "ONEZONE_IA")
+    check("ONEZONE_IA" in polis.command("object", "tier", "s3://classes"), "the command line moves and counts classes")
+    polis.command("object", "tier", "s3://classes/small", "--class", "FROZEN", status=None)
     before = {name: s3.head_object(Bucket="classes", Key=name) for name in bodies}
     rules(s3, "classes", {"Filter": {}, "Transitions": [{"Days": 0, "StorageClass": "REDUCED_REDUNDANCY"}, {"Days": 3, "StorageClass": "STANDARD_IA"}]})
     seen = set()
@@ -188,7 +191,7 @@ def test(polis, root):
     renames(polis, s3)
     s3 = client_of(polis, root)
     check(s3.get_object(Bucket="names", Key="again/1499")["Body"].read() == b"1499", "what was renamed survives a crash")
-    classes(s3)
+    classes(polis, s3)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@
 #include "systems/object/command_place.h"
 #include "systems/object/lifecycle_command.h"
 #include "systems/object/lock_command.h"
+#include "systems/object/tier_command.h"
 #include "systems/object/xml.h"
 
 namespace polis::object {
@@ -531,6 +532,7 @@ std::vector<systems::Command> commands() {
        .run = policy},
       lock_command(),
       lifecycle_command(),
+      tier_command(),
       {.name = "drives", .help = "The drives below the store", .run = drives},
       {.name = "kill-drive",
        .help = "Takes a drive out of service, by plan",

@@ -426,7 +426,7 @@ Service::Done Service::copy_object(Call& call) {
   }
   CO_ASK(check_read(conditions_of(call, "x-amz-copy-source-"), original, ErrorCode::kPreconditionFailed));
   bool to_itself = from.id == to.id && source.key == call.key && !source.version;
-  bool changes_something = replace || !asked_metadata.storage_class.empty() ||
+  bool changes_something = replace || call.has_header("x-amz-storage-class") ||
                            call.has_header("x-amz-website-redirect-location") || encryption_fields(call).any();
   if (to_itself && !changes_something)
     co_return refuse(
