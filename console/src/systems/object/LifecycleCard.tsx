@@ -10,8 +10,8 @@ import { useSetting } from "./useSetting";
 const EMPTY: RuleForm = { id: "", prefix: "", expireDays: "", noncurrentDays: "", abortDays: "", transitionDays: "", transitionClass: "GLACIER" };
 // What transitions can lead to: fewer parity units for what can be made again, more for what is kept for long.
 const CLASSES: [string, string][] = [
-  ["GLACIER", "GLACIER: 8+3"],
-  ["DEEP_ARCHIVE", "DEEP_ARCHIVE: 8+3"],
+  ["GLACIER", "GLACIER: 8+3, takes 11 drives"],
+  ["DEEP_ARCHIVE", "DEEP_ARCHIVE: 8+3, takes 11 drives"],
   ["REDUCED_REDUNDANCY", "REDUCED_REDUNDANCY: 2+1"],
 ];
 
