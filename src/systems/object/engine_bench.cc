@@ -69,9 +69,9 @@ double milliseconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
 }
 
-void report_median(benchmark::State& state, std::vector<double>& times_ms) {
+void report_median(benchmark::State& state, std::vector<double>& times_ms, const char* name = "p50_ms") {
   std::sort(times_ms.begin(), times_ms.end());
-  if (!times_ms.empty()) state.counters["p50_ms"] = times_ms[times_ms.size() / 2];
+  if (!times_ms.empty()) state.counters[name] = times_ms[times_ms.size() / 2];
 }
 
 void list_page(benchmark::State& state) {
@@ -102,7 +102,7 @@ BENCHMARK(list_page)
     ->UseRealTime();
 
 void complete_10000_parts(benchmark::State& state) {
-  std::vector<double> times_ms;
+  std::vector<double> times_ms, reading_ms;
   io::run([&]() -> Task<bool> {
     FilledStore& rows = filled();
     const Bucket bucket = co_await rows.bucket_of(10'000);
@@ -116,7 +116,8 @@ void complete_10000_parts(benchmark::State& state) {
         return rows.engine.create_upload(write, bucket, upload);
       })).value();
       std::string document = "<CompleteMultipartUpload>";
-      auto put_parts = [&](Write& write) -> Task<Answer<bool>> {
+      // Synced, as each part was: Complete shall wait for its own row alone.
+      auto put_parts = [&](store::Txn& txn) -> Task<Answer<bool>> {
         for (uint32_t number = 1; number <= kPartNumberMax; ++number) {
           std::string md5(16, '\0');
           random.fill(as_writable_bytes(md5));
@@ -125,13 +126,13 @@ void complete_10000_parts(benchmark::State& state) {
               .size_bytes = kPartBytesMin,
               .md5 = md5,
               .blob = {.location = "\x08" + std::string(8, static_cast<char>(number)), .size_bytes = kPartBytesMin}};
-          CO_ASK(write.txn.put(rows.store.keyspace(), part_key(id, number), encode(part)));
+          CO_ASK(txn.put(rows.store.keyspace(), part_key(id, number), encode(part)));
           document += "<Part><PartNumber>" + std::to_string(number) + "</PartNumber><ETag>\"" +
                       base::hex_encode(as_bytes(md5)) + "\"</ETag></Part>";
         }
         co_return true;
       };
-      (void)(co_await rows.store.change(std::ref(put_parts))).value();
+      (void)(co_await store::transact(rows.store.store(), std::ref(put_parts), store::Sync::kDisk)).value();
       document += "</CompleteMultipartUpload>";
       state.ResumeTiming();
 
@@ -143,6 +144,7 @@ void complete_10000_parts(benchmark::State& state) {
         part.number = static_cast<uint32_t>(std::stoul(std::string(element.text_of("PartNumber"))));
         part.etag = element.text_of("ETag");
       }
+      reading_ms.push_back(milliseconds_since(begin));
       auto change = [&](store::Txn& txn) -> Task<Answer<PutOutcome>> {
         Write write{.txn = txn, .now = rows.store.now(), .slot = 3};
         co_return co_await rows.engine.complete(write, bucket, complete);
@@ -154,6 +156,7 @@ void complete_10000_parts(benchmark::State& state) {
     co_return true;
   });
   report_median(state, times_ms);
+  report_median(state, reading_ms, "reading_p50_ms");
 }
 BENCHMARK(complete_10000_parts)->Iterations(12)->UseRealTime();
 

@@ -1,7 +1,7 @@
 // Multipart uploads. A completed object keeps its part rows where they are: completing writes one version row that
 // names them, and no byte is copied.
 #include <algorithm>
-#include <map>
+#include <iterator>
 
 #include "kernel/base/digest.h"
 #include "kernel/base/text_encoding.h"
@@ -40,19 +40,33 @@ struct Assembled {
   uint64_t size_bytes = 0;
 };
 
-Answer<Assembled> assemble(const std::vector<CompletedPart>& wanted, const std::map<uint32_t, Part>& stored) {
+bool is_hex_of(std::string_view text, std::string_view raw) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  if (text.size() != raw.size() * 2) return false;
+  for (size_t i = 0; i < raw.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(raw[i]);
+    if (text[2 * i] != kDigits[byte >> 4] || text[2 * i + 1] != kDigits[byte & 15]) return false;
+  }
+  return true;
+}
+
+// Both in ascending order of numbers.
+Answer<Assembled> assemble(const std::vector<CompletedPart>& wanted, const std::vector<Part>& stored) {
   Assembled out;
+  out.md5s.reserve(wanted.size());
+  out.checksums.reserve(wanted.size());
+  auto found = stored.begin();
   for (size_t i = 0; i < wanted.size(); ++i) {
     const CompletedPart& want = wanted[i];
-    auto found = stored.find(want.number);
+    while (found != stored.end() && found->number < want.number) ++found;
     auto invalid = [&] {
       return refuse(Failure(ErrorCode::kInvalidPart)
                         .detail("PartNumber", std::to_string(want.number))
                         .detail("ETag", std::string(without_quotes(want.etag))));
     };
-    if (found == stored.end()) return invalid();
-    const Part& part = found->second;
-    if (without_quotes(want.etag) != base::hex_encode(as_bytes(part.md5))) return invalid();
+    if (found == stored.end() || found->number != want.number) return invalid();
+    const Part& part = *found;
+    if (!is_hex_of(without_quotes(want.etag), part.md5)) return invalid();
     if (want.checksum && part.checksum &&
         (want.checksum.algorithm != part.checksum.algorithm || want.checksum.raw != part.checksum.raw))
       return invalid();
@@ -138,13 +152,12 @@ Task<Answer<PutOutcome>> Engine::complete(Write& write, const Bucket& bucket, Co
   Upload upload = CO_ASK(decode_upload(upload_row->value));
   CO_ASK(check_write(complete.conditions, newest ? &*newest : nullptr));
 
-  std::map<uint32_t, Part> stored;
-  for (uint32_t after = 0;;) {
+  std::vector<Part> stored;
+  stored.reserve(complete.parts.size());
+  while (true) {
+    const uint32_t after = stored.empty() ? 0 : stored.back().number;
     PartListing page = CO_ASK(co_await list_parts(write.txn, complete.upload, after, 1000));
-    for (Part& part : page.parts) {
-      after = part.number;
-      stored.emplace(part.number, std::move(part));
-    }
+    std::move(page.parts.begin(), page.parts.end(), std::back_inserter(stored));
     if (!page.truncated) break;
   }
   Assembled assembled = CO_ASK(assemble(complete.parts, stored));
@@ -177,10 +190,12 @@ Task<Answer<PutOutcome>> Engine::complete(Write& write, const Bucket& bucket, Co
     co_return refuse(ErrorCode::kBadDigest,
                      "The checksum you specified did not match the checksum of the completed object");
 
-  for (const CompletedPart& part : complete.parts) stored.erase(part.number);
-  for (const auto& [number, part] : stored) {
+  auto named = complete.parts.begin();
+  for (const Part& part : stored) {
+    while (named != complete.parts.end() && named->number < part.number) ++named;
+    if (named != complete.parts.end() && named->number == part.number) continue;
     if (!part.inlined) CO_ASK(release(write, part.blob));
-    CO_ASK(write.txn.erase(keyspace_, part_key(complete.upload, number)));
+    CO_ASK(write.txn.erase(keyspace_, part_key(complete.upload, part.number)));
   }
   CO_ASK(co_await install(write, bucket, complete.key, version, "", newest));
   CO_ASK(write.txn.erase(keyspace_, upload_row_key));

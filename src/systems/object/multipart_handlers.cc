@@ -222,9 +222,12 @@ Service::Done Service::complete_upload(Call& call) {
     part.number = static_cast<uint32_t>(*number);
     if (!element.child("ETag")) co_return refuse(ErrorCode::kMalformedXml);
     part.etag = element.text_of("ETag");
-    for (ChecksumAlgorithm algorithm : kChecksumAlgorithms) {
-      const XmlElement* value = element.child("Checksum" + std::string(name(algorithm)));
-      if (value && !value->text.empty()) part.checksum = CO_ASK(parse_checksum(algorithm, value->text));
+    constexpr std::string_view kChecksum = "Checksum";
+    for (const XmlElement& value : element.children) {
+      if (!value.name.starts_with(kChecksum) || value.text.empty()) continue;
+      for (ChecksumAlgorithm algorithm : kChecksumAlgorithms)
+        if (std::string_view(value.name).substr(kChecksum.size()) == name(algorithm))
+          part.checksum = CO_ASK(parse_checksum(algorithm, value.text));
     }
   }
 

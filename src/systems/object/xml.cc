@@ -131,7 +131,11 @@ struct TreeBuilder {
   void started(const char* name, const char** attributes) {
     if (++elements > limits.elements_max || path.size() >= limits.depth_max) return refuse_document();
     XmlElement* element = &root;
-    if (!path.empty()) element = &path.back()->children.emplace_back();
+    if (!path.empty()) {
+      std::vector<XmlElement>& siblings = path.back()->children;
+      if (siblings.empty()) siblings.reserve(2);  // number and ETag of a part, key and version of a deletion
+      element = &siblings.emplace_back();
+    }
     element->name = local_name(name);
     for (; *attributes; attributes += 2)
       if (local_name(attributes[0]) == "type") element->type = attributes[1];
