@@ -1,5 +1,6 @@
 #include "systems/object/xml.h"
 
+#include <array>
 #include <expat.h>
 
 namespace polis::object {
@@ -50,6 +51,18 @@ std::string XmlWriter::finish() {
   return std::move(out_);
 }
 
+namespace {
+
+// Bytes that may need another form. Nearly none does, so one look each must be enough.
+constexpr std::array<bool, 256> kXmlEscaped = [] {
+  std::array<bool, 256> table{};
+  for (size_t control = 0; control < 0x20; ++control) table[control] = true;
+  for (unsigned char c : {'&', '<', '>', '"', '\xEF'}) table[c] = true;
+  return table;
+}();
+
+}  // namespace
+
 void XmlWriter::escape(std::string_view text) {
   size_t plain = 0;  // from here on nothing needed another form
   auto replace = [&](size_t at, size_t size, std::string_view by) {
@@ -58,6 +71,7 @@ void XmlWriter::escape(std::string_view text) {
   };
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
+    if (!kXmlEscaped[static_cast<unsigned char>(c)]) continue;
     switch (c) {
       case '&':
         replace(i, 1, "&amp;");
@@ -90,7 +104,7 @@ void XmlWriter::escape(std::string_view text) {
         }
         break;
       default:
-        if (static_cast<unsigned char>(c) < 0x20) replace(i, 1, "\xEF\xBF\xBD");
+        replace(i, 1, "\xEF\xBF\xBD");
     }
   }
   out_.append(text.substr(plain));
