@@ -9,7 +9,7 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from polis import Failed, Polis, check, wait_for  # noqa: E402
-from s3 import S3  # noqa: E402
+from s3 import S3, S3Error  # noqa: E402
 
 BUCKET = "drives"
 SIZES = [1, 1500, 2049, 30_000, 200_000, 262_144, 1_000_000, 3_333_333]
@@ -66,6 +66,16 @@ def drive_paths(polis):
     return [drive["path"] for drive in drives]
 
 
+def writes_are_refused(client):
+    """Four of six drives take no PUT: it would be lost with the next. It is told so, at once."""
+    try:
+        client.put(BUCKET, "refused", bytes(300_000))
+    except S3Error as error:
+        check(error.status == 503, f"a PUT with two drives out: {error}")
+        return
+    raise Failed("a PUT was acknowledged with two of six drives out")
+
+
 def main():
     chance = random.Random(int(os.environ.get("POLIS_CRASH_SEED", "7")))
     with Polis(systems=("object",)) as polis:
@@ -92,6 +102,7 @@ def main():
         polis.start()
         readers = Readers(connect, objects)
         readers.at_least(300)
+        writes_are_refused(connect())
         for index, path in enumerate(paths):
             if not os.path.isdir(path) or not os.listdir(path):
                 polis.apply("POST", f"/api/object/v1/drives/{index}/replace")
@@ -100,6 +111,9 @@ def main():
         check(states == ["online"] * 6, f"after the repair the drives are {states}")
         gone = [p for p in paths if not os.path.isdir(p) or not os.listdir(p)]
         check(not gone, f"after repair the drives are filled again: {gone}")
+        objects_after = {f"after{i}": chance.randbytes(size) for i, size in enumerate(SIZES)}
+        for key, body in objects_after.items():
+            connect().put(BUCKET, key, body)
         for path in chance.sample(paths, 2):
             shutil.rmtree(path)
         readers.at_least(300)
@@ -108,6 +122,8 @@ def main():
         polis.start()
         readers = Readers(connect, objects)
         readers.at_least(200)
+        for key, body in objects_after.items():
+            check(connect().get(BUCKET, key) == body, f"{key}: written after the repair, and other bytes came back")
         total = degraded + repaired + readers.finish()
     line = f"crash.object_drives: {total} GETs while 2 of 6 drives were removed, twice, with a repair between; 0 failed"
     print(line)
