@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 """Mint's scripts for the AWS command line and s3cmd, unmodified (README.md): every case they print must be a PASS."""
-import json
 import os
 import re
 import shutil
@@ -48,9 +47,10 @@ def run_script(client, mint, name, endpoint, secure):
     if name == "awscli":
         words.append(("https://" if secure else "http://") + endpoint)
     text = client.run(*words, status=None, limit_s=900)
-    cases = [json.loads(line) for line in text.splitlines() if line.startswith('{"name"')]
-    passed = [case for case in cases if case["status"] == "PASS"]
-    failed = [line for line in text.splitlines() if line.startswith('{"name"') and '"FAIL"' in line]
+    # One line a case; what a client said stands in it unescaped, so it is no JSON to rely on.
+    cases = [line for line in text.splitlines() if line.startswith('{"name"')]
+    passed = [line for line in cases if '"status": "PASS"' in line]
+    failed = [line for line in cases if line not in passed]
     print(f"mint {name} over {'TLS' if secure else 'plain TCP'}: {len(passed)} of {max(SCRIPTS[name], len(cases))} cases")
     if not failed and len(passed) < SCRIPTS[name]:
         failed.append(f"{name} ended early:\n{text[-2000:]}")
@@ -73,6 +73,7 @@ def test(polis, root):
         "ACCESS_KEY": root["access_key"], "SECRET_KEY": root["secret_key"], "AWS_ACCESS_KEY_ID": root["access_key"],
         "AWS_SECRET_ACCESS_KEY": root["secret_key"], "AWS_DEFAULT_REGION": "us-east-1", "AWS_PAGER": "",
         "AWS_CA_BUNDLE": os.path.join(polis.data, "keys/object-tls-certificate.pem"),
+        "CURL_CA_BUNDLE": os.path.join(polis.data, "keys/object-tls-certificate.pem"),
         "BOTO_EXPERIMENTAL__NO_EMPTY_CONTINUE": "true"})
     plain, secure = (f"127.0.0.1:{polis.port(name)}" for name in ("object.s3", "object.s3_tls"))
     # Server-side encryption with the client's key is tested over TLS only.
