@@ -12,6 +12,7 @@ import { PlanDialog } from "../../parts/PlanDialog";
 import { ProgressBar } from "../../parts/ProgressBar";
 import * as api from "./api";
 import type { Drive, GridSample, Job, StripesSample } from "./api";
+import { AddDrive } from "./AddDrive";
 import { Classes } from "./Classes";
 import { rates } from "./rates";
 import { DriveChip, StripeGrid } from "./StripeGrid";
@@ -83,6 +84,7 @@ function Drives({ grid }: { grid: GridSample }) {
   const gate = useLoad(() => api.durability({ k: 4, m: 2, afr: 0.0081 }), [repaired, grid.jobs["repair"]?.running]);
   const slow = gate.value?.measured && !gate.value.measured.within_gate ? gate.value : undefined;
   const [plan, setPlan] = useState<{ drive: Drive; draft: () => Promise<Plan> }>();
+  const [adding, setAdding] = useState(false);
   const [error, setError] = useState<unknown>();
   const run = (kind: Job["kind"]): void => {
     setError(undefined);
@@ -132,6 +134,9 @@ function Drives({ grid }: { grid: GridSample }) {
       <div className="card-head">
         <h2>Drives</h2>
         <div className="aside">
+          <button type="button" className="button small" onClick={() => setAdding(true)}>
+            Add a drive …
+          </button>
           <button type="button" className="button small" onClick={() => run("scrub")} disabled={grid.jobs["scrub"]?.running}>
             Scrub
           </button>
@@ -167,6 +172,7 @@ function Drives({ grid }: { grid: GridSample }) {
           ))}
         </div>
       )}
+      {adding && <AddDrive close={() => setAdding(false)} done={loaded.reload} />}
       {plan && (
         <PlanDialog
           draft={plan.draft}

@@ -22,7 +22,10 @@ const NOTHING = { name: "nothing", glyph: "", word: "holds nothing of it" };
 
 const soundOf = (row: StripeRow): number => [...row.cells].filter((cell) => cell === "o").length;
 // Of more drives than a stripe has units some hold nothing of it: those cells are dots.
-const unitsOf = (row: StripeRow): number => [...row.cells].filter((cell) => cell !== ".").length;
+const unitsOf = (row: StripeRow): number =>
+  row.data_units !== undefined && row.parity_units !== undefined
+    ? row.data_units + row.parity_units
+    : [...row.cells].filter((cell) => cell !== ".").length;
 
 export interface Summary {
   kind: "good" | "warn" | "bad" | "info";
@@ -32,20 +35,25 @@ export interface Summary {
 // What the picture says, in a sentence.
 export function summarize(stripes: StripesSample, drives: Drive[]): Summary {
   const rows = Object.values(stripes.rows);
+  const dataOf = (row: StripeRow): number => row.data_units ?? stripes.data_units;
+  const units = stripes.data_units + stripes.parity_units;
   const away = drives.filter((drive) => drive.state === "missing" || drive.state === "failed").length;
-  const spare = stripes.parity_units - away;
-  const lost = rows.filter((row) => soundOf(row) < (row.data_units ?? stripes.data_units) && !/[rs]/.test(row.cells)).length;
+  const there = drives.length - away;
+  // How many more may go until something cannot be read: the worst of the rows says it.
+  const spare = rows.length > 0 ? Math.min(...rows.map((row) => soundOf(row) - dataOf(row))) : Math.min(stripes.parity_units, there - stripes.data_units);
+  const lost = rows.filter((row) => soundOf(row) < dataOf(row) && !/[rs]/.test(row.cells)).length;
   const reduced = rows.filter((row) => soundOf(row) < unitsOf(row)).length + stripes.hidden_reduced;
   if (lost > 0)
-    return { kind: "bad", text: `${plural(lost, "slice")} with fewer than ${stripes.data_units} sound units: what lies there cannot be read until a drive comes back.` };
+    return { kind: "bad", text: `${plural(lost, "slice")} with too few sound units: what lies there cannot be read until a drive comes back.` };
   if (stripes.repairing) return { kind: "info", text: `Rebuilding: ${plural(reduced, "slice")} still below full redundancy.` };
-  if (away > 0)
-    return {
-      kind: "warn",
-      text: `${plural(away, "drive")} away. Everything is readable from the other ${drives.length - away}; ${spare > 0 ? `${spare} more may be lost` : "no other may be lost"}${away > 1 ? ", and writes are refused" : ""}.`,
-    };
+  if (away > 0) {
+    const refused = there < units - 1 ? ", and writes are refused" : "";
+    const more = spare > 0 ? `${spare} more may be lost` : "no other may be lost";
+    const where = reduced > 0 ? `Everything is readable from the other ${there}` : `What ${away > 1 ? "they" : "it"} held lies on the other ${there} again`;
+    return { kind: "warn", text: `${plural(away, "drive")} away. ${where}; ${more}${refused}.` };
+  }
   if (reduced > 0) return { kind: "warn", text: `${plural(reduced, "slice")} below full redundancy. Repair checks and rebuilds them.` };
-  return { kind: "good", text: `Whole on all ${drives.length} drives. Any ${stripes.parity_units} may be lost without losing a byte.` };
+  return { kind: "good", text: `Whole on all ${drives.length} drives. Any ${Math.max(spare, 0)} may be lost without losing a byte.` };
 }
 
 const DRIVE_WORDS: Record<api.DriveState, [string, string, string]> = {

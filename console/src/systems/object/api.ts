@@ -29,6 +29,9 @@ export interface BlobFigures {
   repair_queue: number;
   scrubbed_bytes: number;
   scrub_errors: number;
+  // Of which units lie on drives that are out; and those with too few left to be read.
+  reduced_extents?: number;
+  unreadable_extents?: number;
 }
 
 export interface Job {
@@ -66,8 +69,10 @@ export interface StripeRow {
   from: number;
   to: number;
   cells: string;
-  // Where the extent's code is another than the pool's.
+  // Of the extent's code, which may be another than the pool's; `homeless` units lie on no drive that is there.
   data_units?: number;
+  parity_units?: number;
+  homeless?: number;
 }
 export interface StripesSample {
   data_units: number;
@@ -189,6 +194,8 @@ export const kmsKeys = (): Promise<{ keys: KmsKey[] }> => get(`${BASE}/kms/keys`
 export const makeKmsKey = (name: string): Promise<KmsKey> => post(`${BASE}/kms/keys`, { name });
 export const startJob = (kind: Job["kind"]): Promise<Job> => post(`${BASE}/jobs/${kind}`);
 export const driveOnline = (index: number): Promise<Drive> => post(`${BASE}/drives/${index}/online`);
+// One more drive: an absent or empty directory on the machine of polis.
+export const planAddDrive = (path: string): Promise<Plan> => post(`${BASE}/drives`, { path });
 export const planLoseDrive = (index: number): Promise<Plan> => post(`${BASE}/drives/${index}/kill`);
 export const planReplaceDrive = (index: number): Promise<Plan> => post(`${BASE}/drives/${index}/replace`);
 export const planRemoveBucket = (bucket: string): Promise<Plan> =>
