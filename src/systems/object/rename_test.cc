@@ -147,8 +147,9 @@ TEST(Rename, a_version_under_lock_stays_where_it_is) {
     co_await put(store, bucket, "p/a", "one");
     co_await put(store, bucket, "p/b", "two");
     Engine engine = store.engine();
+    const std::optional<VersionId> current_one;
     (void)(co_await store.change([&](Write& write) {
-      return engine.update_version(write, bucket.id, "p/b", std::nullopt, [](ObjectVersion& one) -> Answer<void> {
+      return engine.update_version(write, bucket.id, "p/b", current_one, [](ObjectVersion& one) -> Answer<void> {
         one.legal_hold = true;
         return {};
       });
