@@ -11,8 +11,8 @@
 //   wrapping    := AES-256-GCM under HMAC-SHA256(outer key, "polis object data key 1" salt), nonce 0, AAD: what the
 //                  run is bound to. A key per salt: no bound on how many runs one outer key may wrap.
 //
-// Costs: 16 bytes a 64 KiB; about 0.55 ns a byte with AES instructions (64 MiB: 36 ms of CPU; the whole PUT has 310, the
-// GET 75); an HMAC and two blocks to open a run.
+// Costs: 16 bytes a 64 KiB; about 0.55 ns a byte with AES instructions (64 MiB: 36 ms of CPU; the whole PUT has 310,
+// the GET 75); an HMAC and two blocks to open a run.
 #pragma once
 
 #include <array>

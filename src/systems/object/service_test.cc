@@ -422,7 +422,7 @@ TEST_F(S3Port, broken_requests_get_clear_answers) {
 
 // --- server-side encryption
 
-std::string random_text(size_t size) {
+std::string random_body(size_t size) {
   std::string bytes(size, '\0');
   base::SeededRandom random(size + 7);
   random.fill(as_writable_bytes(bytes));
@@ -442,7 +442,7 @@ TEST_F(S3Port, an_encrypted_object_comes_back_as_it_went_in) {
   ask("PUT", "/sealed");
   for (size_t size :
        {size_t{0}, size_t{1}, size_t{2048}, size_t{2049}, size_t{65'530}, size_t{300'000}, size_t{3} << 20}) {
-    std::string bytes = random_text(size);
+    std::string bytes = random_body(size);
     Reply put = ask({"PUT", "/sealed/k", bytes, {{"x-amz-server-side-encryption", "AES256"}}});
     EXPECT_EQ(put.status, 200) << put.body;
     EXPECT_EQ(put.headers["x-amz-server-side-encryption"], "AES256");
@@ -478,7 +478,7 @@ TEST_F(S3Port, what_was_stored_for_another_object_is_never_served) {
 
 TEST_F(S3Port, a_customers_key_is_asked_for_and_compared) {
   ask("PUT", "/theirs");
-  std::string bytes = random_text(200'000);
+  std::string bytes = random_body(200'000);
   Reply put = ask({"PUT", "/theirs/k", bytes, customer_headers('k')});
   EXPECT_EQ(put.status, 200) << put.body;
   EXPECT_EQ(put.headers["x-amz-server-side-encryption-customer-algorithm"], "AES256");
@@ -503,7 +503,7 @@ TEST_F(S3Port, parts_are_sealed_one_by_one_and_completing_takes_no_key_but_no_ot
   Reply begun = ask({"POST", "/pieces/k?uploads=", "", customer_headers('k')});
   EXPECT_EQ(begun.status, 200) << begun.body;
   std::string upload = std::string(parse_xml(begun.body)->text_of("UploadId"));
-  std::string first = random_text(kPartBytesMin + 1), second = random_text(777);
+  std::string first = random_body(kPartBytesMin + 1), second = random_body(777);
   std::string at = "/pieces/k?uploadId=" + upload;
   EXPECT_EQ(ask({"PUT", at + "&partNumber=1", first, {}}).status, 400);
   EXPECT_EQ(ask({"PUT", at + "&partNumber=1", first, customer_headers('x')}).status, 400);
