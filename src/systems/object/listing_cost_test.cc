@@ -130,7 +130,7 @@ TEST_F(ListingCost, a_delimiter_makes_it_follow_the_results_and_not_the_keys_bel
 
 TEST_F(ListingCost, older_versions_are_passed_over_however_many_there_are) {
   with_store([](TestStore& store) -> Task<void> {
-    const size_t older = keys_in_all() / 100;
+    const size_t older = keys_in_all() / 500;
     std::vector<std::string> keys;
     for (size_t i = 0; i < 100; ++i) keys.push_back(numbered("k", i));
     co_await fill(store, 1, keys, older);
