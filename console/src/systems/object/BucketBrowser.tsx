@@ -33,6 +33,7 @@ export function BucketBrowser({ bucket, prefix }: { bucket: string; prefix: stri
   const picker = useRef<HTMLInputElement>(null);
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const [plan, setPlan] = useState<() => Promise<Plan>>();
+  const [kept, setKept] = useState<Error>();
   const [renaming, setRenaming] = useState<string>();
   const [over, setOver] = useState(false);
   useEffect(() => setChosen(new Set()), [bucket, prefix]);
@@ -174,6 +175,7 @@ export function BucketBrowser({ bucket, prefix }: { bucket: string; prefix: stri
         </div>
       </div>
       <ErrorNote error={error} retry={reload} />
+      <ErrorNote error={kept} />
       {!rows && !error && <Waiting />}
       {rows?.length === 0 && (
         <Empty title="Nothing here yet" command={`aws --endpoint-url ${endpoint} s3 cp FILE s3://${bucket}/${prefix}`}>
@@ -201,7 +203,8 @@ export function BucketBrowser({ bucket, prefix }: { bucket: string; prefix: stri
           draft={plan}
           verb="Remove"
           close={() => setPlan(undefined)}
-          done={() => {
+          done={(answer) => {
+            setKept(api.keptBy(answer));
             setChosen(new Set());
             reload();
           }}

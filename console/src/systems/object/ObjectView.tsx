@@ -299,9 +299,11 @@ export function ObjectView({ bucket, objectKey }: { bucket: string; objectKey: s
           draft={plan}
           verb="Remove for good"
           close={() => setPlan(undefined)}
-          done={() => {
+          done={(answer) => {
+            const kept = api.keptBy(answer);
+            setError(kept);
             setChosen(undefined);
-            if (versions.length === 1) navigate(address("/object/buckets", { bucket }));
+            if (versions.length === 1 && !kept) navigate(address("/object/buckets", { bucket }));
             else loaded.reload();
           }}
         />

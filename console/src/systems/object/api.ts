@@ -205,6 +205,13 @@ export const planRemoveObjects = (bucket: string, what: { keys: string[] } | { p
 // For good: the versions themselves go, no marker takes their place.
 export const planRemoveVersions = (bucket: string, key: string, versions: string[]): Promise<Plan> =>
   post(`${BASE}/buckets/${encodeURIComponent(bucket)}/remove`, { keys: [key], versions });
+// What a removal left where it was, and why: changed since, locked, not allowed. Undefined if all is gone.
+export function keptBy(answer: unknown): Error | undefined {
+  const { kept = [] } = answer as { kept?: { key: string; message: string }[] };
+  const [first] = kept;
+  if (!first) return undefined;
+  return new Error(`${first.key} was kept: ${first.message}${kept.length > 1 ? ` (and ${kept.length - 1} more)` : ""}`);
+}
 export const presign = (what: { bucket: string; key: string; method: string; expires_s: number; endpoint: string }): Promise<Presigned> =>
   post(`${BASE}/presign`, what);
 export const durability = (query: { k: number; m: number; afr: number; repair_hours?: number }): Promise<Durability> => {
