@@ -21,12 +21,6 @@ const CELLS: Record<string, { name: string; glyph: string; word: string }> = {
 const NOTHING = { name: "nothing", glyph: "", word: "holds nothing of it" };
 
 const soundOf = (row: StripeRow): number => [...row.cells].filter((cell) => cell === "o").length;
-// Of more drives than a stripe has units some hold nothing of it: those cells are dots.
-const unitsOf = (row: StripeRow): number =>
-  row.data_units !== undefined && row.parity_units !== undefined
-    ? row.data_units + row.parity_units
-    : [...row.cells].filter((cell) => cell !== ".").length;
-
 export interface Summary {
   kind: "good" | "warn" | "bad" | "info";
   text: string;
@@ -36,6 +30,8 @@ export interface Summary {
 export function summarize(stripes: StripesSample, drives: Drive[]): Summary {
   const rows = Object.values(stripes.rows);
   const dataOf = (row: StripeRow): number => row.data_units ?? stripes.data_units;
+  // Of more drives than a stripe has units some hold nothing of it: those cells are dots, and count for nothing.
+  const unitsOf = (row: StripeRow): number => dataOf(row) + (row.parity_units ?? stripes.parity_units);
   const units = stripes.data_units + stripes.parity_units;
   const away = drives.filter((drive) => drive.state === "missing" || drive.state === "failed").length;
   const there = drives.length - away;
@@ -106,7 +102,10 @@ function DriveHead({ drive, role, lose, act }: { drive: Drive; role: string; los
 function Row({ row, first }: { row: StripeRow; first: boolean }) {
   return (
     <div className={`stripe-row${first ? " first" : ""}`}>
-      <span className="stripe-label number">{first ? `extent ${row.extent}` : ""}</span>
+      <span className="stripe-label number" title={row.data_units === undefined ? undefined : `coded ${row.data_units}+${row.parity_units}`}>
+        {first && `extent ${row.extent}`}
+        {first && row.data_units !== undefined && ` ${row.data_units}+${row.parity_units}`}
+      </span>
       {[...row.cells].map((cell, index) => {
         const look = cell === "." ? NOTHING : CELLS[cell] ?? { name: "stale", glyph: "?", word: "unknown" };
         return (

@@ -69,7 +69,7 @@ export interface StripeRow {
   from: number;
   to: number;
   cells: string;
-  // Of the extent's code, which may be another than the pool's; `homeless` units lie on no drive that is there.
+  // Where the extent's code is another than the pool's. `homeless` units lie on no drive that is there.
   data_units?: number;
   parity_units?: number;
   homeless?: number;
