@@ -41,7 +41,6 @@ def rounds(count, volatile, seed, totals):
         polis.start()
         client = connect(polis)
         features = offered(client)
-        totals.setdefault("features", set()).update(features)
         client.make_bucket(SHARED)
         writers = [Writer(i, seed, features) for i in range(WRITERS)]
         for writer in writers:

@@ -114,7 +114,7 @@ def read_setting(client, bucket, kind):
 
 
 def offered(client, probe="probe"):
-    """Which of the features that came later this polis has: the load uses them if they are there."""
+    """What the load uses, each tried once: a polis that answers NotImplemented would make the load smaller and say nothing."""
     found = set()
     client.make_bucket(probe)
     for kind in SETTINGS:
@@ -137,6 +137,8 @@ def offered(client, probe="probe"):
     client.put(probe, "here", b"x")
     tries("rename", lambda: rename(client, probe, "here", "there"))
     tries("lock", lambda: client.request("PUT", f"/{probe}-lock", headers={"x-amz-bucket-object-lock-enabled": "true"}))
+    missing = {*SETTINGS, "cipher", "rename", "lock"} - found
+    check(not missing, f"not offered: {sorted(missing)}")
     return found
 
 
