@@ -156,7 +156,7 @@ Task<Answer<PutOutcome>> Engine::complete(Write& write, const Bucket& bucket, Co
   stored.reserve(complete.parts.size());
   while (true) {
     const uint32_t after = stored.empty() ? 0 : stored.back().number;
-    PartListing page = CO_ASK(co_await list_parts(write.txn, complete.upload, after, 1000));
+    PartListing page = CO_ASK(co_await list_parts(write.txn, complete.upload, after, kPartNumberMax));
     std::move(page.parts.begin(), page.parts.end(), std::back_inserter(stored));
     if (!page.truncated) break;
   }
