@@ -150,16 +150,14 @@ void LifecycleReading::noncurrent(const ObjectVersion& version) {
   }
   if (destination.next) later(*destination.next);
   if (destination.at && destination.storage_class != version.metadata.storage_class)
-    due_.push_back({.kind = LifecycleAction::Kind::kTransition,
-                    .version = id,
-                    .storage_class = destination.storage_class});
+    due_.push_back(
+        {.kind = LifecycleAction::Kind::kTransition, .version = id, .storage_class = destination.storage_class});
 }
 
 void LifecycleReading::upload(const Upload& upload) {
   std::optional<WallTime> ends;
   for (const LifecycleRule* rule : rules_)
-    if (rule->abort_upload_days)
-      ends = earlier(ends, calendar_.after(upload.initiated_at, *rule->abort_upload_days));
+    if (rule->abort_upload_days) ends = earlier(ends, calendar_.after(upload.initiated_at, *rule->abort_upload_days));
   if (!ends) return;
   if (*ends <= now_)
     due_.push_back({.kind = LifecycleAction::Kind::kAbort, .upload = upload.id});
@@ -168,9 +166,8 @@ void LifecycleReading::upload(const Upload& upload) {
 }
 
 bool has_lifecycle_rule_for(const Bucket& bucket, std::string_view key) {
-  return std::ranges::any_of(bucket.lifecycle, [&](const LifecycleRule& rule) {
-    return rule.enabled && key.starts_with(rule.prefix);
-  });
+  return std::ranges::any_of(bucket.lifecycle,
+                             [&](const LifecycleRule& rule) { return rule.enabled && key.starts_with(rule.prefix); });
 }
 
 std::optional<WallTime> lifecycle_reminder(const Bucket& bucket, std::string_view key, const ObjectVersion& version,

@@ -20,8 +20,8 @@ std::string in_days(uint32_t days) {
 std::string told(const LifecycleRule& rule) {
   std::vector<std::string> parts;
   for (const auto& one : rule.transitions)
-    parts.push_back("to " + one.storage_class + (one.days ? " after " + in_days(*one.days)
-                                                          : " on " + base::format_rfc3339_seconds(*one.date)));
+    parts.push_back("to " + one.storage_class +
+                    (one.days ? " after " + in_days(*one.days) : " on " + base::format_rfc3339_seconds(*one.date)));
   if (rule.expiration_days) parts.push_back("expires after " + in_days(*rule.expiration_days));
   if (rule.expiration_date) parts.push_back("expires on " + base::format_rfc3339_seconds(*rule.expiration_date));
   if (rule.expire_delete_marker) parts.push_back("lone delete markers go");
@@ -68,8 +68,7 @@ Task<Result<void>> show(Invocation& call, std::string target) {
 
 Task<Result<void>> lifecycle(Invocation& call) {
   const Place where = CO_TRY(place(call.arguments[0]));
-  if (!where.key.empty())
-    co_return fail(Code::kInvalid, "lifecycle rules are a bucket's: s3://" + where.bucket);
+  if (!where.key.empty()) co_return fail(Code::kInvalid, "lifecycle rules are a bucket's: s3://" + where.bucket);
   const std::string target = where.target() + "?lifecycle";
   if (call.has("remove")) {
     CO_TRY(co_await call.api.request("DELETE", target));

@@ -71,9 +71,9 @@ Answer<blob::Scheme> Service::scheme_for(std::string_view storage_class) const {
   if (scheme == blob::Scheme{} || blob_.offers(scheme)) return scheme;
   // Less redundancy than asked for is a broken promise, more is not.
   if (*known == StorageClass::kReducedRedundancy) return blob::Scheme{};
-  return refuse(Failure(ErrorCode::kInvalidStorageClass,
-                        "The storage class " + std::string(name(*known)) + " spreads bytes over " +
-                            std::to_string(scheme.units()) + " drives; this installation does not have so many")
+  return refuse(Failure(ErrorCode::kInvalidStorageClass, "The storage class " + std::string(name(*known)) +
+                                                             " spreads bytes over " + std::to_string(scheme.units()) +
+                                                             " drives; this installation does not have so many")
                     .detail("StorageClassRequested", std::string(name(*known))));
 }
 

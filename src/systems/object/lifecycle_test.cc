@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
 #include <map>
 
 #include "kernel/base/random.h"
@@ -27,8 +26,7 @@ WallTime at(std::string_view text) {
 }
 
 Answer<std::vector<LifecycleRule>> parse(std::string_view rules) {
-  auto document =
-      parse_xml("<LifecycleConfiguration>" + std::string(rules) + "</LifecycleConfiguration>");
+  auto document = parse_xml("<LifecycleConfiguration>" + std::string(rules) + "</LifecycleConfiguration>");
   if (!document) return refuse(document.error());
   return parse_lifecycle(*document, 7);
 }
@@ -133,9 +131,9 @@ TEST(Lifecycle, tags_and_sizes_must_all_fit) {
 TEST(Lifecycle, noncurrent_versions_count_from_when_they_were_replaced_and_the_newest_of_them_stay) {
   Bucket bucket;
   bucket.versioning = Versioning::kEnabled;
-  bucket.lifecycle = rules_of(
-      rule("<Prefix/><NoncurrentVersionExpiration><NoncurrentDays>2</NoncurrentDays>"
-           "<NewerNoncurrentVersions>1</NewerNoncurrentVersions></NoncurrentVersionExpiration>"));
+  bucket.lifecycle =
+      rules_of(rule("<Prefix/><NoncurrentVersionExpiration><NoncurrentDays>2</NoncurrentDays>"
+                    "<NewerNoncurrentVersions>1</NewerNoncurrentVersions></NoncurrentVersionExpiration>"));
   std::vector<ObjectVersion> versions;
   for (int day : {9, 5, 3, 1}) versions.push_back(version_made(at("2026-01-01T00:00:00Z") + days(day)));
   // Replaced on days 9, 5 and 3; the newest noncurrent one stays whatever its age.
@@ -150,8 +148,8 @@ TEST(Lifecycle, noncurrent_versions_count_from_when_they_were_replaced_and_the_n
 TEST(Lifecycle, a_delete_marker_goes_when_nothing_is_behind_it) {
   Bucket bucket;
   bucket.versioning = Versioning::kEnabled;
-  bucket.lifecycle = rules_of(
-      rule("<Prefix/><Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>"));
+  bucket.lifecycle =
+      rules_of(rule("<Prefix/><Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>"));
   auto now = at("2026-01-01T00:00:00Z");
   EXPECT_THAT(kinds(read(bucket, "k", {marker_made(now)}, now)), ElementsAre(Kind::kRemove));
   EXPECT_THAT(read(bucket, "k", {marker_made(now), version_made(now - days(9))}, now).due(), IsEmpty());
@@ -201,9 +199,9 @@ TEST(Lifecycle, a_locked_version_is_looked_at_again_when_its_retention_ends) {
 
 TEST(Lifecycle, uploads_are_aborted_by_days_since_they_began) {
   Bucket bucket;
-  bucket.lifecycle = rules_of(rule(
-      "<Prefix>u/</Prefix><AbortIncompleteMultipartUpload><DaysAfterInitiation>2</DaysAfterInitiation>"
-      "</AbortIncompleteMultipartUpload>"));
+  bucket.lifecycle =
+      rules_of(rule("<Prefix>u/</Prefix><AbortIncompleteMultipartUpload><DaysAfterInitiation>2</DaysAfterInitiation>"
+                    "</AbortIncompleteMultipartUpload>"));
   auto now = at("2026-01-10T00:00:00Z");
   Upload upload{.id = "0123456789abcdef", .key = "u/k", .initiated_at = now};
   LifecycleReading young(bucket, "u/k", now + days(1), {});
@@ -260,8 +258,9 @@ TEST(LifecycleXml, a_document_comes_back_as_it_went_in) {
 
 TEST(LifecycleXml, rules_without_an_id_get_different_ones) {
   std::string one = "<Rule><Status>Enabled</Status><Prefix/><Expiration><Days>1</Days></Expiration></Rule>";
-  auto rules = rules_of(one + one + "<Rule><ID/><Status>Enabled</Status><Prefix/><Expiration><Days>1</Days>"
-                                    "</Expiration></Rule>");
+  auto rules = rules_of(one + one +
+                        "<Rule><ID/><Status>Enabled</Status><Prefix/><Expiration><Days>1</Days>"
+                        "</Expiration></Rule>");
   ASSERT_THAT(rules, SizeIs(3));
   EXPECT_NE(rules[0].id, rules[1].id);
   EXPECT_NE(rules[1].id, rules[2].id);
@@ -382,8 +381,7 @@ Task<LifecycleOutcome> work(Seeded& in, size_t due_max = 100) {
     auto found = co_await in.store.change([&](Write& write) -> Task<Answer<LifecycleOutcome>> {
       LifecycleOutcome outcome;
       due = CO_ASK(co_await in.engine.reminders(write.txn, write.now, 3));
-      for (const Reminder& one : due)
-        outcome += CO_ASK(co_await in.engine.obey(write, one, due_max, write.now + kDay));
+      for (const Reminder& one : due) outcome += CO_ASK(co_await in.engine.obey(write, one, due_max, write.now + kDay));
       co_return outcome;
     });
     EXPECT_TRUE(found.has_value());
@@ -409,7 +407,8 @@ Task<std::vector<std::string>> left(Seeded& in) {
 
 TEST(LifecycleEngine, an_object_goes_at_its_time_and_leaves_no_reminder) {
   with_store([](TestStore& store) -> Task<void> {
-    Seeded in = co_await make(store, Versioning::kUnversioned, rule("<Prefix>a</Prefix><Expiration><Days>2</Days></Expiration>"));
+    Seeded in = co_await make(store, Versioning::kUnversioned,
+                              rule("<Prefix>a</Prefix><Expiration><Days>2</Days></Expiration>"));
     co_await put(in, "a1");
     co_await put(in, "b1");
     EXPECT_EQ(co_await reminders_left(in), 1u);
@@ -450,9 +449,10 @@ TEST(LifecycleEngine, a_versioned_object_gets_a_marker_then_loses_its_versions_t
 
 TEST(LifecycleEngine, more_versions_than_one_transaction_takes_all_go) {
   with_store([](TestStore& store) -> Task<void> {
-    Seeded in = co_await make(store, Versioning::kEnabled,
-                              rule("<Prefix/><NoncurrentVersionExpiration><NoncurrentDays>1</NoncurrentDays>"
-                                   "<NewerNoncurrentVersions>2</NewerNoncurrentVersions></NoncurrentVersionExpiration>"));
+    Seeded in =
+        co_await make(store, Versioning::kEnabled,
+                      rule("<Prefix/><NoncurrentVersionExpiration><NoncurrentDays>1</NoncurrentDays>"
+                           "<NewerNoncurrentVersions>2</NewerNoncurrentVersions></NoncurrentVersionExpiration>"));
     for (int i = 0; i < 300; ++i) co_await put(in, "k");
     store.step_clock(2 * kDay);
     EXPECT_EQ((co_await work(in, 7)).removed, 297u);
@@ -462,7 +462,8 @@ TEST(LifecycleEngine, more_versions_than_one_transaction_takes_all_go) {
 
 TEST(LifecycleEngine, keys_from_before_the_rules_are_indexed_slice_by_slice) {
   with_store([](TestStore& store) -> Task<void> {
-    Seeded in = co_await make(store, Versioning::kEnabled, rule("<Prefix>none</Prefix><Expiration><Days>1</Days></Expiration>"));
+    Seeded in = co_await make(store, Versioning::kEnabled,
+                              rule("<Prefix>none</Prefix><Expiration><Days>1</Days></Expiration>"));
     for (int i = 0; i < 40; ++i) co_await put(in, (i % 2 ? "old/" : "other/") + std::to_string(i / 4));
     Upload upload{.id = "0123456789abcdef", .key = "old/u"};
     (void)(co_await store.change([&](Write& write) -> Task<Answer<bool>> {
@@ -482,7 +483,8 @@ TEST(LifecycleEngine, keys_from_before_the_rules_are_indexed_slice_by_slice) {
                 })).value();
     int slices = 0;
     for (bool done = false; !done; ++slices)
-      done = (co_await store.change([&](Write& write) { return in.engine.index_slice(write, in.bucket.id, 3); })).value();
+      done =
+          (co_await store.change([&](Write& write) { return in.engine.index_slice(write, in.bucket.id, 3); })).value();
     EXPECT_GT(slices, 4);
     EXPECT_EQ(co_await reminders_left(in), 11u);  // ten keys and the upload
     auto txn = (co_await store.store().begin()).value();
@@ -495,9 +497,12 @@ TEST(LifecycleEngine, keys_from_before_the_rules_are_indexed_slice_by_slice) {
 
 TEST(LifecycleEngine, reminders_of_a_bucket_that_is_gone_are_forgotten) {
   with_store([](TestStore& store) -> Task<void> {
-    Seeded in = co_await make(store, Versioning::kUnversioned, rule("<Prefix/><Expiration><Days>1</Days></Expiration>"));
+    Seeded in =
+        co_await make(store, Versioning::kUnversioned, rule("<Prefix/><Expiration><Days>1</Days></Expiration>"));
     co_await put(in, "k");
-    (void)(co_await store.change([&](Write& write) { return in.engine.remove(write, in.bucket, {.key = "k"}); })).value();
+    (void)(co_await store.change([&](Write& write) {
+      return in.engine.remove(write, in.bucket, {.key = "k"});
+    })).value();
     (void)(co_await store.change([&](Write& write) -> Task<Answer<bool>> {
       CO_ASK(co_await in.engine.delete_bucket(write, "b"));
       co_return true;
@@ -515,9 +520,9 @@ TEST(LifecycleEngine, reminders_of_a_bucket_that_is_gone_are_forgotten) {
 
 TEST(LifecycleEngine, what_needs_bytes_moved_is_reminded_of_later) {
   with_store([](TestStore& store) -> Task<void> {
-    Seeded in = co_await make(
-        store, Versioning::kUnversioned,
-        rule("<Prefix/><Transition><Days>1</Days><StorageClass>STANDARD_IA</StorageClass></Transition>"));
+    Seeded in =
+        co_await make(store, Versioning::kUnversioned,
+                      rule("<Prefix/><Transition><Days>1</Days><StorageClass>STANDARD_IA</StorageClass></Transition>"));
     Sequence sequence = co_await put(in, "k", "abc");
     store.step_clock(kDay + seconds(5));
     co_await work(in);
@@ -551,8 +556,8 @@ TEST(LifecycleEngine, what_needs_bytes_moved_is_reminded_of_later) {
   });
 }
 
-// The worker against the rules themselves: whatever was put, deleted and tagged, and whenever it looked, nothing that is
-// due is left once it is through, and nothing went before its time.
+// The worker against the rules themselves: whatever was put, deleted and tagged, and whenever it looked, nothing that
+// is due is left once it is through, and nothing went before its time.
 TEST(LifecycleEngine, random_histories_end_as_the_rules_say) {
   base::SeededRandom random(42);
   for (int history = 0; history < 12; ++history) {
@@ -576,8 +581,9 @@ TEST(LifecycleEngine, random_histories_end_as_the_rules_say) {
             co_await put(in, key);
             break;
           case 2:
-            (void)(co_await store.change([&](Write& write) { return in.engine.remove(write, in.bucket, {.key = key}); }))
-                .value();
+            (void)(co_await store.change([&](Write& write) {
+              return in.engine.remove(write, in.bucket, {.key = key});
+            })).value();
             break;
           case 3:
             (void)(co_await store.change([&](Write& write) -> Task<Answer<bool>> {

@@ -8,8 +8,8 @@
 namespace polis::object {
 namespace {
 
-constexpr size_t kIndexRows = 500;    // a slice: some 10 ms, one sync
-constexpr size_t kBatchKeys = 64;     // one transaction and one sync
+constexpr size_t kIndexRows = 500;     // a slice: some 10 ms, one sync
+constexpr size_t kBatchKeys = 64;      // one transaction and one sync
 constexpr size_t kActionsMax = 1000;   // of one transaction, but for those of one key
 constexpr size_t kActionsOfKey = 256;  // what is left comes a second later
 constexpr size_t kPartsPage = 64;
@@ -133,6 +133,7 @@ Task<Answer<void>> LifecycleWorker::obey(const std::vector<Reminder>& reminders)
     for (const Reminder& one : reminders) {
       sum += CO_ASK(co_await service_.engine_.obey(write, one, kActionsOfKey, retry_at()));
       if (sum.expired + sum.removed >= kActionsMax) break;  // the others are still due
+      co_await io::yield();
     }
     co_return sum;
   }));
@@ -226,8 +227,8 @@ Task<Answer<void>> LifecycleWorker::transition(const Bucket& bucket, const std::
   co_return Answer<void>();
 }
 
-// One by one, each in a transaction of its own: a crash leaves some parts here and some there, all of them readable, and
-// the class says so only when all have moved.
+// One by one, each in a transaction of its own: a crash leaves some parts here and some there, all of them readable,
+// and the class says so only when all have moved.
 Task<Answer<void>> LifecycleWorker::transition_parts(const ObjectVersion& version, blob::Scheme scheme) {
   for (uint32_t after = 0;;) {
     auto txn = CO_ASK(co_await service_.begin());

@@ -1,7 +1,7 @@
-// LifecycleWorker: does what the rules of buckets ask for when it is due. Looks at the engine's reminders that are over,
-// never at keys that wait; what takes rows alone is done for many keys in one transaction, transitions and uploads one
-// by one before. A crash at any point leaves the reminder, and what is still due is done again. One a process, on the
-// home shard.
+// LifecycleWorker: does what the rules of buckets ask for when it is due. Looks at the engine's reminders that are
+// over, never at keys that wait; what takes rows alone is done for many keys in one transaction, transitions and
+// uploads one by one before. A crash at any point leaves the reminder, and what is still due is done again. One a
+// process, on the home shard.
 #pragma once
 
 #include <cstdint>

@@ -24,8 +24,7 @@ Answer<uint64_t> parse_count(const XmlElement& element, uint64_t min, uint64_t m
   const std::string_view text = trimmed(element.text);
   int64_t value = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error == std::errc::invalid_argument || end != text.data() + text.size())
-    return refuse(ErrorCode::kMalformedXml);
+  if (error == std::errc::invalid_argument || end != text.data() + text.size()) return refuse(ErrorCode::kMalformedXml);
   if (error != std::errc() || value < 0 || static_cast<uint64_t>(value) < min || static_cast<uint64_t>(value) > max)
     return refuse(ErrorCode::kInvalidArgument, what);
   return static_cast<uint64_t>(value);
@@ -33,10 +32,10 @@ Answer<uint64_t> parse_count(const XmlElement& element, uint64_t min, uint64_t m
 
 // S3 counts in signed 32 bits.
 Answer<uint32_t> parse_days(const XmlElement& element, uint32_t min, std::string_view action) {
-  return static_cast<uint32_t>(ASK(parse_count(
-      element, min, INT32_MAX,
-      "'" + element.name + "' for " + std::string(action) +
-          (min > 0 ? " action must be a positive integer" : " action must be a nonnegative integer"))));
+  return static_cast<uint32_t>(
+      ASK(parse_count(element, min, INT32_MAX,
+                      "'" + element.name + "' for " + std::string(action) +
+                          (min > 0 ? " action must be a positive integer" : " action must be a nonnegative integer"))));
 }
 
 Answer<WallTime> parse_date(const XmlElement& element) {
@@ -134,9 +133,9 @@ Answer<Transition> parse_transition(const XmlElement& element, bool noncurrent) 
     } else if (one.name == "NoncurrentDays" && noncurrent) {
       out.days = ASK(parse_days(one, 0, "NoncurrentVersionTransition"));
     } else if (one.name == "NewerNoncurrentVersions" && noncurrent) {
-      out.newer_versions = static_cast<uint32_t>(
-          ASK(parse_count(one, 1, kNewerNoncurrentVersionsMax,
-                          "'NewerNoncurrentVersions' for NoncurrentVersionTransition action must be between 1 and 100")));
+      out.newer_versions = static_cast<uint32_t>(ASK(
+          parse_count(one, 1, kNewerNoncurrentVersionsMax,
+                      "'NewerNoncurrentVersions' for NoncurrentVersionTransition action must be between 1 and 100")));
     } else {
       return refuse(ErrorCode::kMalformedXml);
     }
@@ -151,9 +150,9 @@ Answer<void> parse_noncurrent_expiration(LifecycleRule& rule, const XmlElement& 
     if (one.name == "NoncurrentDays") {
       rule.noncurrent_days = ASK(parse_days(one, 1, "NoncurrentVersionExpiration"));
     } else if (one.name == "NewerNoncurrentVersions") {
-      rule.newer_noncurrent_versions = static_cast<uint32_t>(
-          ASK(parse_count(one, 1, kNewerNoncurrentVersionsMax,
-                          "'NewerNoncurrentVersions' for NoncurrentVersionExpiration action must be between 1 and 100")));
+      rule.newer_noncurrent_versions = static_cast<uint32_t>(ASK(
+          parse_count(one, 1, kNewerNoncurrentVersionsMax,
+                      "'NewerNoncurrentVersions' for NoncurrentVersionExpiration action must be between 1 and 100")));
     } else {
       return refuse(ErrorCode::kMalformedXml);
     }
@@ -301,8 +300,7 @@ void write_rule(XmlWriter& xml, const LifecycleRule& rule) {
   xml.element("Status", rule.enabled ? "Enabled" : "Disabled");
   for (const Transition& one : rule.transitions) write_transition(xml, one, false);
   if (rule.expiration_days) xml.open("Expiration").element("Days", *rule.expiration_days).close();
-  if (rule.expiration_date)
-    xml.open("Expiration").element("Date", base::format_rfc3339(*rule.expiration_date)).close();
+  if (rule.expiration_date) xml.open("Expiration").element("Date", base::format_rfc3339(*rule.expiration_date)).close();
   if (rule.expire_delete_marker) xml.open("Expiration").element("ExpiredObjectDeleteMarker", true).close();
   for (const Transition& one : rule.noncurrent_transitions) write_transition(xml, one, true);
   if (rule.noncurrent_days) {
@@ -331,8 +329,7 @@ Answer<std::vector<LifecycleRule>> parse_lifecycle(const XmlElement& document, u
   std::set<std::string> ids;
   for (const LifecycleRule& rule : rules)
     if (!rule.id.empty() && !ids.insert(rule.id).second)
-      return refuse(ErrorCode::kInvalidArgument,
-                    "Rule ID must be unique. Found same ID for more than one rule");
+      return refuse(ErrorCode::kInvalidArgument, "Rule ID must be unique. Found same ID for more than one rule");
   for (LifecycleRule& rule : rules) {
     if (!rule.id.empty()) continue;
     std::string raw(8, '\0');

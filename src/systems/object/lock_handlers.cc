@@ -128,6 +128,7 @@ Service::Done Service::put_retention(Call& call) {
   bool bypass = CO_ASK(bypasses_governance(call, bucket, call.key));
   ObjectVersion changed = CO_ASK(co_await change([&](Write& write) -> Task<Answer<ObjectVersion>> {
     Bucket now = CO_ASK(co_await bucket_for_change(write, call));
+    CO_ASK(engine_.remind(write, now, call.key));  // lifecycle rules may have waited for it
     co_return co_await engine_.update_version(write, now.id, call.key, id, [&](ObjectVersion& version) -> Answer<void> {
       if (version.delete_marker) return refuse(no_lock_on_marker(id.has_value()));
       ASK(check_retention_change(version.retention, retention, bypass, write.now));
@@ -164,6 +165,7 @@ Service::Done Service::put_legal_hold(Call& call) {
   CO_ASK(require(call, bucket, call.key, "s3:PutObjectLegalHold", &found, {.legal_hold = on}));
   ObjectVersion changed = CO_ASK(co_await change([&](Write& write) -> Task<Answer<ObjectVersion>> {
     Bucket now = CO_ASK(co_await bucket_for_change(write, call));
+    CO_ASK(engine_.remind(write, now, call.key));  // lifecycle rules may have waited for it
     co_return co_await engine_.update_version(write, now.id, call.key, id, [&](ObjectVersion& version) -> Answer<void> {
       if (version.delete_marker) return refuse(no_lock_on_marker(id.has_value()));
       version.legal_hold = on;

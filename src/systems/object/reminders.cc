@@ -4,12 +4,14 @@
 // over.
 #include <algorithm>
 
+#include "kernel/io/shard.h"
 #include "systems/object/engine.h"
 
 namespace polis::object {
 namespace {
 
 constexpr size_t kVersionsPage = 256;
+constexpr size_t kKeysBetweenYields = 64;  // about 2 ms of one shard
 constexpr size_t kUploadsPage = 100;
 
 uint64_t whole_seconds(WallTime at) {
@@ -166,7 +168,9 @@ Task<Answer<bool>> Engine::index_slice(Write& write, BucketId bucket_id, size_t 
       if (!range.end.empty() && range.begin >= range.end) continue;
       auto scan = CO_ASK(co_await write.txn.scan(keyspace_, range, {.limit = rows_max, .keys_only = true}));
       std::string last;
-      for (const store::Row& row : scan.rows) {
+      for (size_t i = 0; i < scan.rows.size(); ++i) {
+        if (i % kKeysBetweenYields == kKeysBetweenYields - 1) co_await io::yield();
+        const store::Row& row = scan.rows[i];
         std::string key;
         if (uploads)
           key = CO_ASK(parse_upload_key(row.key)).key;
@@ -232,9 +236,7 @@ Task<Answer<void>> Engine::replace_part(Write& write, const UploadId& upload, co
                                         const blob::Receipt& to) const {
   const std::string row_key = part_key(upload, was.number);
   auto row = CO_ASK(co_await write.txn.get_for_update(keyspace_, row_key));
-  auto changed = [] {
-    return refuse(ErrorCode::kOperationAborted, "The part changed while its bytes were copied");
-  };
+  auto changed = [] { return refuse(ErrorCode::kOperationAborted, "The part changed while its bytes were copied"); };
   if (!row) co_return changed();
   Part part = CO_ASK(decode_part(row->value));
   if (part.inlined || part.blob.location != was.blob.location) co_return changed();

@@ -1,6 +1,7 @@
 // Renaming: rows move, bytes stay.
 #include <algorithm>
 
+#include "kernel/io/shard.h"
 #include "systems/object/engine.h"
 #include "systems/object/lock.h"
 
@@ -8,6 +9,7 @@ namespace polis::object {
 namespace {
 
 constexpr size_t kRenamePage = 1000;
+constexpr size_t kKeysBetweenTurns = 64;  // about 2 ms; then others on the shard have theirs
 
 // Hours since 1970, and at least one.
 uint64_t hour_of(WallTime now) {
@@ -79,13 +81,11 @@ Task<Answer<PutOutcome>> Engine::rename(Write& write, const Bucket& bucket, cons
   if (rename.from == rename.to)
     co_return refuse(ErrorCode::kInvalidRequest, "The source and the target of a rename are the same key");
   auto source = CO_ASK(co_await read_version(write.txn, newest_key(bucket.id, rename.from), true));
-  if (!source || source->delete_marker)
-    co_return refuse(Failure(ErrorCode::kNoSuchKey).detail("Key", rename.from));
+  if (!source || source->delete_marker) co_return refuse(Failure(ErrorCode::kNoSuchKey).detail("Key", rename.from));
   CO_ASK(check_renamed(rename.from_conditions, &*source));
   auto target = CO_ASK(co_await read_version(write.txn, newest_key(bucket.id, rename.to), true));
   CO_ASK(check_renamed(rename.to_conditions, target ? &*target : nullptr));
-  co_return PutOutcome{
-      CO_ASK(co_await move_version(write, bucket, rename.from, rename.to, *source, target, caller))};
+  co_return PutOutcome{CO_ASK(co_await move_version(write, bucket, rename.from, rename.to, *source, target, caller))};
 }
 
 Task<Answer<uint64_t>> Engine::rename_prefix(Write& write, const Bucket& bucket, const RenamePrefix& rename,
@@ -97,15 +97,16 @@ Task<Answer<uint64_t>> Engine::rename_prefix(Write& write, const Bucket& bucket,
   for (bool more = true; more;) {
     Listing page = CO_ASK(co_await list(write.txn, bucket.id, query));
     if (entries.size() + page.entries.size() > rename.keys_max)
-      co_return refuse(Failure(ErrorCode::kInvalidRequest, "A rename moves at most " +
-                                                               std::to_string(rename.keys_max) +
+      co_return refuse(Failure(ErrorCode::kInvalidRequest, "A rename moves at most " + std::to_string(rename.keys_max) +
                                                                " keys at once; this prefix has more"));
     std::ranges::move(page.entries, std::back_inserter(entries));
     more = page.truncated;
     query.after = page.last;
   }
   if (entries.empty()) co_return refuse(Failure(ErrorCode::kNoSuchKey).detail("Key", rename.from));
-  for (ListEntry& entry : entries) {
+  for (size_t i = 0; i < entries.size(); ++i) {
+    if (i % kKeysBetweenTurns == kKeysBetweenTurns - 1) co_await io::yield();
+    const ListEntry& entry = entries[i];
     const std::string to = rename.to + entry.key.substr(rename.from.size());
     CO_ASK(check_key(to));
     auto source = CO_ASK(co_await read_version(write.txn, newest_key(bucket.id, entry.key), true));

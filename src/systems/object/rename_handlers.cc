@@ -1,5 +1,5 @@
-// RenameObject over HTTP: PUT /bucket/new?renameObject with x-amz-rename-source: /bucket/old. With `renameObject=prefix`
-// the two are prefixes, and every object below the one goes below the other, all of them or none.
+// RenameObject over HTTP: PUT /bucket/new?renameObject with x-amz-rename-source: /bucket/old. With
+// `renameObject=prefix` the two are prefixes, and every object below the one goes below the other, all of them or none.
 #include "kernel/base/text_encoding.h"
 #include "kernel/http/date.h"
 #include "systems/object/service.h"
@@ -45,8 +45,8 @@ Conditions rename_source_conditions(const Call& call) {
 
 }  // namespace
 
-// A rename is a read, a write and a delete: it takes the rights to all three. Without a version, those that do not depend
-// on one.
+// A rename is a read, a write and a delete: it takes the rights to all three. Without a version, those that do not
+// depend on one.
 Answer<void> Service::require_rename(const Call& call, const Bucket& bucket, std::string_view from, std::string_view to,
                                      const ObjectVersion* version) {
   ASK(require(call, bucket, from, "s3:DeleteObject"));
@@ -86,8 +86,7 @@ Service::Done Service::rename_object(Call& call) {
       if (auto before = CO_ASK(co_await done_before(write, bucket.id, token, asked))) co_return before->keys;
       Renamed renamed = asked;
       renamed.keys = CO_ASK(co_await engine_.rename_prefix(
-          write, bucket, rename, owner,
-          [&](std::string_view one, std::string_view to, const ObjectVersion& version) {
+          write, bucket, rename, owner, [&](std::string_view one, std::string_view to, const ObjectVersion& version) {
             return require_rename(call, bucket, one, to, &version);
           }));
       if (!token.empty()) CO_ASK(engine_.remember_rename(write, bucket.id, token, renamed));
@@ -97,7 +96,8 @@ Service::Done Service::rename_object(Call& call) {
     co_return co_await send_empty(call, 200);
   }
 
-  RenameObject rename{.from = from, .to = call.key, .from_conditions = rename_source_conditions(call), .to_conditions = {}};
+  RenameObject rename{
+      .from = from, .to = call.key, .from_conditions = rename_source_conditions(call), .to_conditions = {}};
   rename.to_conditions = conditions_of(call);
   const PutOutcome outcome = CO_ASK(co_await change([&](Write& write) -> Task<Answer<PutOutcome>> {
     bucket = CO_ASK(co_await bucket_for_change(write, call));
@@ -110,8 +110,7 @@ Service::Done Service::rename_object(Call& call) {
     if (!token.empty()) CO_ASK(engine_.remember_rename(write, bucket.id, token, asked));
     co_return done;
   }));
-  if (bucket.versioning == Versioning::kEnabled)
-    call.response.set("x-amz-version-id", outcome.version.version_id());
+  if (bucket.versioning == Versioning::kEnabled) call.response.set("x-amz-version-id", outcome.version.version_id());
   set_expiration_header(call, bucket, call.key, outcome.version);
   co_return co_await send_empty(call, 200);
 }

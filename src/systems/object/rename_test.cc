@@ -1,6 +1,5 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
 #include <map>
 
 #include "kernel/base/random.h"
@@ -102,9 +101,9 @@ TEST(Rename, what_is_behind_a_renamed_version_stays_behind_a_marker) {
     for (const VersionListEntry& one : all.entries)
       names.push_back(one.key + (one.version.delete_marker ? "-" : "=" + one.version.etag) + (one.latest ? "*" : ""));
     EXPECT_THAT(names, ElementsAre("a-*", "a=etag-old", "b=etag-new*", "b=etag-before"));
-    EXPECT_TRUE((co_await engine.version(*txn, bucket.id, "a",
-                                         VersionId{.null_version = false, .sequence = old.sequence}))
-                    .has_value());
+    EXPECT_TRUE(
+        (co_await engine.version(*txn, bucket.id, "a", VersionId{.null_version = false, .sequence = old.sequence}))
+            .has_value());
     txn.reset();
     EXPECT_EQ(co_await usage_of(store, bucket),
               (Usage{.objects = 1, .versions = 3, .delete_markers = 1, .size_bytes = 12}));
@@ -132,7 +131,8 @@ TEST(Rename, conditions_speak_of_both_ends) {
     EXPECT_EQ(code(co_await rename(store, bucket,
                                    with({.unmodified_since = source.modified_at - std::chrono::seconds(1)}, {}))),
               "PreconditionFailed");
-    EXPECT_EQ(code(co_await rename(store, bucket, {.from = "a", .to = "missing", .to_conditions = wrong})), "NoSuchKey");
+    EXPECT_EQ(code(co_await rename(store, bucket, {.from = "a", .to = "missing", .to_conditions = wrong})),
+              "NoSuchKey");
     EXPECT_EQ(code(co_await rename(store, bucket, {.from = "missing", .to = "b"})), "NoSuchKey");
     EXPECT_EQ(code(co_await rename(store, bucket, {.from = "a", .to = "a"})), "InvalidRequest");
     EXPECT_THAT(co_await current(store, bucket), ElementsAre("a=one", "b=two"));
@@ -168,12 +168,13 @@ TEST(RenamePrefix, all_keys_go_or_none) {
     co_await put(store, bucket, "out/2000", "taken");
     EXPECT_EQ(code(co_await rename_prefix(store, bucket, "in/", "out/", 2499)), "InvalidRequest");
     EXPECT_EQ(code(co_await rename_prefix(store, bucket, "in/", "out/", 2500)), "PreconditionFailed");
-    auto refused = co_await rename_prefix(store, bucket, "in/", "new/", 2500,
-                                          [](std::string_view from, std::string_view to, const ObjectVersion&) -> Answer<void> {
-                                            EXPECT_EQ("new" + std::string(from.substr(2)), to);
-                                            if (from == "in/999") return refuse(ErrorCode::kAccessDenied);
-                                            return {};
-                                          });
+    auto refused =
+        co_await rename_prefix(store, bucket, "in/", "new/", 2500,
+                               [](std::string_view from, std::string_view to, const ObjectVersion&) -> Answer<void> {
+                                 EXPECT_EQ("new" + std::string(from.substr(2)), to);
+                                 if (from == "in/999") return refuse(ErrorCode::kAccessDenied);
+                                 return {};
+                               });
     EXPECT_EQ(code(refused), "AccessDenied");
     EXPECT_EQ((co_await usage_of(store, bucket)).objects, 2502);
     auto renamed = co_await rename_prefix(store, bucket, "in/", "new/", 2500);
@@ -215,9 +216,7 @@ TEST(Rename, a_token_remembers_what_was_done_under_it_for_an_hour) {
     })).value();
     EXPECT_EQ((co_await before(asked)).value().value().keys, 5u);
     EXPECT_EQ(code(co_await before(other)), "IdempotencyParameterMismatch");
-    auto forget = [&] {
-      return store.change([&](Write& write) { return engine.forget_renames(write, 10); });
-    };
+    auto forget = [&] { return store.change([&](Write& write) { return engine.forget_renames(write, 10); }); };
     store.step_clock(std::chrono::minutes(59));
     EXPECT_TRUE((co_await forget()).value());
     EXPECT_TRUE((co_await before(asked)).value().has_value());
@@ -246,8 +245,9 @@ TEST(Rename, random_changes_leave_what_a_map_says) {
             model[from] = std::to_string(step);
             break;
           case 1:
-            (void)(co_await store.change([&](Write& write) { return engine.remove(write, bucket, {.key = from}); }))
-                .value();
+            (void)(co_await store.change([&](Write& write) {
+              return engine.remove(write, bucket, {.key = from});
+            })).value();
             model.erase(from);
             break;
           default: {

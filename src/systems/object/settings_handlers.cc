@@ -374,10 +374,11 @@ Service::Done Service::put_tagging(Call& call) {
   txn.reset();
   CO_ASK(co_await change([&](Write& write) -> Task<Answer<ObjectVersion>> {
     const Bucket now = CO_ASK(co_await bucket_for_change(write, call));
-    ObjectVersion changed = CO_ASK(co_await engine_.update_version(write, bucket.id, call.key, id, [&](ObjectVersion& one) -> Answer<void> {
-      one.tags = tags;
-      return {};
-    }));
+    ObjectVersion changed = CO_ASK(co_await engine_.update_version(
+        write, bucket.id, call.key, id, [&](ObjectVersion& one) -> Answer<void> {
+          one.tags = tags;
+          return {};
+        }));
     CO_ASK(engine_.remind(write, now, call.key));
     co_return changed;
   }));
@@ -407,10 +408,11 @@ Service::Done Service::delete_tagging(Call& call) {
   txn.reset();
   CO_ASK(co_await change([&](Write& write) -> Task<Answer<ObjectVersion>> {
     const Bucket now = CO_ASK(co_await bucket_for_change(write, call));
-    ObjectVersion changed = CO_ASK(co_await engine_.update_version(write, bucket.id, call.key, id, [](ObjectVersion& one) -> Answer<void> {
-      one.tags.clear();
-      return {};
-    }));
+    ObjectVersion changed = CO_ASK(co_await engine_.update_version(
+        write, bucket.id, call.key, id, [](ObjectVersion& one) -> Answer<void> {
+          one.tags.clear();
+          return {};
+        }));
     CO_ASK(engine_.remind(write, now, call.key));
     co_return changed;
   }));

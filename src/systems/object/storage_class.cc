@@ -4,8 +4,8 @@ namespace polis::object {
 namespace {
 
 constexpr std::array<std::string_view, kStorageClasses> kStorageClassNames = {
-    "STANDARD",   "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING",
-    "GLACIER_IR", "GLACIER",            "DEEP_ARCHIVE"};
+    "STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR",
+    "GLACIER",  "DEEP_ARCHIVE"};
 
 }  // namespace
 

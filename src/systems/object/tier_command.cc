@@ -12,8 +12,8 @@ namespace {
 using systems::Invocation;
 
 Task<Result<void>> show_classes(Invocation& call, const Place& where) {
-  auto response = CO_TRY(
-      co_await call.api.request("GET", std::string(kApi) + "/buckets/" + base::url_encode(where.bucket)));
+  auto response =
+      CO_TRY(co_await call.api.request("GET", std::string(kApi) + "/buckets/" + base::url_encode(where.bucket)));
   const boost::json::value answer = boost::json::parse(response.body);
   const boost::json::object& classes = answer.at("classes").as_object();
   if (call.output.json()) {
@@ -44,7 +44,8 @@ Task<Result<void>> tier(Invocation& call) {
   if (where.key.empty())
     co_return fail(Code::kInvalid, "name an object: s3://" + where.bucket +
                                        "/key; many at once are moved by a lifecycle rule: polis object lifecycle");
-  if (!has_class) co_return fail(Code::kInvalid, "name the class with --class; `polis object stat` tells the present one");
+  if (!has_class)
+    co_return fail(Code::kInvalid, "name the class with --class; `polis object stat` tells the present one");
   if (!storage_class_named(call.flags["class"])) {
     std::string known;
     for (size_t i = 0; i < kStorageClasses; ++i)
