@@ -321,7 +321,7 @@ Done versions(Invocation& call) {
   co_return Result<void>();
 }
 
-Done presign(Invocation& call) {
+Done presign_url(Invocation& call) {
   Place where = CO_TRY(place(call.arguments[0], true));
   // The certificate that polis makes for itself names localhost.
   const bool tls = call.has("tls");
@@ -523,7 +523,7 @@ std::vector<systems::Command> commands() {
                   .value_default = "GET",
                   .choices = {"GET", "PUT", "HEAD", "DELETE"}},
                  {.name = "tls", .help = "on the port with TLS"}},
-       .run = presign},
+       .run = presign_url},
       {.name = "policy",
        .help = "Shows, sets or removes the policy of a bucket",
        .arguments = {kBucket},
