@@ -453,6 +453,26 @@ class Lab {
     references_ = std::move(named);
   }
 
+  // The latest of these moments that clients would see like what is there.
+  Task<std::optional<size_t>> find(const std::vector<Model>& moments) {
+    auto txn = (co_await store_.store().begin()).value();
+    VersionListing all = (co_await engine_.list_versions(*txn, bucket_.id, {})).value();
+    std::map<std::string, std::vector<std::pair<Sequence, std::string>>> there;
+    for (const VersionListEntry& entry : all.entries)
+      there[entry.key].emplace_back(entry.version.sequence,
+                                    (entry.version.tags.empty() ? "" : entry.version.tags.front().second) +
+                                        (entry.version.legal_hold ? "!" : ""));
+    const Versioning versioning = (co_await engine_.bucket(*txn, bucket_.name)).value().versioning;
+    for (size_t i = moments.size(); i-- > 0;) {
+      std::map<std::string, std::vector<std::pair<Sequence, std::string>>> expected;
+      for (const auto& [key, versions] : moments[i].view())
+        for (const ModelVersion& one : versions)
+          expected[key].emplace_back(one.sequence, one.tag + (one.hold ? "!" : ""));
+      if (expected == there && versioning == moments[i].versioning) co_return i;
+    }
+    co_return std::nullopt;
+  }
+
   Task<void> reap() {
     auto txn = (co_await store_.store().begin()).value();
     auto ids = (co_await engine_.garbage(*txn, 1000)).value();
@@ -519,6 +539,41 @@ TEST(EngineModel, random_changes_leave_what_a_naive_model_says_and_no_row_too_ma
       }
     });
   }
+}
+
+TEST(EngineModel, a_power_cut_leaves_a_moment_not_before_the_last_synced_change_and_all_of_it) {
+  size_t lost = 0;
+  for (uint64_t seed = 1; seed <= seeds() && !testing::Test::HasFailure(); ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    auto crashing = [seed, &lost](TestStore& store) -> Task<void> {
+      Lab lab(store, seed + 2'000'000);
+      store.sync(store::Sync::kDisk);
+      co_await lab.prepare();
+      std::vector<Model> moments(1);
+      for (size_t step = 0; step < 120 && !testing::Test::HasFailure(); ++step) {
+        Model model = moments.back();
+        const bool durable = lab.random().below(4) == 0;
+        store.sync(durable ? store::Sync::kDisk : store::Sync::kOs);
+        const Command command = lab.random_command(model);
+        auto outcome = co_await store.change([&](Write& write) { return lab.run(write, command); });
+        apply(model, command);
+        co_await lab.compare(model, "step " + std::to_string(step));
+        if (durable && outcome) moments.clear();  // nothing before it may come back
+        moments.push_back(std::move(model));
+        if (lab.random().below(8) != 0) continue;
+        co_await store.crash();
+        auto found = co_await lab.find(moments);
+        EXPECT_TRUE(found.has_value()) << "after a power cut at step " << step
+                                       << " the rows are of no moment that may be";
+        if (!found) co_return;
+        lost += moments.size() - 1 - *found;
+        moments = {moments[*found]};
+        co_await lab.compare(moments.front(), "after a power cut at step " + std::to_string(step));
+      }
+    };
+    with_store(crashing, std::make_shared<store::DiskFaults>());
+  }
+  EXPECT_GT(lost, 0u) << "no power cut took anything: it tests nothing";
 }
 
 TEST(EngineModel, two_changes_at_once_leave_what_one_after_the_other_would) {
