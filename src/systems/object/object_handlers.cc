@@ -22,7 +22,7 @@ class ResponseSink final : public blob::ByteSink {
   uint64_t& sent_bytes_;
 };
 
-std::string quoted(std::string_view etag) {
+std::string quoted_etag(std::string_view etag) {
   return "\"" + std::string(etag) + "\"";
 }
 
@@ -45,7 +45,7 @@ Answer<blob::Range> part_range(const ObjectVersion& version, uint64_t position) 
 
 void Service::set_version_headers(Call& call, const ObjectVersion& version, const Bucket& bucket) {
   http::Response& out = call.response;
-  out.set("ETag", quoted(version.etag));
+  out.set("ETag", quoted_etag(version.etag));
   out.set("Last-Modified", http::format_date(version.modified_at));
   if (bucket.versioning != Versioning::kUnversioned) out.set("x-amz-version-id", version.version_id());
 }
@@ -376,7 +376,7 @@ Service::Done Service::put_object(Call& call) {
   recent_puts_.push_back(std::move(times));
 
   const ObjectVersion& version = outcome->version;
-  call.response.set("ETag", quoted(version.etag));
+  call.response.set("ETag", quoted_etag(version.etag));
   // While versioning is suspended S3 does not name the null version that it made.
   if (bucket.versioning == Versioning::kEnabled) call.response.set("x-amz-version-id", version.version_id());
   set_encryption_headers(call, version.encryption, true);
@@ -491,7 +491,7 @@ Service::Done Service::copy_object(Call& call) {
   set_encryption_headers(call, version.encryption, true);
   set_expiration_header(call, to, call.key, version);
   XmlWriter xml("CopyObjectResult");
-  xml.element("ETag", quoted(version.etag)).element("LastModified", base::format_rfc3339(version.modified_at));
+  xml.element("ETag", quoted_etag(version.etag)).element("LastModified", base::format_rfc3339(version.modified_at));
   if (version.checksum) {
     std::string element = "Checksum" + std::string(name(version.checksum.algorithm));
     xml.element(element, text(version.checksum)).element("ChecksumType", name(version.checksum.type));
