@@ -207,7 +207,7 @@ export function StripeGrid() {
               : `Last repair: ${plural(repair.report?.["units_rebuilt"] ?? 0, "unit")} rebuilt out of ${plural(repair.report?.["rows_checked"] ?? 0, "row")} checked, ${bytes(repair.report?.["bytes_written"] ?? 0)} written.`}
           </p>
         )}
-        <div className="stripes">
+        <div className={`stripes${drives.length > 6 ? " many" : ""}`}>
           <div className="stripe-row head">
             <span className="stripe-label" />
             {drives.map((drive) => (
