@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <fmt/format.h>
 
 #include "app/backup/backup.h"
@@ -39,10 +40,21 @@ std::optional<int> sweep_seconds_of_test() {
   return std::clamp(std::atoi(text), 1, 3600);
 }
 
+// Drives that were added while a node ran, one path a line.
+constexpr const char* kAddedDrives = "blob.added";
+
 std::vector<std::string> drives_of(const base::Config& config, const DataDirectory& directory) {
   std::vector<std::string> drives = config.list("blob.drives");
   if (drives.empty())
     for (int i = 0; i < 6; ++i) drives.push_back(directory.file(fmt::format("blob/{}", i)));
+  // A pool that had grown and was restored from a backup has its drives side by side.
+  if (config.list("blob.drives").empty() && !std::filesystem::exists(directory.file(kAddedDrives))) {
+    size_t count = blob::kDrivesMax;
+    while (count > drives.size() &&
+           !std::filesystem::exists(directory.file(fmt::format("blob/{}/{}", count - 1, blob::kDriveFileName))))
+      --count;
+    while (drives.size() < count) drives.push_back(directory.file(fmt::format("blob/{}", drives.size())));
+  }
   return drives;
 }
 
@@ -110,6 +122,7 @@ Task<Result<void>> Node::State::open_stores() {
   store = CO_TRY(co_await io::blocking([&] { return store::RocksStore::open(std::move(wanted)); }));
   blob::ExtentBlobOptions extents;
   extents.drives = drives_of(options.config, *options.directory);
+  extents.added_drives_file = options.directory->file(kAddedDrives);
   extents.clock = &clock;
   if (auto seconds = sweep_seconds_of_test()) {
     extents.sweep_after = std::chrono::seconds(*seconds);

@@ -32,8 +32,8 @@ base::ConfigSchema declare_options(const SystemList& systems) {
   schema.add_size("store.cache_bytes", uint64_t{32} << 20, {int64_t{1} << 20, int64_t{1} << 40},
                   "Block cache of the row store.");
   schema.add_list("blob.drives", {},
-                  "Six or more folders on different drives; empty: DIR/blob/0 to DIR/blob/5, which protects against "
-                  "corruption, not against losing the drive.");
+                  "Six to 32 folders on different drives, in an order that never changes (new ones go to the end); empty: "
+                  "DIR/blob/0 to DIR/blob/5, which protects against corruption, not against losing the drive.");
   for (const auto& system : systems) {
     for (const systems::Port& port : system->ports())
       schema.add_text(

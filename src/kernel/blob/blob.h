@@ -42,8 +42,8 @@ struct Receipt {
   std::string location;
   uint64_t size_bytes = 0;
 };
-// How a blob's bytes are kept: cut into `data_units`, with `parity_units` more, so that any `data_units` of them give all
-// back. Zeros: as the pool does by default.
+// How a blob's bytes are kept: cut into `data_units`, with `parity_units` more, so that any `data_units` of them give
+// all back. Zeros: as the pool does by default.
 struct Scheme {
   uint8_t data_units = 0, parity_units = 0;
   unsigned units() const { return unsigned{data_units} + parity_units; }
@@ -86,6 +86,8 @@ struct BlobStatistics {
   uint64_t puts = 0, gets = 0, degraded_reads = 0, repaired_units = 0, syncs = 0;
   uint64_t repair_queue = 0;  // rows that wait for repair
   uint64_t scrubbed_bytes = 0, scrub_errors = 0;
+  // Extents of which units lie on drives that are out, and those of them with too few left to be read.
+  uint64_t reduced_extents = 0, unreadable_extents = 0;
 };
 
 struct RepairReport {
@@ -105,6 +107,9 @@ struct ScrubSlice {
 // How the pool lies on its drives at one moment, for people who want to see it heal. Drives are bits by their index.
 struct ExtentStatus {
   uint64_t id = 0;
+  Scheme scheme;
+  uint32_t drives = 0;      // that hold a unit of it, or should
+  unsigned homeless = 0;    // units that lie on no drive that is there
   uint64_t file_bytes = 0;  // in each drive's file; rows fill it from the front
   uint64_t live_bytes = 0;  // payload not erased
   bool growing = false;
@@ -115,7 +120,7 @@ struct DamagedRow {
   uint32_t drives = 0;
 };
 struct PoolPicture {
-  unsigned data_units = 0, parity_units = 0;
+  unsigned data_units = 0, parity_units = 0;  // of the pool's own scheme
   uint32_t stale = 0;  // drives that may lack rows the others hold, until a repair has found them complete
   std::vector<ExtentStatus> extents;  // by id
   // Where a running repair of drives is: extents before `repair_extent`, and in it all before `repair_offset`, are
@@ -159,6 +164,12 @@ class Blob {
   // Takes a drive out of service (as if it were pulled), brings it back, or replaces it by an empty directory to be
   // repaired.
   virtual Task<Result<void>> set_drive(unsigned index, DriveState state) = 0;
+  // Makes an absent or empty directory one more drive of the pool and answers its index. New bytes go where most room
+  // is; what is stored stays where it is.
+  virtual Task<Result<unsigned>> add_drive(std::string path) {
+    (void)path;
+    co_return fail(Code::kUnsupported, "this store of bytes has no drives of its own");
+  }
   // Reads everything once and verifies it; damaged rows enter the repair queue.
   virtual Task<Result<RepairReport>> scrub(Progress progress) = 0;
   // The same in slices of about `bytes_max`, for a scrub that takes days and lets others in between; starts at {}. Who
@@ -167,10 +178,11 @@ class Blob {
     (void)from, (void)bytes_max;
     co_return ScrubSlice{.finished = true};
   }
-  // Rebuilds everything missing or damaged on the drives that are online.
+  // Rebuilds everything missing or damaged on the drives that are online. What lay on drives that are out is rebuilt on
+  // others that have room and hold no unit of the same extent, as long as there are such.
   virtual Task<Result<RepairReport>> repair(Progress progress) = 0;
-  // Rewrites extents less than half live. Returns the bytes given back. kUnavailable unless every drive is online and
-  // repaired.
+  // Rewrites extents less than half live, those whose drives are all online and repaired. Returns the bytes given back;
+  // kUnavailable if there are only others.
   virtual Task<Result<uint64_t>> compact(Progress progress) = 0;
   virtual void set_owner(Owner* owner) = 0;
   virtual Task<Result<void>> close() = 0;

@@ -8,10 +8,16 @@
 #include "kernel/blob/blob.h"
 #include "kernel/blob/test_streams.h"
 
-#define ASSERT_OK(result) ASSERT_TRUE((result).has_value()) << (result).error().text()
-#define EXPECT_OK(result) EXPECT_TRUE((result).has_value()) << (result).error().text()
+#define ASSERT_OK(result) ASSERT_TRUE(polis::blob::is_ok(result))
+#define EXPECT_OK(result) EXPECT_TRUE(polis::blob::is_ok(result))
 
 namespace polis::blob {
+
+template <class T>
+testing::AssertionResult is_ok(const Result<T>& result) {
+  if (result) return testing::AssertionSuccess();
+  return testing::AssertionFailure() << result.error().text();
+}
 
 // One Blob and the world it lives in.
 class BlobUnderTest {
@@ -29,9 +35,11 @@ class BlobUnderTest {
     return std::move(*value);
   }
 
+  Scheme scheme;  // of the puts below
+
   Result<Receipt> put(BytesView bytes, uint64_t hint) {
     BytesSource source(bytes);
-    return run(blob().put(source, hint));
+    return run(blob().put(source, hint, scheme));
   }
   Result<Receipt> put(BytesView bytes) { return put(bytes, bytes.size()); }
   Result<Bytes> get(const Receipt& receipt, Range range) {

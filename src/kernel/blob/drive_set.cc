@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <sys/stat.h>
+#include <tuple>
 
 #include "kernel/base/endian.h"
 
@@ -14,16 +15,21 @@ uint64_t device_of(const std::string& path) {
   return ::stat(path.c_str(), &status) == 0 ? static_cast<uint64_t>(status.st_dev) : 0;
 }
 
+// Of a directory whose drive file is damaged; one tells enough, more are for files that are damaged, too.
+constexpr size_t kExtentsLookedAt = 64;
+
+std::string text_of(Scheme scheme) {
+  return std::to_string(scheme.data_units) + "+" + std::to_string(scheme.parity_units);
+}
+
 }  // namespace
 
 Task<Result<DriveFile>> DriveSet::read_drive_file(unsigned index) {
   Bytes bytes = CO_TRY(co_await disk_.read_file(path(index) + "/" + kDriveFileName, kDriveFileBytes));
   DriveFile file = CO_TRY(decode_drive_file(bytes));
-  if (file.data_units != erasure_.data_units() || file.parity_units != erasure_.parity_units()) {
-    co_return fail(Code::kInvalid, path(index) + " belongs to a pool of " + std::to_string(file.data_units) + "+" +
-                                       std::to_string(file.parity_units) + ", configured is " +
-                                       std::to_string(erasure_.data_units()) + "+" +
-                                       std::to_string(erasure_.parity_units()));
+  if (const Scheme found{file.data_units, file.parity_units}; found != scheme_) {
+    co_return fail(Code::kInvalid,
+                   path(index) + " belongs to a pool of " + text_of(found) + ", configured is " + text_of(scheme_));
   }
   if (file.index != index) {
     co_return fail(Code::kInvalid, path(index) + " is drive " + std::to_string(file.index) +
@@ -34,8 +40,8 @@ Task<Result<DriveFile>> DriveSet::read_drive_file(unsigned index) {
 }
 
 // True if the directory is absent or holds nothing of ours.
-Task<Result<bool>> DriveSet::unused(unsigned index) {
-  auto entries = co_await disk_.list(path(index));
+Task<Result<bool>> DriveSet::unused(const std::string& directory) {
+  auto entries = co_await disk_.list(directory);
   if (!entries) {
     if (entries.error().code() == Code::kNotFound) co_return true;
     co_return fail(std::move(entries).error());
@@ -45,21 +51,49 @@ Task<Result<bool>> DriveSet::unused(unsigned index) {
   });
 }
 
-Task<Result<std::unique_ptr<DriveSet>>> DriveSet::open(io::Disk& disk, std::vector<std::string> paths,
-                                                       const Erasure& erasure, Random& random) {
-  if (paths.size() != erasure.units()) {
-    co_return fail(Code::kInvalid, "a " + std::to_string(erasure.data_units()) + "+" +
-                                       std::to_string(erasure.parity_units()) + " pool needs " +
-                                       std::to_string(erasure.units()) + " drive directories, " +
+Task<bool> DriveSet::recognized(unsigned index, bool others_present) {
+  auto entries = co_await disk_.list(path(index));
+  if (!entries) co_return false;
+  bool proven = false;
+  size_t looked_at = 0;
+  for (const io::DirectoryEntry& entry : *entries) {
+    const auto file = parse(index, entry.name);
+    if (!file) continue;
+    if (++looked_at > kExtentsLookedAt) break;
+    auto opened = co_await disk_.open(path(index) + "/" + entry.name, io::OpenMode::kRead);
+    if (!opened) continue;
+    Bytes bytes(kSuperblockBytes);
+    auto got = co_await (*opened)->read_at(0, bytes);
+    auto superblock = got && *got == bytes.size() ? decode_superblock(bytes) : fail(Code::kCorrupt, "cut off");
+    if (!superblock) continue;
+    if (superblock->pool != pool_ || superblock->unit != file->unit) co_return false;
+    // Only a short name depends on the drive.
+    proven |= parse_extent_file_name(entry.name)->scheme == Scheme{};
+  }
+  // Where every other drive is in its place, this one is the one that is left.
+  co_return proven || others_present;
+}
+
+void DriveSet::append(std::string path) {
+  const unsigned index = size_.load(std::memory_order_relaxed);
+  POLIS_ASSERT(index < kDrivesMax);
+  drives_[index] = std::make_unique<Drive>();
+  drives_[index]->path = std::move(path);
+  size_.store(index + 1, std::memory_order_release);
+}
+
+Task<Result<std::unique_ptr<DriveSet>>> DriveSet::open(io::Disk& disk, std::vector<std::string> paths, Scheme scheme,
+                                                       Random& random) {
+  if (paths.size() < scheme.units() || paths.size() > kDrivesMax) {
+    co_return fail(Code::kInvalid, "a " + text_of(scheme) + " pool needs " + std::to_string(scheme.units()) + " to " +
+                                       std::to_string(kDrivesMax) + " drive directories, " +
                                        std::to_string(paths.size()) + " are configured");
   }
-  std::unique_ptr<DriveSet> set(new DriveSet(disk, erasure));
-  for (std::string& path : paths) {
-    set->drives_.push_back(std::make_unique<Drive>());
-    set->drives_.back()->path = std::move(path);
-  }
+  std::unique_ptr<DriveSet> set(new DriveSet(disk, scheme));
+  for (std::string& path : paths) set->append(std::move(path));
 
   std::vector<std::optional<DriveFile>> files(set->size());
+  DriveMask damaged = 0;
   bool any = false, all_unused = true;
   for (unsigned i = 0; i < set->size(); ++i) {
     auto file = co_await set->read_drive_file(i);
@@ -71,7 +105,8 @@ Task<Result<std::unique_ptr<DriveSet>>> DriveSet::open(io::Disk& disk, std::vect
     }
     if (file.error().code() == Code::kInvalid || file.error().code() == Code::kUnsupported)
       co_return fail(file.error());
-    auto unused = co_await set->unused(i);
+    damaged |= DriveMask{file.error().code() == Code::kCorrupt} << i;
+    auto unused = co_await set->unused(set->path(i));
     if (!unused || !*unused) all_unused = false;
   }
   if (!any && !all_unused) {
@@ -83,9 +118,10 @@ Task<Result<std::unique_ptr<DriveSet>>> DriveSet::open(io::Disk& disk, std::vect
     std::byte seed[16];
     random.fill(seed);
     set->pool_ = {base::load_little<uint64_t>(seed), base::load_little<uint64_t>(seed + 8)};
+    set->in_order_ = set->in_order(scheme);
     for (unsigned i = 0; i < set->size(); ++i) CO_TRY(co_await disk.make_directories(set->path(i)));
     CO_TRY(co_await set->persist());
-    if (set->writable() != erasure.all())
+    if (set->writable() != set->all())
       co_return fail(Code::kIo, "a new pool could not be written to all of its drives");
   } else {
     const DriveFile* newest = nullptr;
@@ -96,37 +132,79 @@ Task<Result<std::unique_ptr<DriveSet>>> DriveSet::open(io::Disk& disk, std::vect
     set->epoch_ = newest->epoch;
     set->extent_floor_ = newest->extent_floor;
     set->stale_ = set->durable_stale_ = newest->stale;
-    bool reformat = false;
+    unsigned known = scheme.units();
     for (unsigned i = 0; i < set->size(); ++i) {
-      if (!files[i]) {
-        // A pool without extents is one whose formatting was cut short: go on with it.
-        auto unused = co_await set->unused(i);
-        const bool format =
-            newest->extent_floor == 1 && unused && *unused && co_await disk.make_directories(set->path(i));
-        set->drives_[i]->state = format ? DriveState::kOnline : DriveState::kMissing;
-        reformat |= format;
-      } else if (files[i]->pool != set->pool_) {
-        co_return fail(Code::kInvalid, set->path(i) + " belongs to another pool");
-      }
+      if (!files[i]) continue;
+      if (files[i]->pool != set->pool_) co_return fail(Code::kInvalid, set->path(i) + " belongs to another pool");
+      known = std::max<unsigned>(known, files[i]->drives);
+      set->in_order_ &= files[i]->drives == 0;
     }
+    if (set->size() < known) {
+      co_return fail(Code::kInvalid, "the pool has " + std::to_string(known) + " drives, but only " +
+                                         std::to_string(set->size()) +
+                                         " directories are configured: name those that were added, too");
+    }
+    bool changed = false;
+    for (unsigned i = 0; i < set->size(); ++i) {
+      if (files[i]) continue;
+      const auto present = std::ranges::count_if(files, [](const auto& file) { return file.has_value(); });
+      if ((damaged >> i & 1) && i < known &&
+          co_await set->recognized(i, present + 1 == static_cast<ptrdiff_t>(set->size()))) {
+        set->stale_ |= DriveMask{1} << i;  // what it said of itself is lost
+        changed = true;
+        continue;
+      }
+      auto unused = co_await set->unused(set->path(i));
+      const bool empty = unused && *unused;
+      if (i >= known && !empty) {
+        co_return fail(Code::kInvalid,
+                       set->path(i) + " is not empty: only an empty directory can join the pool as a new drive");
+      }
+      // A pool without extents is one whose formatting was cut short: go on with it.
+      const bool format =
+          (i >= known || newest->extent_floor == 1) && empty && co_await disk.make_directories(set->path(i));
+      set->drives_[i]->state = format ? DriveState::kOnline : DriveState::kMissing;
+      changed |= format;
+    }
+    changed |= set->in_order_ && set->size() > scheme.units();
+    if (set->size() > scheme.units()) set->in_order_ = false;
     set->next_extent_ = set->extent_floor_;
-    if (reformat) CO_TRY(co_await set->persist());
+    if (changed) CO_TRY(co_await set->persist());
   }
-  for (auto& drive : set->drives_) drive->device = device_of(drive->path);
+  for (unsigned i = 0; i < set->size(); ++i) set->drives_[i]->device = device_of(set->path(i));
   co_await set->refresh_space();
   co_return std::move(set);
 }
 
-UnitMask DriveSet::readable() const {
-  UnitMask mask = 0;
-  for (unsigned i = 0; i < size(); ++i) mask |= UnitMask{state(i) == DriveState::kOnline} << i;
+std::string DriveSet::unit_path(uint64_t extent, const Placement& placement, unsigned unit) const {
+  const unsigned drive = placement.drives[unit];
+  POLIS_ASSERT(drive < size());
+  const uint16_t generation = placement.generations[unit];
+  const bool plain = placement.scheme == scheme_ && drive == unit && generation == 0;
+  return path(drive) + "/" +
+         (plain ? extent_file_name(extent)
+                : extent_file_name({extent, placement.scheme, static_cast<uint8_t>(unit), generation}));
+}
+
+std::optional<ExtentFile> DriveSet::parse(unsigned index, std::string_view name) const {
+  auto file = parse_extent_file_name(name);
+  if (!file || file->scheme != Scheme{}) return file;
+  if (index >= scheme_.units()) return std::nullopt;  // a drive that came later has no unit of its own
+  file->scheme = scheme_;
+  file->unit = static_cast<uint8_t>(index);
+  return file;
+}
+
+DriveMask DriveSet::readable() const {
+  DriveMask mask = 0;
+  for (unsigned i = 0; i < size(); ++i) mask |= DriveMask{state(i) == DriveState::kOnline} << i;
   return mask;
 }
 
-UnitMask DriveSet::writable() const {
-  UnitMask mask = 0;
+DriveMask DriveSet::writable() const {
+  DriveMask mask = 0;
   for (unsigned i = 0; i < size(); ++i) {
-    mask |= UnitMask{state(i) == DriveState::kOnline || state(i) == DriveState::kReplacing} << i;
+    mask |= DriveMask{state(i) == DriveState::kOnline || state(i) == DriveState::kReplacing} << i;
   }
   return mask;
 }
@@ -147,11 +225,12 @@ DriveStatus DriveSet::status(unsigned index) const {
 DriveFile DriveSet::drive_file(unsigned index) const {
   return {.pool = pool_,
           .index = static_cast<uint8_t>(index),
-          .data_units = static_cast<uint8_t>(erasure_.data_units()),
-          .parity_units = static_cast<uint8_t>(erasure_.parity_units()),
+          .data_units = scheme_.data_units,
+          .parity_units = scheme_.parity_units,
           .epoch = epoch_,
           .extent_floor = extent_floor_,
-          .stale = stale_};
+          .stale = stale_,
+          .drives = static_cast<uint8_t>(in_order_ ? 0 : size())};
 }
 
 Task<void> DriveSet::persist_one(unsigned index, Result<void>* outcome) {
@@ -162,17 +241,18 @@ Task<void> DriveSet::persist_one(unsigned index, Result<void>* outcome) {
 Task<Result<void>> DriveSet::persist() {
   CO_TRY(co_await persisting_.acquire());
   ++epoch_;
-  const UnitMask stale = stale_, drives = writable();
-  std::vector<Result<void>> outcomes(size());
+  const unsigned count = size();
+  const DriveMask stale = stale_, drives = writable();
+  std::vector<Result<void>> outcomes(count);
   io::TaskGroup group;
-  for (unsigned i = 0; i < size(); ++i) {
+  for (unsigned i = 0; i < count; ++i) {
     if (drives >> i & 1) group.spawn(persist_one(i, &outcomes[i]));
   }
   co_await group.join();
   persisting_.release();
-  unsigned without = size() - static_cast<unsigned>(std::popcount(drives));
+  unsigned without = count - static_cast<unsigned>(std::popcount(drives));
   bool full = false;
-  for (unsigned i = 0; i < size(); ++i) {
+  for (unsigned i = 0; i < count; ++i) {
     if (outcomes[i]) continue;
     ++without;
     if (outcomes[i].error().code() == Code::kNoSpace) {
@@ -181,8 +261,9 @@ Task<Result<void>> DriveSet::persist() {
       take_out(i, DriveState::kFailed, true);
     }
   }
-  // Enough copies that any k drives include the newest.
-  if (without > erasure_.parity_units()) {
+  // Enough copies that any so many drives, which is what the next such change takes, include the newest.
+  const unsigned minority = (count - 1) / 2;
+  if (without > (count == scheme_.units() ? std::min<unsigned>(minority, scheme_.parity_units) : minority)) {
     co_return full ? fail(Code::kNoSpace, "the drives are too full to record the state of the pool")
                    : fail(Code::kUnavailable, "too few drives take writes to record the state of the pool");
   }
@@ -190,15 +271,16 @@ Task<Result<void>> DriveSet::persist() {
   co_return {};
 }
 
-Task<Result<void>> DriveSet::mark_stale(UnitMask drives) {
+Task<Result<void>> DriveSet::mark_stale(DriveMask drives) {
   stale_ |= drives;
   if ((drives & ~durable_stale_) == 0) co_return {};
   co_return co_await persist();
 }
 
-Task<Result<void>> DriveSet::clear_stale(UnitMask drives) {
+Task<Result<void>> DriveSet::clear_stale(DriveMask drives) {
   if ((drives & stale_) == 0) co_return {};
   stale_ &= ~drives;
+  durable_stale_ &= ~drives;  // who marks one of them meanwhile must write it down again
   co_return co_await persist();
 }
 
@@ -213,7 +295,13 @@ Task<void> DriveSet::check_presence() {
   for (unsigned i = 0; i < size(); ++i) {
     if (!(writable() >> i & 1)) continue;
     auto file = co_await read_drive_file(i);
-    if (!(file && file->pool == pool_) && (writable() >> i & 1)) take_out(i, DriveState::kMissing, false);
+    if (file && file->pool == pool_) continue;
+    if (!file && file.error().code() == Code::kCorrupt && co_await recognized(i, false)) {
+      Result<void> written;
+      co_await persist_one(i, &written);
+      if (written) continue;
+    }
+    if (writable() >> i & 1) take_out(i, DriveState::kMissing, false);
   }
 }
 
@@ -230,6 +318,10 @@ Task<Result<void>> DriveSet::bring_back(unsigned index) {
         file.error()));
   }
   if (file->pool != pool_) co_return fail(Code::kInvalid, path(index) + " belongs to another pool");
+  if (file->drives > size()) {
+    co_return fail(Code::kInvalid, path(index) + " knows " + std::to_string(file->drives) + " drives of the pool, " +
+                                       std::to_string(size()) + " are configured: name those that were added, too");
+  }
   // Opened without this drive, we may know less than it does: which drives lack rows, which ids were given out.
   if (file->epoch > epoch_) {
     epoch_ = file->epoch;
@@ -245,7 +337,7 @@ Task<Result<void>> DriveSet::bring_back(unsigned index) {
 }
 
 Task<Result<void>> DriveSet::replace(unsigned index) {
-  if (!CO_TRY(co_await unused(index))) {
+  if (!CO_TRY(co_await unused(path(index)))) {
     co_return fail(Code::kInvalid,
                    path(index) + " is not empty: only an empty directory can take the place of a drive");
   }
@@ -255,12 +347,50 @@ Task<Result<void>> DriveSet::replace(unsigned index) {
   ++drive.generation;
   drive.state = DriveState::kReplacing;
   drive.used = 0;
-  stale_ |= UnitMask{1} << index;
+  stale_ |= DriveMask{1} << index;
   co_return co_await persist();
 }
 
 void DriveSet::finish_replacing(unsigned index) {
   if (state(index) == DriveState::kReplacing) drives_[index]->state = DriveState::kOnline;
+}
+
+Task<Result<unsigned>> DriveSet::add(std::string directory, std::function<Task<Result<void>>()> listed) {
+  const unsigned index = size();
+  if (index == kDrivesMax)
+    co_return fail(Code::kTooLarge, "a pool has at most " + std::to_string(kDrivesMax) + " drives");
+  for (unsigned i = 0; i < index; ++i) {
+    if (path(i) == directory)
+      co_return fail(Code::kExists, directory + " is drive " + std::to_string(i) + " of the pool already");
+  }
+  const std::string name = directory + "/" + kDriveFileName;
+  if (!CO_TRY(co_await unused(directory))) {
+    // An attempt that ended half-way has left its mark.
+    auto bytes = co_await disk_.read_file(name, kDriveFileBytes);
+    auto file = bytes ? decode_drive_file(*bytes) : Result<DriveFile>(fail(bytes.error()));
+    if (!file || file->pool != pool_ || file->index != index)
+      co_return fail(Code::kInvalid, directory + " is not empty: only an empty directory can become a drive");
+  }
+  CO_TRY(co_await disk_.make_directories(directory));
+  DriveFile first = drive_file(index);
+  first.drives = static_cast<uint8_t>(index + 1);
+  CO_TRY(co_await disk_.replace_file(name, encode_drive_file(first)));
+  CO_TRY(co_await listed());
+  if (size() != index) co_return fail(Code::kConflict, "another drive was added at the same time");
+  in_order_ = false;
+  append(std::move(directory));
+  drives_[index]->device = device_of(path(index));
+  CO_TRY(co_await persist());
+  co_await refresh_space();
+  co_return index;
+}
+
+Task<Result<void>> DriveSet::leave_order() {
+  if (!in_order_) co_return {};
+  in_order_ = false;
+  auto persisted = co_await persist();
+  if (!persisted) in_order_ = true;  // ask again
+  co_return persisted;
 }
 
 Task<Result<uint64_t>> DriveSet::new_extent_id(uint64_t larger_than) {
@@ -282,16 +412,33 @@ Task<void> DriveSet::refresh_space() {
   }
 }
 
-uint64_t DriveSet::available_bytes_min() const {
-  uint64_t least = UINT64_MAX;
-  for (unsigned i = 0; i < size(); ++i) {
-    if (!(writable() >> i & 1)) continue;
-    // Directories of one file system share its space; unknown ones are taken for such.
-    uint64_t sharing = 0;
-    for (unsigned j = 0; j < size(); ++j) sharing += drives_[i]->device == drives_[j]->device;
-    least = std::min(least, drives_[i]->available / sharing);
+uint64_t DriveSet::room_bytes(unsigned index) const {
+  // Unknown file systems are taken for one.
+  uint64_t sharing = 0;
+  for (unsigned i = 0; i < size(); ++i) sharing += drives_[i]->device == drives_[index]->device;
+  return drives_[index]->available / sharing;
+}
+
+std::vector<unsigned> DriveSet::choose(DriveMask candidates, unsigned count, DriveMask beside) const {
+  std::vector<unsigned> chosen;
+  auto rank = [&](unsigned index) {
+    unsigned neighbours = 0;
+    for (unsigned i = 0; i < size(); ++i)
+      neighbours += (beside >> i & 1) && drives_[i]->device == drives_[index]->device;
+    return std::tuple(state(index) != DriveState::kOnline, neighbours, UINT64_MAX - room_bytes(index),
+                      drives_[index]->used.load(), index);
+  };
+  while (chosen.size() < count) {
+    std::optional<unsigned> best;
+    for (unsigned i = 0; i < size(); ++i) {
+      if ((candidates >> i & 1) && (!best || rank(i) < rank(*best))) best = i;
+    }
+    if (!best) break;
+    chosen.push_back(*best);
+    candidates &= ~(DriveMask{1} << *best);
+    beside |= DriveMask{1} << *best;
   }
-  return least;
+  return chosen;
 }
 
 }  // namespace polis::blob

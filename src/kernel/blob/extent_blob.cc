@@ -23,26 +23,65 @@ std::vector<BlobId> segments(const Receipt& receipt) {
 
 // --- life
 
-ExtentBlob::ExtentBlob(io::Disk& disk, ExtentBlobOptions options, Erasure erasure)
+namespace {
+
+constexpr uint64_t kAddedDrivesBytesMax = 64 * 1024;
+
+// The directories that were added to a pool while it ran, one a line; none if there is no such file.
+Task<Result<std::vector<std::string>>> read_added_drives(io::Disk& disk, const std::string& path) {
+  std::vector<std::string> added;
+  if (path.empty()) co_return added;
+  auto bytes = co_await disk.read_file(path, kAddedDrivesBytesMax);
+  if (!bytes && bytes.error().code() == Code::kNotFound) co_return added;
+  if (!bytes) co_return fail(std::move(bytes).error());
+  std::string_view rest = as_text(*bytes);
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find('\n'), rest.size());
+    if (end > 0) added.emplace_back(rest.substr(0, end));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  co_return added;
+}
+
+Scheme scheme_of(const ExtentBlobOptions& options) {
+  return {static_cast<uint8_t>(options.data_units), static_cast<uint8_t>(options.parity_units)};
+}
+
+}  // namespace
+
+ExtentBlob::ExtentBlob(io::Disk& disk, ExtentBlobOptions options)
     : disk_(disk),
       options_(std::move(options)),
-      erasure_(std::move(erasure)),
+      scheme_(scheme_of(options_)),
       home_(io::Shard::current()),
       put_memory_("uploads", options_.put_memory_bytes_max) {}
 
 Task<Result<std::unique_ptr<ExtentBlob>>> ExtentBlob::open(io::Disk& disk, ExtentBlobOptions options, Random& random) {
-  Erasure erasure = CO_TRY(Erasure::make(options.data_units, options.parity_units));
-  std::unique_ptr<ExtentBlob> blob(new ExtentBlob(disk, std::move(options), std::move(erasure)));
-  blob->drives_ = CO_TRY(co_await DriveSet::open(disk, blob->options_.drives, blob->erasure_, random));
-  blob->extents_ = std::make_unique<ExtentStore>(
-      disk, *blob->drives_, blob->erasure_,
-      ExtentStoreOptions{.extent_file_bytes = std::max<uint64_t>(
-                             blob->options_.extent_payload_bytes / blob->erasure_.data_units(), kUnitBytesMax),
-                         .space_reserve_bytes = blob->options_.space_reserve_bytes,
-                         .mark_interval = blob->options_.mark_interval});
+  CO_TRY(Erasure::make(options.data_units, options.parity_units));
+  for (std::string& added : CO_TRY(co_await read_added_drives(disk, options.added_drives_file))) {
+    if (std::ranges::find(options.drives, added) == options.drives.end()) options.drives.push_back(std::move(added));
+  }
+  std::unique_ptr<ExtentBlob> blob(new ExtentBlob(disk, std::move(options)));
+  blob->drives_ = CO_TRY(co_await DriveSet::open(disk, blob->options_.drives, blob->scheme_, random));
+  blob->extents_ =
+      std::make_unique<ExtentStore>(disk, *blob->drives_, blob->placements_,
+                                    ExtentStoreOptions{.extent_payload_bytes = blob->options_.extent_payload_bytes,
+                                                       .space_reserve_bytes = blob->options_.space_reserve_bytes,
+                                                       .mark_interval = blob->options_.mark_interval});
   CO_TRY(co_await blob->extents_->load());
   blob->extents_count_ = blob->extents_->extents().size();
   co_return std::move(blob);
+}
+
+// Durable before the pool counts on the drive.
+Task<Result<void>> ExtentBlob::write_added_drives(std::string path) {
+  if (options_.added_drives_file.empty())
+    co_return fail(Code::kUnsupported, "drives are added in the configuration of this pool");
+  auto added = CO_TRY(co_await read_added_drives(disk_, options_.added_drives_file));
+  if (std::ranges::find(added, path) == added.end()) added.push_back(std::move(path));
+  std::string text;
+  for (const std::string& line : added) text += line + "\n";
+  co_return co_await disk_.replace_file(options_.added_drives_file, as_bytes(text));
 }
 
 ExtentBlob::~ExtentBlob() {
@@ -83,7 +122,7 @@ RowReader& ExtentBlob::reader() {
   auto& slot = readers_[shard.index()];
   if (RowReader* here = slot.load(std::memory_order_acquire)) return *here;
   reader_shards_[shard.index()] = &shard;
-  auto* made = new RowReader(disk_, *drives_, erasure_, options_.open_files_max,
+  auto* made = new RowReader(disk_, *drives_, placements_, codes_, options_.open_files_max,
                              [this](const Damage& damage) { home_.post([this, damage] { note_damage(damage); }); });
   slot.store(made, std::memory_order_release);
   return *made;
@@ -108,7 +147,7 @@ class ExtentBlob::Using {
 };
 
 std::shared_ptr<const void> ExtentBlob::hold(const Receipt& receipt) {
-  auto parts = split_segments(receipt.location, receipt.size_bytes, erasure_.data_units());
+  auto parts = split_segments(receipt.location, receipt.size_bytes, Erasure::kUnitsMax);
   if (!parts) return nullptr;  // names nothing that could be kept
   return std::make_shared<Using>(gets_running_, std::move(*parts));
 }
@@ -120,8 +159,7 @@ std::shared_ptr<const void> ExtentBlob::hold_all() {
 
 Task<Result<void>> ExtentBlob::get(const Receipt& receipt, Range range, ByteSink& sink) {
   ++gets_;
-  const Using in_use(gets_running_,
-                     CO_TRY(split_segments(receipt.location, receipt.size_bytes, erasure_.data_units())));
+  const Using in_use(gets_running_, CO_TRY(split_segments(receipt.location, receipt.size_bytes, Erasure::kUnitsMax)));
   if (range.offset > receipt.size_bytes || range.size > receipt.size_bytes - range.offset) {
     co_return fail(Code::kOutOfRange, "range " + std::to_string(range.offset) + "+" + std::to_string(range.size) +
                                           " lies outside of a blob of " + std::to_string(receipt.size_bytes) +
@@ -142,7 +180,14 @@ Task<Result<void>> ExtentBlob::get(const Receipt& receipt, Range range, ByteSink
 }
 
 Task<Result<void>> ExtentBlob::get_segment(const Location& segment, Range range, ByteSink& sink) {
-  if (segment.kind == RowKind::kSpread) co_return co_await get_spread(segment, range, sink);
+  const auto placement = placements_.find(segment.extent);
+  if (!placement) {
+    co_return fail(drives_->readable() == drives_->all() ? Code::kCorrupt : Code::kUnavailable,
+                   "extent " + extent_file_name(segment.extent) + " lies on no drive that is there");
+  }
+  const unsigned k = placement->scheme.data_units;
+  if (segment.kind == RowKind::kSpread) co_return co_await get_spread(segment, k, range, sink);
+  if (segment.unit >= k) co_return fail(Code::kInvalid, "blob id is malformed: its extent has no such data unit");
 
   const uint64_t begin = segment.inner + range.offset;
   RowWindow window = part_of_row(segment.extent, segment.packed_row(), begin, begin + range.size);
@@ -211,8 +256,7 @@ Task<void> load_piece(RowReader* reader, SpreadPiece* piece, Result<void>* outco
 
 }  // namespace
 
-Task<Result<void>> ExtentBlob::get_spread(const Location& segment, Range range, ByteSink& sink) {
-  const unsigned k = erasure_.data_units();
+Task<Result<void>> ExtentBlob::get_spread(const Location& segment, unsigned k, Range range, ByteSink& sink) {
   const uint64_t end = range.offset + range.size;
   SpreadPiece now = next_piece(segment, range.offset, end, k);
   CO_TRY(co_await reader().load(now.window, now.wanted));
@@ -236,7 +280,7 @@ Task<Result<void>> ExtentBlob::get_spread(const Location& segment, Range range, 
 // --- the rest
 
 void ExtentBlob::erase(const Receipt& receipt) {
-  auto parts = split_segments(receipt.location, receipt.size_bytes, erasure_.data_units());
+  auto parts = split_segments(receipt.location, receipt.size_bytes, Erasure::kUnitsMax);
   if (!parts || parts->empty()) return;  // a hint: what is malformed names nothing
   home_.post([this, erased = std::move(*parts)] {
     for (const Location& segment : erased) {
@@ -268,11 +312,24 @@ BlobStatistics ExtentBlob::statistics() const {
   statistics.repair_queue = repair_queue_size_;
   statistics.scrubbed_bytes = scrubbed_bytes_;
   statistics.scrub_errors = scrub_errors_;
+  if (const DriveMask readable = drives_->readable(); readable != drives_->all()) {
+    placements_.for_each([&](const Placement& placement) {
+      const int left = std::popcount(placement.units_on(readable));
+      statistics.reduced_extents += left < static_cast<int>(placement.units());
+      // What never had so many known units is no extent in use: a drive that was away brought it back.
+      const int known = std::popcount(placement.units_on(drives_->all()));
+      statistics.unreadable_extents +=
+          left < int{placement.scheme.data_units} && known >= int{placement.scheme.data_units};
+    });
+  }
   return statistics;
 }
 
 Task<Result<void>> ExtentBlob::set_drive(unsigned index, DriveState state) {
   return io::on(home_, [this, index, state] { return set_drive_here(index, state); });
+}
+Task<Result<unsigned>> ExtentBlob::add_drive(std::string path) {
+  return io::on(home_, [this, path = std::move(path)]() mutable { return add_drive_here(std::move(path)); });
 }
 Task<Result<RepairReport>> ExtentBlob::scrub(Progress progress) {
   return io::on(home_, [this, progress = std::move(progress)]() mutable { return scrub_here(&progress); });

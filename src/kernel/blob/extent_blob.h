@@ -1,5 +1,6 @@
-// ExtentBlob: the embedded Blob. Bytes lie erasure-coded in extents on k + m drives (4+2 unless configured); a receipt
-// says where, so nothing about a single blob is kept in memory. README.md draws the data's way.
+// ExtentBlob: the embedded Blob. Bytes lie erasure-coded in extents, each on k + m of the pool's drives (4+2 unless
+// asked otherwise); a receipt says where, so nothing about a single blob is kept in memory. README.md draws the data's
+// way.
 //
 // One ExtentBlob serves all shards. It is opened on its home shard, where space is handed out, syncs are shared and
 // drives are judged; encoding, checksums and all reading happen on the shard that calls.
@@ -24,7 +25,11 @@
 namespace polis::blob {
 
 struct ExtentBlobOptions {
-  std::vector<std::string> drives;  // k + m directories, in their order for good
+  // At least k + m directories, in their order for good; more may be added behind them.
+  std::vector<std::string> drives;
+  // A text file, one directory a line, where add_drive writes down what belongs behind `drives`. Empty: drives can only
+  // be added there, before open.
+  std::string added_drives_file;
   unsigned data_units = 4, parity_units = 2;
   // Payload after which an extent takes no new rows. A blob larger than that still lies together, up to 1 GiB a
   // segment.
@@ -60,10 +65,10 @@ class ExtentBlob final : public Blob {
 
   using Blob::put;
   Task<Result<Receipt>> put(ByteSource& source, uint64_t size_hint, Scheme scheme) override;
-  bool offers(Scheme scheme) const override { return scheme == Scheme{} || scheme == default_scheme(); }
-  Scheme default_scheme() const override {
-    return {static_cast<uint8_t>(erasure_.data_units()), static_cast<uint8_t>(erasure_.parity_units())};
+  bool offers(Scheme scheme) const override {
+    return scheme == Scheme{} || (sound_scheme(scheme) && scheme.units() <= drives_->size());
   }
+  Scheme default_scheme() const override { return scheme_; }
   Task<Result<void>> get(const Receipt& receipt, Range range, ByteSink& sink) override;
   std::shared_ptr<const void> hold(const Receipt& receipt) override;
   std::shared_ptr<const void> hold_all() override;
@@ -72,6 +77,7 @@ class ExtentBlob final : public Blob {
   BlobStatistics statistics() const override;
   PoolPicture picture() const override;
   Task<Result<void>> set_drive(unsigned index, DriveState state) override;
+  Task<Result<unsigned>> add_drive(std::string path) override;
   Task<Result<RepairReport>> scrub(Progress progress) override;
   Task<Result<ScrubSlice>> scrub_slice(ScrubPosition from, uint64_t bytes_max) override;
   Task<Result<RepairReport>> repair(Progress progress) override;
@@ -84,29 +90,30 @@ class ExtentBlob final : public Blob {
   struct Chunk;
   struct Survivor;
 
-  ExtentBlob(io::Disk& disk, ExtentBlobOptions options, Erasure erasure);
+  ExtentBlob(io::Disk& disk, ExtentBlobOptions options);
 
   WallTime wall() const;
   uint64_t wall_ms() const;
 
   // --- put (extent_blob_put.cc)
-  Task<Result<Receipt>> put_small(Bytes payload);
-  Task<Result<Receipt>> put_large(ByteSource& source, uint64_t size_hint, Bytes head);
-  Task<Result<void>> stream(ByteSource& source, uint64_t size_hint, Bytes head, std::vector<Location>& segments);
-  void encode_chunk(Chunk& chunk, const Reservation& reservation, uint64_t row_offset, uint32_t ordinal,
+  Task<Result<Receipt>> put_small(Scheme scheme, Bytes payload);
+  Task<Result<Receipt>> put_large(Scheme scheme, ByteSource& source, uint64_t size_hint, Bytes head);
+  Task<Result<void>> stream(Scheme scheme, ByteSource& source, uint64_t size_hint, Bytes head,
+                            std::vector<Location>& segments);
+  void encode_chunk(Scheme scheme, Chunk& chunk, const Reservation& reservation, uint64_t row_offset, uint32_t ordinal,
                     uint64_t segment_bytes);
   Task<void> write_chunk(Chunk* chunk, OpenExtent* extent, Result<void>* outcome);
-  Task<Result<Reservation>> reserve(uint64_t bytes);
+  Task<Result<Reservation>> reserve(Scheme scheme, uint64_t bytes);
   Task<Result<void>> commit(OpenExtent* extent);
   void release(Reservation reservation, uint64_t used_bytes, uint64_t payload_bytes);
   void enqueue(SmallPut& put);
-  Task<void> commit_small_puts();
-  Task<Result<void>> write_small_puts(std::span<SmallPut* const> batch);
+  Task<void> commit_small_puts(Scheme scheme);
+  Task<Result<void>> write_small_puts(Scheme scheme, std::span<SmallPut* const> batch);
 
   // --- get (extent_blob.cc)
   RowReader& reader();
   Task<Result<void>> get_segment(const Location& segment, Range range, ByteSink& sink);
-  Task<Result<void>> get_spread(const Location& segment, Range range, ByteSink& sink);
+  Task<Result<void>> get_spread(const Location& segment, unsigned k, Range range, ByteSink& sink);
 
   // --- care (extent_blob_care.cc); home shard
   void note_damage(const Damage& damage);
@@ -114,14 +121,30 @@ class ExtentBlob final : public Blob {
   Task<Result<uint64_t>> heal_row(uint64_t extent, RowShape row, UnitMask units);
   Task<Result<RepairReport>> scrub_here(Progress* progress);
   Task<Result<ScrubSlice>> scrub_slice_here(ScrubPosition from, uint64_t bytes_max);
+  Task<void> check_superblocks(uint64_t extent);
   Task<void> scrub_row(uint64_t extent, RowHeader header, RepairReport* report);
   Task<Result<RepairReport>> repair_here(Progress* progress);
-  Task<Result<void>> repair_extent(uint64_t extent, UnitMask targets, RepairReport& report);
-  Task<Result<uint64_t>> write_units(RowWindow& window, size_t row, UnitMask units,
+  struct Moving;
+  bool needs_repair(uint64_t extent, DriveMask targets) const;
+  UnitMask homeless(const Placement& placement) const;
+  std::vector<Moving> plan_moves(uint64_t extent, const Placement& placement) const;
+  Task<Result<void>> repair_extent(uint64_t extent, DriveMask targets, RepairReport& report);
+  Task<Result<void>> repair_row(uint64_t extent, const RowHeader& header, const Placement& placement,
+                                const Placement& where, UnitMask moved, DriveMask targets,
+                                const std::vector<ExtentState::Spare>& spares,
+                                std::vector<std::unique_ptr<io::File>>& files, RepairReport& report);
+  Result<void> out_of_repair(unsigned drive, Result<void> outcome);
+  Task<Result<void>> finish_moves(uint64_t extent, std::vector<Moving>& moving);
+  Task<Result<uint64_t>> write_units(RowWindow& window, size_t row, UnitMask units, const Placement& where,
                                      std::vector<std::unique_ptr<io::File>>& files);
-  Task<Result<std::unique_ptr<io::File>>> open_for_repair(uint64_t extent, unsigned unit);
+  Task<Result<std::unique_ptr<io::File>>> open_for_repair(uint64_t extent, const Placement& placement, unsigned unit,
+                                                          std::string_view suffix);
   Task<Result<std::optional<RowHeader>>> next_row(uint64_t extent, uint64_t& offset, uint64_t end);
   Task<Result<void>> set_drive_here(unsigned index, DriveState state);
+  Task<Result<unsigned>> add_drive_here(std::string path);
+  Task<Result<void>> write_added_drives(std::string path);
+  bool complete(uint64_t extent) const;
+  Task<void> forget(uint64_t extent);
   Task<Result<uint64_t>> compact_here(Progress* progress);
   Task<Result<void>> mark(uint64_t extent, std::vector<Survivor>& survivors, bool& young);
   Task<Result<void>> move_survivors(std::vector<Survivor> survivors);
@@ -131,8 +154,10 @@ class ExtentBlob final : public Blob {
 
   io::Disk& disk_;
   const ExtentBlobOptions options_;
-  const Erasure erasure_;
+  const Scheme scheme_;
   io::Shard& home_;
+  const Codes codes_;
+  PlacementTable placements_;
   std::unique_ptr<DriveSet> drives_;
   std::unique_ptr<ExtentStore> extents_;
   Owner* owner_ = nullptr;
@@ -151,13 +176,16 @@ class ExtentBlob final : public Blob {
   std::atomic<uint32_t> holds_all_{0};  // no extent is deleted before this is zero again
 
   // Home shard.
-  std::deque<SmallPut*> small_puts_;
-  bool committing_ = false;
+  struct SmallPuts {
+    std::deque<SmallPut*> waiting;
+    bool committing = false;
+  };
+  std::map<std::pair<unsigned, unsigned>, SmallPuts> small_puts_;                        // by k and m
   std::map<std::pair<uint64_t, uint64_t>, std::pair<RowShape, UnitMask>> repair_queue_;  // by extent and row offset
   bool healing_ = false;
   // How far a repair of drives has come; null while none runs.
   struct RepairPosition {
-    UnitMask drives = 0;
+    DriveMask drives = 0;
     uint64_t extent = 0, offset = 0;
   };
   RepairPosition* repair_position_ = nullptr;

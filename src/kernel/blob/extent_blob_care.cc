@@ -100,52 +100,56 @@ Task<Result<uint64_t>> ExtentBlob::heal_row(uint64_t extent, RowShape row, UnitM
   if (!extents_->extents().contains(extent)) co_return uint64_t{0};
   RowWindow window = whole_rows(extent, {row});
   co_await reader().probe(window);
-  units &= window.state[0].damaged & drives_->writable();
+  units &= window.state[0].damaged & window.placement.units_on(drives_->writable());
   if (!units || !window.state[0].header) co_return uint64_t{0};
   CO_TRY(reader().rebuild(window, 0, units));
-  std::vector<std::unique_ptr<io::File>> files(erasure_.units());
-  const uint64_t written = CO_TRY(co_await write_units(window, 0, units, files));
+  std::vector<std::unique_ptr<io::File>> files(window.placement.units());
+  const uint64_t written = CO_TRY(co_await write_units(window, 0, units, window.placement, files));
   for (auto& file : files) {
     if (file) CO_TRY(co_await file->sync());
   }
   co_return written;
 }
 
-Task<Result<std::unique_ptr<io::File>>> ExtentBlob::open_for_repair(uint64_t extent, unsigned unit) {
-  const std::string path = drives_->extent_path(unit, extent);
-  auto file = CO_TRY(co_await disk_.open(path, io::OpenMode::kCreate));
+// Opens the file of a unit, makes it if it is not there. A file under its own name is known to the directory when this
+// returns.
+Task<Result<std::unique_ptr<io::File>>> ExtentBlob::open_for_repair(uint64_t extent, const Placement& placement,
+                                                                    unsigned unit, std::string_view suffix) {
+  auto file =
+      CO_TRY(co_await disk_.open(drives_->unit_path(extent, placement, unit).append(suffix), io::OpenMode::kCreate));
   const Bytes superblock = encode_superblock({.pool = drives_->pool(),
                                               .extent = extent,
                                               .unit = static_cast<uint8_t>(unit),
-                                              .data_units = static_cast<uint8_t>(erasure_.data_units()),
-                                              .parity_units = static_cast<uint8_t>(erasure_.parity_units())});
+                                              .data_units = placement.scheme.data_units,
+                                              .parity_units = placement.scheme.parity_units});
   Bytes present(kSuperblockBytes);
   auto got = co_await file->read_at(0, present);
   if (!got || *got != kSuperblockBytes || present != superblock) {
     CO_TRY(co_await file->write_at(0, superblock));
-    CO_TRY(co_await disk_.sync_directory(drives_->path(unit)));
+    if (suffix.empty()) CO_TRY(co_await disk_.sync_directory(drives_->path(placement.drives[unit])));
   }
   co_return std::move(file);
 }
 
-// Writes sound units of a window's row to their files, header and all. `files` are opened as needed and not synced
-// here.
-Task<Result<uint64_t>> ExtentBlob::write_units(RowWindow& window, size_t row, UnitMask units,
+// Writes sound units of a window's row to the files that they have by `where`, header and all. `files` (by unit) are
+// opened as needed and not synced here.
+Task<Result<uint64_t>> ExtentBlob::write_units(RowWindow& window, size_t row, UnitMask units, const Placement& where,
                                                std::vector<std::unique_ptr<io::File>>& files) {
   RowHeader header = *window.state[row].header;
   uint64_t written = 0;
-  for (unsigned unit = 0; unit < erasure_.units(); ++unit) {
+  for (unsigned unit = 0; unit < where.units(); ++unit) {
     if (!(units >> unit & 1)) continue;
     POLIS_ASSERT(window.state[row].sound >> unit & 1);
-    if (!files[unit]) files[unit] = CO_TRY(co_await open_for_repair(window.extent, unit));
+    if (!files[unit]) files[unit] = CO_TRY(co_await open_for_repair(window.extent, where, unit, {}));
     const BytesView bytes = window.data(row, unit);
     header.unit = static_cast<uint8_t>(unit);
     header.block_crcs = block_crcs(bytes);
     Bytes head(header.shape.header_bytes);
     encode_row_header(header, head);
     const BytesView parts[] = {head, bytes};
-    CO_TRY(co_await files[unit]->write_at(header.shape.offset, parts));
-    drives_->add_used(unit, head.size() + bytes.size());
+    if (auto wrote = co_await files[unit]->write_at(header.shape.offset, parts); !wrote)
+      co_return fail(out_of_repair(where.drives[unit], std::move(wrote)).error());
+    drives_->add_used(where.drives[unit], head.size() + bytes.size());
     ++written;
     ++repaired_units_;
   }
@@ -169,19 +173,49 @@ Task<Result<std::optional<RowHeader>>> ExtentBlob::next_row(uint64_t extent, uin
 
 // --- scrub
 
+// What stands in front of the rows is the same for good: where it is damaged it is written anew.
+Task<void> ExtentBlob::check_superblocks(uint64_t extent) {
+  const auto placement = placements_.find(extent);
+  if (!placement) co_return;
+  const UnitMask units = placement->units_on(drives_->readable());
+  for (unsigned unit = 0; unit < placement->units(); ++unit) {
+    if (!(units >> unit & 1)) continue;
+    auto file = co_await disk_.open(drives_->unit_path(extent, *placement, unit), io::OpenMode::kReadWrite);
+    if (!file) continue;  // its rows are found missing
+    Bytes present(kSuperblockBytes);
+    auto got = co_await (*file)->read_at(0, present);
+    if (!got) {
+      drives_->count_read_error(placement->drives[unit]);
+      continue;
+    }
+    const Bytes superblock = encode_superblock({.pool = drives_->pool(),
+                                                .extent = extent,
+                                                .unit = static_cast<uint8_t>(unit),
+                                                .data_units = placement->scheme.data_units,
+                                                .parity_units = placement->scheme.parity_units});
+    if (*got == kSuperblockBytes && present == superblock) continue;
+    ++scrub_errors_;
+    drives_->count_corrupt_blocks(placement->drives[unit], 1);
+    auto written = co_await (*file)->write_at(0, superblock);
+    if (written) written = co_await (*file)->sync();
+    if (written) ++repaired_units_;
+  }
+}
+
 Task<void> ExtentBlob::scrub_row(uint64_t extent, RowHeader header, RepairReport* report) {
   RowWindow window = whole_rows(extent, {header.shape});
   co_await reader().probe(window);
   const auto& row = window.state[0];
-  const uint64_t bytes = uint64_t{header.shape.header_bytes + header.shape.unit_bytes} *
-                         static_cast<unsigned>(std::popcount(header.written & drives_->readable()));
+  const uint64_t bytes =
+      uint64_t{header.shape.header_bytes + header.shape.unit_bytes} *
+      static_cast<unsigned>(std::popcount(header.written & window.placement.units_on(drives_->readable())));
   ++report->rows_checked;
   report->bytes_read += bytes;
   scrubbed_bytes_ += bytes;
   if (row.damaged) {
     scrub_errors_ += static_cast<unsigned>(std::popcount(row.damaged));
-    const UnitMask left = row.sound | (erasure_.all() & ~header.written);
-    if (std::popcount(left) < static_cast<int>(erasure_.data_units())) ++report->rows_lost;
+    const UnitMask left = row.sound | (window.placement.all() & ~header.written);
+    if (std::popcount(left) < static_cast<int>(window.placement.scheme.data_units)) ++report->rows_lost;
     note_damage({extent, header.shape, row.damaged});
   }
 }
@@ -203,6 +237,7 @@ Task<Result<ScrubSlice>> ExtentBlob::scrub_slice_here(ScrubPosition from, uint64
   }
   const uint64_t id = found->first, end = end_of(found->second);
   uint64_t offset = id == from.extent ? std::max<uint64_t>(from.offset, kSuperblockBytes) : kSuperblockBytes;
+  if (offset == kSuperblockBytes) co_await check_superblocks(id);
   while (slice.report.bytes_read < bytes_max) {
     auto header = CO_TRY(co_await next_row(id, offset, end));
     if (!header) {
@@ -236,6 +271,7 @@ Task<Result<RepairReport>> ExtentBlob::scrub_here(Progress* progress) {
     if (found == extents_->extents().end()) continue;
     const uint64_t end = end_of(found->second);
     uint64_t offset = kSuperblockBytes;
+    co_await check_superblocks(id);
     while (auto header = CO_TRY(co_await next_row(id, offset, end))) {
       co_await scrub_row(id, *header, &report);
       if (!reporter.at(done + offset)) co_return report;
@@ -280,19 +316,17 @@ Task<Result<RepairReport>> ExtentBlob::repair_here(Progress* progress) {
     co_await io::yield();
   }
 
-  UnitMask targets = drives_->stale() & drives_->writable();
-  for (unsigned i = 0; i < drives_->size(); ++i) targets |= UnitMask{drives_->state(i) == DriveState::kReplacing} << i;
-  if (!targets) {
-    Reporter(progress, 1).finished();
-    co_return report;
-  }
+  co_await drives_->refresh_space();
+  DriveMask targets = drives_->stale() & drives_->writable();
+  for (unsigned i = 0; i < drives_->size(); ++i) targets |= DriveMask{drives_->state(i) == DriveState::kReplacing} << i;
   std::vector<uint64_t> ids;
   uint64_t total = 0, done = 0;
   bool skipped = false;
   for (auto& [id, state] : extents_->extents()) {
+    if (!needs_repair(id, targets)) continue;
     // Extents with writers: those made with the target have it; others are left for the next repair.
     if (state.open) {
-      skipped |= (targets & ~state.open->alive) != 0;
+      skipped |= (state.open->placement.units_on(targets) & ~state.open->alive) != 0;
       continue;
     }
     ids.push_back(id);
@@ -300,14 +334,14 @@ Task<Result<RepairReport>> ExtentBlob::repair_here(Progress* progress) {
   }
   Reporter reporter(progress, total);
   RepairPosition position{.drives = targets};
-  repair_position_ = &position;
-  Finally forget([this] { repair_position_ = nullptr; });
+  if (targets || !ids.empty()) repair_position_ = &position;
+  Finally forget_position([this] { repair_position_ = nullptr; });
   for (uint64_t id : ids) {
     CO_TRY(co_await repair_extent(id, targets, report));
     if (auto found = extents_->extents().find(id); found != extents_->extents().end()) done += found->second.file_bytes;
     if (!reporter.at(done)) co_return report;
   }
-  if (!skipped && (targets & ~drives_->writable()) == 0) {
+  if (targets && !skipped && (targets & ~drives_->writable()) == 0) {
     for (unsigned i = 0; i < drives_->size(); ++i) {
       if (targets >> i & 1) drives_->finish_replacing(i);
     }
@@ -318,39 +352,164 @@ Task<Result<RepairReport>> ExtentBlob::repair_here(Progress* progress) {
   co_return report;
 }
 
-Task<Result<void>> ExtentBlob::repair_extent(uint64_t extent, UnitMask targets, RepairReport& report) {
+// A unit on its way to another drive: what is written has a name of its own until it is complete.
+struct ExtentBlob::Moving {
+  unsigned unit = 0, drive = 0;
+  uint16_t generation = 0;
+};
+
+// Units that lie on no drive that takes writes.
+UnitMask ExtentBlob::homeless(const Placement& placement) const {
+  return placement.all() & ~placement.units_on(drives_->writable());
+}
+
+bool ExtentBlob::needs_repair(uint64_t extent, DriveMask targets) const {
+  const auto placement = placements_.find(extent);
+  if (!placement) return false;
+  const auto& spares = extents_->extents().at(extent).spares;
+  return placement->units_on(targets) || !plan_moves(extent, *placement).empty() ||
+         std::ranges::any_of(spares, [&](const auto& spare) { return drives_->writable() >> spare.drive & 1; });
+}
+
+// Where the units of drives that are out could be rebuilt: on drives that are online, have room and hold no other unit.
+std::vector<ExtentBlob::Moving> ExtentBlob::plan_moves(uint64_t extent, const Placement& placement) const {
+  std::vector<Moving> moves;
+  const UnitMask units = homeless(placement);
+  // What too few drives hold is no extent in use, or waits for them to come back.
+  if (!units || std::popcount(placement.units_on(drives_->readable())) < int{placement.scheme.data_units}) return moves;
+  const ExtentState& state = extents_->extents().at(extent);
+  const DriveMask taken = placement.drives_of(placement.all());
+  const auto room = [&](unsigned drive) {
+    return drives_->room_bytes(drive) >= options_.space_reserve_bytes + state.file_bytes;
+  };
+  DriveMask candidates = 0;
+  for (unsigned i = 0; i < drives_->size(); ++i)
+    candidates |= DriveMask{(drives_->readable() & ~taken) >> i & 1 && room(i)} << i;
+  const auto chosen =
+      drives_->choose(candidates, static_cast<unsigned>(std::popcount(units)), taken & drives_->writable());
+  for (unsigned unit = 0; unit < placement.units() && moves.size() < chosen.size(); ++unit) {
+    if (!(units >> unit & 1)) continue;
+    uint16_t newest = placement.generations[unit];
+    for (const auto& spare : state.spares)
+      if (spare.unit == unit) newest = std::max(newest, spare.generation);
+    if (newest == UINT16_MAX) continue;
+    moves.push_back({.unit = unit, .drive = chosen[moves.size()], .generation = static_cast<uint16_t>(newest + 1)});
+  }
+  return moves;
+}
+
+Task<Result<void>> ExtentBlob::repair_extent(uint64_t extent, DriveMask targets, RepairReport& report) {
   auto found = extents_->extents().find(extent);
-  if (found == extents_->extents().end()) co_return {};
+  const auto placement = placements_.find(extent);
+  if (found == extents_->extents().end() || !placement) co_return {};
   const uint64_t end = end_of(found->second);
-  std::vector<std::unique_ptr<io::File>> files(erasure_.units());
+  const auto spares = found->second.spares;
+  std::vector<Moving> moving = plan_moves(extent, *placement);
+  Placement where = *placement;
+  UnitMask moved = 0;
+  for (const Moving& move : moving) {
+    where.drives[move.unit] = static_cast<uint8_t>(move.drive);
+    where.generations[move.unit] = move.generation;
+    moved |= UnitMask{1} << move.unit;
+  }
+  if (repair_position_) repair_position_->drives = targets | where.drives_of(moved);
+  std::vector<std::unique_ptr<io::File>> files(where.units());
+  bool any_row = false, overlooked = false;
   uint64_t offset = kSuperblockBytes;
-  while (auto header = CO_TRY(co_await next_row(extent, offset, end))) {
-    RowWindow window = whole_rows(extent, {header->shape});
+  while (true) {
+    const uint64_t expected = offset, failures = reader().read_failures();
+    auto header = CO_TRY(co_await next_row(extent, offset, end));
+    // A row whose header could not be read just now may stand where none was found.
+    overlooked |= reader().read_failures() != failures && (!header || header->shape.offset != expected);
+    if (!header) break;
+    if (!any_row) {
+      any_row = true;
+      for (const Moving& move : moving)
+        files[move.unit] = CO_TRY(co_await open_for_repair(extent, where, move.unit, kPartSuffix));
+    }
     if (repair_position_) {
       repair_position_->extent = extent;
       repair_position_->offset = header->shape.offset;
     }
-    co_await reader().probe(window);
-    auto& row = window.state[0];
-    const uint64_t unit_bytes = header->shape.header_bytes + header->shape.unit_bytes;
-    ++report.rows_checked;
-    report.bytes_read += unit_bytes * static_cast<unsigned>(std::popcount(row.verified));
-    const UnitMask lacking = header->written & targets & ~row.verified;
-    if (lacking && row.header) {
-      if (auto rebuilt = reader().rebuild(window, 0, lacking); !rebuilt) {
-        ++report.rows_lost;
-      } else {
-        const uint64_t written = CO_TRY(co_await write_units(window, 0, lacking, files));
-        report.units_rebuilt += written;
-        report.bytes_written += written * unit_bytes;
-      }
-    } else if (lacking) {
-      ++report.rows_lost;
-    }
+    CO_TRY(co_await repair_row(extent, *header, *placement, where, moved, targets, spares, files, report));
     co_await io::yield();
   }
-  for (auto& file : files) {
-    if (file) CO_TRY(co_await file->sync());
+  for (unsigned unit = 0; unit < where.units(); ++unit) {
+    if (!files[unit]) continue;
+    if (auto synced = co_await files[unit]->sync(); !synced) co_return out_of_repair(where.drives[unit], synced);
+  }
+  files.clear();
+  if (overlooked && !(moving.empty() && spares.empty())) {
+    co_return fail(Code::kUnavailable, "extent " + extent_file_name(extent) +
+                                           " cannot be read completely: nothing is moved before that is known");
+  }
+  if (any_row) CO_TRY(co_await finish_moves(extent, moving));
+  // A backup may be copying what it saw before the units moved.
+  if (!spares.empty() && holds_all_ == 0) {
+    co_await extents_->remove_spares(extent, false);
+    co_await forget(extent);
+  }
+  co_return {};
+}
+
+// A drive on which a repair could not write is out of service, unless it is merely full.
+Result<void> ExtentBlob::out_of_repair(unsigned drive, Result<void> outcome) {
+  if (!outcome && outcome.error().code() != Code::kNoSpace && (drives_->writable() >> drive & 1))
+    drives_->take_out(drive, DriveState::kFailed, true);
+  return outcome;
+}
+
+// Makes one row whole: on the drives that are repaired, where it is damaged, and in the new files of units that move.
+Task<Result<void>> ExtentBlob::repair_row(uint64_t extent, const RowHeader& header, const Placement& placement,
+                                          const Placement& where, UnitMask moved, DriveMask targets,
+                                          const std::vector<ExtentState::Spare>& spares,
+                                          std::vector<std::unique_ptr<io::File>>& files, RepairReport& report) {
+  RowWindow window = whole_rows(extent, {header.shape});
+  co_await reader().probe(window);
+  auto& row = window.state[0];
+  const uint64_t unit_bytes = header.shape.header_bytes + header.shape.unit_bytes;
+  ++report.rows_checked;
+  report.bytes_read += unit_bytes * static_cast<unsigned>(std::popcount(row.verified));
+  const UnitMask in_place = placement.units_on(targets);
+  UnitMask lacking = header.written & ((in_place & ~row.verified) | row.damaged | moved);
+  for (const auto& spare : spares) {
+    // Too few units: perhaps a drive that came back still has one. It must be copied before the spare goes.
+    const UnitMask left = row.sound | (placement.all() & ~header.written), bit = UnitMask{1} << spare.unit;
+    if (std::popcount(left) >= static_cast<int>(placement.scheme.data_units)) break;
+    if (!(drives_->readable() >> spare.drive & 1) || (left & bit)) continue;
+    Placement old = placement;
+    old.drives[spare.unit] = spare.drive;
+    old.generations[spare.unit] = spare.generation;
+    co_await reader().probe_file(window, spare.unit, drives_->unit_path(extent, old, spare.unit));
+    lacking |= row.sound & bit & where.units_on(drives_->writable());
+  }
+  if (!lacking) co_return {};
+  if (!row.header) {
+    if (lacking & (in_place | moved)) ++report.rows_lost;
+    co_return {};
+  }
+  if (auto rebuilt = reader().rebuild(window, 0, lacking); !rebuilt) {
+    if (lacking & (in_place | moved)) ++report.rows_lost;  // what else is damaged a scrub counts
+    lacking &= row.sound;                                  // what is left of it is kept
+  }
+  const uint64_t written = CO_TRY(co_await write_units(window, 0, lacking, where, files));
+  report.units_rebuilt += written;
+  report.bytes_written += written * unit_bytes;
+  co_return {};
+}
+
+// Gives the files their names, one by one, and then counts on them. In this order a crash leaves the unit where it was,
+// or twice.
+Task<Result<void>> ExtentBlob::finish_moves(uint64_t extent, std::vector<Moving>& moving) {
+  for (Moving& move : moving) {
+    Placement where = *placements_.find(extent);
+    where.drives[move.unit] = static_cast<uint8_t>(move.drive);
+    where.generations[move.unit] = move.generation;
+    const std::string path = drives_->unit_path(extent, where, move.unit);
+    CO_TRY(co_await disk_.rename(path + std::string(kPartSuffix), path));
+    CO_TRY(co_await disk_.sync_directory(drives_->path(move.drive)));
+    if (!(drives_->readable() >> move.drive & 1)) continue;  // lost meanwhile; it is found when it comes back
+    extents_->moved(extent, move.unit, move.drive, move.generation);
   }
   co_return {};
 }
@@ -382,6 +541,26 @@ Task<Result<void>> ExtentBlob::set_drive_here(unsigned index, DriveState state) 
   co_return {};
 }
 
+Task<Result<unsigned>> ExtentBlob::add_drive_here(std::string path) {
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  if (!path.starts_with('/') || path.size() < 2 || path.find('\n') != std::string::npos)
+    co_return fail(Code::kInvalid, "a drive is named by the absolute path of its directory");
+  CO_TRY(co_await care_.acquire());
+  Permit permit(care_);
+  co_return co_await drives_->add(path, [this, path] { return write_added_drives(path); });
+}
+
+// Open files would keep the space of those that were removed.
+Task<void> ExtentBlob::forget(uint64_t extent) {
+  for (size_t i = 0; i < kShardsMax; ++i) {
+    if (!readers_[i].load()) continue;
+    co_await io::on(*reader_shards_[i], [this, i, extent]() -> Task<void> {
+      if (RowReader* there = readers_[i].load()) there->forget(extent);
+      co_return;
+    });
+  }
+}
+
 // --- compaction
 
 // A blob (segment) found in an extent.
@@ -394,7 +573,9 @@ struct ExtentBlob::Survivor {
 
 // Finds what the owner still wants of the extent and counts it. `young`: something unreferenced is too new to be swept.
 Task<Result<void>> ExtentBlob::mark(uint64_t extent, std::vector<Survivor>& survivors, bool& young) {
-  const unsigned k = erasure_.data_units();
+  const auto placement = placements_.find(extent);
+  if (!placement) co_return fail(Code::kUnavailable, "extent " + extent_file_name(extent) + " is not known any more");
+  const unsigned k = placement->scheme.data_units;
   std::vector<Survivor> all;
   const uint64_t failures = reader().failures();
   uint64_t end = end_of(extents_->extents().at(extent));
@@ -436,7 +617,7 @@ Task<Result<void>> ExtentBlob::mark(uint64_t extent, std::vector<Survivor>& surv
     co_await io::yield();
   }
 
-  if (reader().failures() != failures) {
+  if (reader().failures() != failures || !complete(extent)) {  // a drive may have gone meanwhile
     co_return fail(Code::kUnavailable,
                    "extent " + extent_file_name(extent) +
                        " cannot be read completely: what is not seen must not be taken for deleted");
@@ -545,7 +726,8 @@ class StoredSource final : public ByteSource {
 Task<void> ExtentBlob::move_one(Survivor survivor, Result<void>* outcome) {
   const Receipt from{join_segments({&survivor.location, 1}), survivor.location.length};
   StoredSource source(*this, from);
-  auto copy = co_await put(source, from.size_bytes);
+  const auto placement = placements_.find(survivor.location.extent);
+  auto copy = co_await put(source, from.size_bytes, placement ? placement->scheme : scheme_);
   if (!copy) {
     *outcome = fail(std::move(copy).error());
     co_return;
@@ -582,23 +764,18 @@ Task<Result<uint64_t>> ExtentBlob::delete_retired() {
   if (holds_all_ > 0) co_return uint64_t{0};
   const SteadyTime now = home_.clock().steady();
   for (auto& [id, state] : extents_->extents()) {
-    if (state.retired && now - state.retired_at >= options_.delete_grace &&
+    // Of an extent that is not complete, files would be left on drives that are out.
+    if (state.retired && now - state.retired_at >= options_.delete_grace && complete(id) &&
         gets_running_[id % gets_running_.size()] == 0)
       ready.push_back(id);
   }
   uint64_t freed = 0;
   for (uint64_t id : ready) {
     const uint64_t bytes = extents_->extents().at(id).file_bytes;
+    const auto placement = placements_.find(id);
     CO_TRY(co_await extents_->remove(id));
-    freed += bytes * erasure_.units();
-    for (size_t i = 0; i < kShardsMax; ++i) {
-      if (!readers_[i].load()) continue;
-      // Open files would keep the space.
-      co_await io::on(*reader_shards_[i], [this, i, id]() -> Task<void> {
-        if (RowReader* there = readers_[i].load()) there->forget(id);
-        co_return;
-      });
-    }
+    freed += bytes * (placement ? placement->units() : 0);
+    co_await forget(id);
   }
   // What is used now is counted from the drives: removals may have failed on some.
   for (unsigned i = 0; !ready.empty() && i < drives_->size(); ++i) {
@@ -608,30 +785,51 @@ Task<Result<uint64_t>> ExtentBlob::delete_retired() {
   co_return freed;
 }
 
+// Whether every row of the extent can be seen: a small one may have its only headers on drives that are out, and what
+// is not seen must not be taken for deleted.
+bool ExtentBlob::complete(uint64_t extent) const {
+  const auto placement = placements_.find(extent);
+  if (!placement) return false;
+  const DriveMask sound = drives_->readable() & ~drives_->stale();
+  UnitMask nowhere = 0;
+  for (unsigned unit = 0; unit < placement->units(); ++unit)
+    nowhere |= UnitMask{placement->drives[unit] == Placement::kNowhere} << unit;
+  if ((placement->units_on(sound) | nowhere) != placement->all()) return false;
+  return nowhere == 0 || sound == drives_->all();  // with all drives there, what has no file has no rows
+}
+
 Task<Result<uint64_t>> ExtentBlob::compact_here(Progress* progress) {
   if (!owner_) co_return fail(Code::kInvalid, "compaction needs an owner that says what is still referred to");
   CO_TRY(co_await care_.acquire());
   Permit permit(care_);
   co_await drives_->check_presence();
-  // A small row may have its only headers on the drives that are out.
-  if (drives_->readable() != erasure_.all() || drives_->stale() != 0) {
-    co_return fail(Code::kUnavailable, "compaction needs every drive online and repaired");
-  }
   uint64_t freed = CO_TRY(co_await delete_retired());
-  const unsigned k = erasure_.data_units();
   const SteadyTime now = home_.clock().steady();
-  auto sparse = [&](const ExtentState& state) { return state.live_bytes * 2 < end_of(state) * k; };
-  auto tiny = [&](const ExtentState& state) { return end_of(state) * k < options_.extent_payload_bytes / 16; };
+  auto payload = [&](uint64_t id, const ExtentState& state) {
+    const auto placement = placements_.find(id);
+    return end_of(state) * (placement ? placement->scheme.data_units : 0);
+  };
+  auto sparse = [&](uint64_t id, const ExtentState& state) { return state.live_bytes * 2 < payload(id, state); };
+  auto tiny = [&](uint64_t id, const ExtentState& state) {
+    return payload(id, state) < options_.extent_payload_bytes / 16;
+  };
 
   std::vector<uint64_t> candidates;
-  size_t tiny_count = 0;
-  for (auto& [id, state] : extents_->extents()) tiny_count += tiny(state) && !state.open;
+  size_t tiny_count = 0, incomplete = 0;
+  for (auto& [id, state] : extents_->extents()) tiny_count += tiny(id, state) && !state.open;
   for (auto& [id, state] : extents_->extents()) {
     if (state.retired || (state.open && state.open->writers > 0)) continue;
+    if (!complete(id)) {
+      ++incomplete;
+      continue;
+    }
     const bool old_mark = !state.open && now >= state.mark_again_at;
-    if (!state.marked || old_mark || sparse(state) || (tiny_count > kTinyExtentsMax && tiny(state) && !state.open))
+    if (!state.marked || old_mark || sparse(id, state) ||
+        (tiny_count > kTinyExtentsMax && tiny(id, state) && !state.open))
       candidates.push_back(id);
   }
+  if (candidates.empty() && incomplete > 0)
+    co_return fail(Code::kUnavailable, "compaction needs every drive online and repaired");
   Reporter reporter(progress, candidates.size());
   for (size_t i = 0; i < candidates.size(); ++i) {
     const uint64_t id = candidates[i];
@@ -644,7 +842,7 @@ Task<Result<uint64_t>> ExtentBlob::compact_here(Progress* progress) {
     CO_TRY(co_await mark(id, survivors, young));
     found = extents_->extents().find(id);
     if (found == extents_->extents().end()) continue;
-    const bool worth = sparse(found->second) || (tiny_count > kTinyExtentsMax && tiny(found->second));
+    const bool worth = sparse(id, found->second) || (tiny_count > kTinyExtentsMax && tiny(id, found->second));
     if (worth && !young && !found->second.damaged) {
       auto moved = co_await move_survivors(std::move(survivors));
       found = extents_->extents().find(id);

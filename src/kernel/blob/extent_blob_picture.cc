@@ -1,4 +1,6 @@
 // What a person may see of the pool: its extents, the drives that lack some of them, and how far a repair has come.
+#include <bit>
+
 #include "kernel/blob/extent_blob.h"
 #include "kernel/io/shard.h"
 
@@ -13,8 +15,8 @@ constexpr size_t kDamagedRowsMax = 4096;
 PoolPicture ExtentBlob::picture() const {
   POLIS_ASSERT(&io::Shard::current() == &home_);
   PoolPicture picture;
-  picture.data_units = erasure_.data_units();
-  picture.parity_units = erasure_.parity_units();
+  picture.data_units = scheme_.data_units;
+  picture.parity_units = scheme_.parity_units;
   picture.stale = drives_->stale();
   for (const auto& [id, state] : extents_->extents()) {
     if (state.retired) continue;
@@ -23,7 +25,12 @@ PoolPicture ExtentBlob::picture() const {
     extent.file_bytes = state.open ? std::max(state.open->end, state.file_bytes) : state.file_bytes;
     extent.live_bytes = state.live_bytes;
     extent.growing = state.open != nullptr;
-    if (state.open) extent.absent = erasure_.all() & ~state.open->alive;
+    if (const auto placement = placements_.find(id)) {
+      extent.scheme = placement->scheme;
+      extent.drives = placement->drives_of(placement->all());
+      extent.homeless = static_cast<unsigned>(std::popcount(homeless(*placement)));
+    }
+    if (state.open) extent.absent = state.open->placement.drives_of(state.open->placement.all() & ~state.open->alive);
   }
   if (repair_position_) {
     picture.repairing = repair_position_->drives;
@@ -32,7 +39,8 @@ PoolPicture ExtentBlob::picture() const {
   }
   for (const auto& [place, damage] : repair_queue_) {
     if (picture.damaged.size() == kDamagedRowsMax) break;
-    picture.damaged.push_back({place.first, place.second, damage.second});
+    if (const auto placement = placements_.find(place.first))
+      picture.damaged.push_back({place.first, place.second, placement->drives_of(damage.second)});
   }
   return picture;
 }

@@ -37,10 +37,11 @@ Task<Result<size_t>> read_all(ByteSource& source, MutableBytes into) {
 // A small blob on its way through the home shard. Lives in the frame of its put, which waits for `done` whatever
 // happens.
 struct ExtentBlob::SmallPut final : io::Job {
-  SmallPut(ExtentBlob& b, Bytes p) : blob(b), payload(std::move(p)) {}
+  SmallPut(ExtentBlob& b, Scheme s, Bytes p) : blob(b), scheme(s), payload(std::move(p)) {}
   void run() override { blob.enqueue(*this); }
 
   ExtentBlob& blob;
+  const Scheme scheme;
   const Bytes payload;
   Location location;
   io::Completion<Result<void>> done;
@@ -58,15 +59,15 @@ Task<Result<Receipt>> ExtentBlob::put(ByteSource& source, uint64_t size_hint, Sc
   if (!offers(scheme)) {
     co_return fail(Code::kInvalid, "blobs of " + std::to_string(scheme.data_units) + "+" +
                                        std::to_string(scheme.parity_units) + " are not offered by a pool of " +
-                                       std::to_string(erasure_.data_units()) + "+" +
-                                       std::to_string(erasure_.parity_units()));
+                                       std::to_string(drives_->size()) + " drives");
   }
+  if (scheme == Scheme{}) scheme = scheme_;
   ++puts_;
-  const uint64_t full = row_bytes(erasure_.data_units());
+  const uint64_t full = row_bytes(scheme.data_units);
   // One byte more than announced, so that the end is seen without another call.
   const uint64_t head_bytes = std::min(full, size_hint == UINT64_MAX ? full : size_hint + 1);
   // The head and, for a large blob, two chunks with their parity: below 2 MiB for 4+2.
-  const uint64_t large_bytes = full + 2 * kChunkRows * row_bytes(erasure_.units());
+  const uint64_t large_bytes = full + 2 * kChunkRows * row_bytes(scheme.units());
   const bool large = size_hint >= full;
   auto lease = CO_TRY(put_memory_.lease(large ? large_bytes : 3 * head_bytes));
 
@@ -78,20 +79,20 @@ Task<Result<Receipt>> ExtentBlob::put(ByteSource& source, uint64_t size_hint, Sc
   }
   head.resize(got);
   if (got == 0) co_return Receipt{};
-  if (got <= kUnitBytesMax) co_return co_await put_small(std::move(head));
+  if (got <= kUnitBytesMax) co_return co_await put_small(scheme, std::move(head));
   if (got == full && !large) {
     if (!lease.resize(large_bytes)) {
       co_return fail(Code::kBusy, "too many uploads at once; try later");
     }
   }
-  co_return co_await put_large(source, size_hint == UINT64_MAX ? size_hint : std::max<uint64_t>(size_hint, got),
+  co_return co_await put_large(scheme, source, size_hint == UINT64_MAX ? size_hint : std::max<uint64_t>(size_hint, got),
                                std::move(head));
 }
 
 // --- small
 
-Task<Result<Receipt>> ExtentBlob::put_small(Bytes payload) {
-  SmallPut put(*this, std::move(payload));
+Task<Result<Receipt>> ExtentBlob::put_small(Scheme scheme, Bytes payload) {
+  SmallPut put(*this, scheme, std::move(payload));
   home_.post(put);
   CO_TRY(co_await put.done);
   co_return Receipt{join_segments({&put.location, 1}), put.payload.size()};
@@ -102,32 +103,36 @@ void ExtentBlob::enqueue(SmallPut& put) {
     put.done.set(fail(Code::kClosed, "the blob store is closing"));
     return;
   }
-  small_puts_.push_back(&put);
+  SmallPuts& puts = small_puts_[{put.scheme.data_units, put.scheme.parity_units}];
+  puts.waiting.push_back(&put);
   // One round runs at a time and whoever comes meanwhile shares the next: a lone put never waits, a crowd is batched.
-  if (!committing_) {
-    committing_ = true;
-    background_.spawn(commit_small_puts());
+  if (!puts.committing) {
+    puts.committing = true;
+    background_.spawn(commit_small_puts(put.scheme));
   }
 }
 
-Task<void> ExtentBlob::commit_small_puts() {
-  while (!small_puts_.empty()) {
+Task<void> ExtentBlob::commit_small_puts(Scheme scheme) {
+  SmallPuts& puts = small_puts_[{scheme.data_units, scheme.parity_units}];
+  std::deque<SmallPut*>& waiting = puts.waiting;
+  while (!waiting.empty()) {
     std::vector<SmallPut*> batch;
     uint64_t bytes = 0;
-    while (!small_puts_.empty() && batch.size() < kBatchPutsMax &&
-           (batch.empty() || bytes + small_puts_.front()->payload.size() <= kBatchBytesMax)) {
-      bytes += small_puts_.front()->payload.size();
-      batch.push_back(small_puts_.front());
-      small_puts_.pop_front();
+    while (!waiting.empty() && batch.size() < kBatchPutsMax &&
+           (batch.empty() || bytes + waiting.front()->payload.size() <= kBatchBytesMax)) {
+      bytes += waiting.front()->payload.size();
+      batch.push_back(waiting.front());
+      waiting.pop_front();
     }
-    auto written = co_await write_small_puts(batch);
+    auto written = co_await write_small_puts(scheme, batch);
     for (SmallPut* put : batch) put->done.set(written);
   }
-  committing_ = false;
+  puts.committing = false;
 }
 
-Task<Result<void>> ExtentBlob::write_small_puts(std::span<SmallPut* const> batch) {
-  const unsigned k = erasure_.data_units(), m = erasure_.parity_units();
+Task<Result<void>> ExtentBlob::write_small_puts(Scheme scheme, std::span<SmallPut* const> batch) {
+  const unsigned k = scheme.data_units, m = scheme.parity_units;
+  const Erasure& erasure = codes_.of(scheme);
   std::vector<uint32_t> sizes;
   for (const SmallPut* put : batch) sizes.push_back(static_cast<uint32_t>(put->payload.size()));
   const std::vector<PlannedRow> rows = plan_rows(sizes, k);
@@ -135,12 +140,12 @@ Task<Result<void>> ExtentBlob::write_small_puts(std::span<SmallPut* const> batch
   uint64_t file_bytes = 0, unit_bytes = 0, header_bytes = 0, payload_bytes = 0;
   for (const PlannedRow& row : rows) {
     file_bytes += row.header_bytes + row.unit_bytes;
-    unit_bytes += uint64_t{row.unit_bytes} * erasure_.units();
-    header_bytes += uint64_t{row.header_bytes} * erasure_.units();
+    unit_bytes += uint64_t{row.unit_bytes} * erasure.units();
+    header_bytes += uint64_t{row.header_bytes} * erasure.units();
   }
   for (uint32_t size : sizes) payload_bytes += size;
 
-  const Reservation reservation = CO_TRY(co_await extents_->reserve(file_bytes));
+  const Reservation reservation = CO_TRY(co_await extents_->reserve(scheme, file_bytes));
   Bytes units(unit_bytes), headers;
   headers.reserve(header_bytes);
   RowWrites writes;
@@ -154,7 +159,7 @@ Task<Result<void>> ExtentBlob::write_small_puts(std::span<SmallPut* const> batch
     header.kind = RowKind::kPacked;
     header.data_units = static_cast<uint8_t>(k);
     header.parity_units = static_cast<uint8_t>(m);
-    header.written = row.data_units | (erasure_.all() & ~erasure_.all_data());
+    header.written = row.data_units | (erasure.all() & ~erasure.all_data());
     header.written_ms = now_ms;
     header.entries = row.entries;
     std::array<const std::byte*, Erasure::kUnitsMax> data{};
@@ -176,10 +181,10 @@ Task<Result<void>> ExtentBlob::write_small_puts(std::span<SmallPut* const> batch
                       .unit_bytes = row.unit_bytes,
                       .inner = entry.inner};
     }
-    encode_row(erasure_, std::move(header), std::span(data).first(k),
+    encode_row(erasure, std::move(header), std::span(data).first(k),
                MutableBytes(units).subspan(at + uint64_t{k} * row.unit_bytes, uint64_t{m} * row.unit_bytes), headers,
                writes);
-    at += uint64_t{row.unit_bytes} * erasure_.units();
+    at += uint64_t{row.unit_bytes} * erasure.units();
     offset += row.header_bytes + row.unit_bytes;
     co_await io::yield();
   }
@@ -194,8 +199,8 @@ Task<Result<void>> ExtentBlob::write_small_puts(std::span<SmallPut* const> batch
 
 // --- large
 
-Task<Result<Reservation>> ExtentBlob::reserve(uint64_t bytes) {
-  return io::on(home_, [this, bytes] { return extents_->reserve(bytes); });
+Task<Result<Reservation>> ExtentBlob::reserve(Scheme scheme, uint64_t bytes) {
+  return io::on(home_, [this, scheme, bytes] { return extents_->reserve(scheme, bytes); });
 }
 
 Task<Result<void>> ExtentBlob::commit(OpenExtent* extent) {
@@ -212,22 +217,23 @@ void ExtentBlob::release(Reservation reservation, uint64_t used_bytes, uint64_t 
   });
 }
 
-Task<Result<Receipt>> ExtentBlob::put_large(ByteSource& source, uint64_t size_hint, Bytes head) {
+Task<Result<Receipt>> ExtentBlob::put_large(Scheme scheme, ByteSource& source, uint64_t size_hint, Bytes head) {
   std::vector<Location> segments;
-  auto streamed = co_await stream(source, size_hint, std::move(head), segments);
+  auto streamed = co_await stream(scheme, source, size_hint, std::move(head), segments);
   if (!streamed) co_return fail(std::move(streamed).error());
   Receipt receipt{join_segments(segments), 0};
   for (const Location& segment : segments) receipt.size_bytes += segment.length;
   co_return receipt;
 }
 
-void ExtentBlob::encode_chunk(Chunk& chunk, const Reservation& reservation, uint64_t row_offset, uint32_t ordinal,
-                              uint64_t segment_bytes) {
-  const unsigned k = erasure_.data_units(), m = erasure_.parity_units();
+void ExtentBlob::encode_chunk(Scheme scheme, Chunk& chunk, const Reservation& reservation, uint64_t row_offset,
+                              uint32_t ordinal, uint64_t segment_bytes) {
+  const unsigned k = scheme.data_units, m = scheme.parity_units;
+  const Erasure& erasure = codes_.of(scheme);
   const uint64_t full = row_bytes(k);
   chunk.writes.clear();
   chunk.headers.clear();
-  chunk.headers.reserve(kChunkRows * erasure_.units() * spread_header_bytes(kUnitBytesMax));
+  chunk.headers.reserve(kChunkRows * erasure.units() * spread_header_bytes(kUnitBytesMax));
   chunk.parity.resize(kChunkRows * row_bytes(m));
   const uint64_t now_ms = wall_ms();
   for (uint64_t at = 0, row = 0; at < chunk.bytes; at += full, ++row) {
@@ -241,14 +247,14 @@ void ExtentBlob::encode_chunk(Chunk& chunk, const Reservation& reservation, uint
     header.kind = RowKind::kSpread;
     header.data_units = static_cast<uint8_t>(k);
     header.parity_units = static_cast<uint8_t>(m);
-    header.written = erasure_.all();
+    header.written = erasure.all();
     header.written_ms = now_ms;
     header.payload_bytes = static_cast<uint32_t>(payload);
     header.ordinal = ordinal + static_cast<uint32_t>(row);
     header.segment_bytes = segment_bytes;
     std::array<const std::byte*, Erasure::kUnitsMax> data{};
     for (unsigned unit = 0; unit < k; ++unit) data[unit] = chunk.data.data() + at + uint64_t{unit} * unit_bytes;
-    encode_row(erasure_, std::move(header), std::span(data).first(k),
+    encode_row(erasure, std::move(header), std::span(data).first(k),
                MutableBytes(chunk.parity).subspan(row * row_bytes(m), row_bytes(m)), chunk.headers, chunk.writes);
   }
 }
@@ -258,9 +264,9 @@ Task<void> ExtentBlob::write_chunk(Chunk* chunk, OpenExtent* extent, Result<void
 }
 
 // Reads the source to its end and appends what was written to `segments`; after an error these hold no sound blob.
-Task<Result<void>> ExtentBlob::stream(ByteSource& source, uint64_t size_hint, Bytes head,
+Task<Result<void>> ExtentBlob::stream(Scheme scheme, ByteSource& source, uint64_t size_hint, Bytes head,
                                       std::vector<Location>& segments) {
-  const uint64_t full = row_bytes(erasure_.data_units());
+  const uint64_t full = row_bytes(scheme.data_units);
   const uint64_t chunk_bytes = kChunkRows * full;
   const bool known = size_hint != UINT64_MAX;
 
@@ -293,14 +299,13 @@ Task<Result<void>> ExtentBlob::stream(ByteSource& source, uint64_t size_hint, By
 
   while (ready->bytes > 0) {
     // Room for this chunk.
-    const uint64_t rows = spread_rows(ready->bytes, erasure_.data_units());
-    const uint64_t need = spread_file_bytes(ready->bytes, erasure_.data_units());
+    const uint64_t rows = spread_rows(ready->bytes, scheme.data_units);
+    const uint64_t need = spread_file_bytes(ready->bytes, scheme.data_units);
     bool fresh = !reservation.extent || segment_payload + ready->bytes > kSegmentBytesMax;
     if (!fresh && segment_used + need > reservation.bytes) {
       const uint64_t more = known ? need : piece_rows * kFullRowStride;
-      auto extended = co_await io::on(home_, [this, &reservation, more]() -> Task<Result<bool>> {
-        co_return extents_->extend(reservation, more);
-      });
+      auto extended = co_await io::on(
+          home_, [this, &reservation, more]() -> Task<Result<bool>> { co_return extents_->extend(reservation, more); });
       if (!extended) {  // no early return: the chunk before is still being written
         outcome = fail(std::move(extended).error());
         break;
@@ -320,10 +325,12 @@ Task<Result<void>> ExtentBlob::stream(ByteSource& source, uint64_t size_hint, By
         want = need;
         segment_announced = ready->bytes;
       } else if (known && announced_left >= ready->bytes) {
-        segment_announced = std::min(announced_left, kSegmentBytesMax / chunk_bytes * chunk_bytes);
-        want = spread_file_bytes(segment_announced, erasure_.data_units());
+        // Whole chunks, unless all that is left fits: then the blob stays in one segment, which compaction counts on.
+        segment_announced =
+            announced_left <= kSegmentBytesMax ? announced_left : kSegmentBytesMax / chunk_bytes * chunk_bytes;
+        want = spread_file_bytes(segment_announced, scheme.data_units);
       }
-      auto reserved = co_await reserve(want);
+      auto reserved = co_await reserve(scheme, want);
       if (!reserved) {
         outcome = fail(std::move(reserved).error());
         break;
@@ -338,8 +345,8 @@ Task<Result<void>> ExtentBlob::stream(ByteSource& source, uint64_t size_hint, By
       segments.push_back(
           {.kind = RowKind::kSpread, .extent = reservation.extent->id, .offset = reservation.offset, .length = 0});
     }
-    encode_chunk(*ready, reservation, reservation.offset + segment_used, static_cast<uint32_t>(segment_payload / full),
-                 segment_announced);
+    encode_chunk(scheme, *ready, reservation, reservation.offset + segment_used,
+                 static_cast<uint32_t>(segment_payload / full), segment_announced);
     co_await io::yield();
     segment_used += need;
     segment_payload += ready->bytes;

@@ -278,6 +278,48 @@ TEST(Bits, a_scrub_in_slices_reads_every_row_once_and_finds_the_same) {
   expect_all(pool, kept, "healed");
 }
 
+TEST(Bits, damaged_superblocks_and_drive_files_are_written_anew) {
+  for (unsigned drives : {6u, 8u}) {
+    base::SeededRandom random(12);
+    auto options = small_extents();
+    for (unsigned i = 6; i < drives; ++i) options.drives.push_back("/pool/" + std::to_string(i));
+    SimulatedPool pool(options);
+    const auto kept = fill(pool, random, 24);
+    std::vector<Bytes> before;
+    for (unsigned i = 0; i < drives; ++i) {
+      for (const std::string& file : pool.extent_files(i)) {
+        before.push_back(pool.world.disk().content(file));
+        pool.world.disk().flip_random_bit(file, 0, kSuperblockBytes);
+      }
+    }
+    ASSERT_OK(pool.run(pool.blob().scrub({})));
+    size_t at = 0;
+    for (unsigned i = 0; i < drives; ++i) {
+      for (const std::string& file : pool.extent_files(i))
+        EXPECT_TRUE(pool.world.disk().content(file) == before[at++]) << file;
+    }
+    for (int round = 0; round < 8; ++round) {
+      const unsigned drive = static_cast<unsigned>(random.below(drives));
+      pool.close();
+      pool.world.disk().flip_random_bit(options.drives[drive] + "/drive.polis");
+      ASSERT_OK(pool.open());
+      EXPECT_EQ(pool.blob().drives()[drive].state, DriveState::kOnline);
+      EXPECT_NE(pool.picture().stale & 1u << drive, 0u);
+      ASSERT_OK(pool.run(pool.blob().repair({})));
+      EXPECT_EQ(pool.picture().stale, 0u);
+    }
+    // While it runs: the drive stays.
+    pool.world.disk().flip_random_bit(options.drives[1] + "/drive.polis");
+    pool.pass_time(std::chrono::seconds(2));
+    ASSERT_OK(pool.put(random_bytes(random, 1000)));
+    if (drives == 6) EXPECT_EQ(pool.blob().drives()[1].state, DriveState::kOnline);
+    expect_all(pool, kept, "healed");
+    pool.reopen();
+    for (unsigned drive : {0u, 4u}) ASSERT_OK(pool.run(pool.blob().set_drive(drive, DriveState::kMissing)));
+    expect_all(pool, kept, "healed, two drives out");
+  }
+}
+
 TEST(Bits, a_read_heals_what_it_finds_damaged) {
   base::SeededRandom random(11);
   SimulatedPool pool(small_extents());

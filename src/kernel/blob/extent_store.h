@@ -1,6 +1,6 @@
-// ExtentStore: the extents of a pool and the writing end of them: which exist, which one grows, who syncs. Rows are
-// appended behind a bump pointer; one sync of a file serves every put that wrote before it began (group commit). Lives
-// on the home shard; nothing in it is touched from elsewhere.
+// ExtentStore: the extents of a pool and the writing end of them: which exist and on which drives, which ones grow (one
+// a scheme), who syncs. Rows are appended behind a bump pointer; one sync of a file serves every put that wrote before
+// it began (group commit). Lives on the home shard; nothing in it is touched from elsewhere.
 //
 //     reserve ──► write (all units in parallel) ──► commit (waits for the round of syncs) ──► release
 #pragma once
@@ -22,8 +22,11 @@ namespace polis::blob {
 struct OpenExtent {
   uint64_t id = 0;
   uint64_t nonce = 0;
-  std::vector<std::unique_ptr<io::File>> files;  // null where the drive was out
+  Placement placement;                           // every unit has a drive, though it may be out
+  std::vector<std::unique_ptr<io::File>> files;  // by unit; null where the drive was out
   UnitMask alive = 0;                            // files without any failure so far
+  UnitMask made = 0;                             // files that were there when it began
+  DriveMask drives_then = 0;                     // that took writes when it began
   uint64_t end = kSuperblockBytes;               // the bump pointer, the same in every file
   unsigned writers = 0;                          // reservations not yet released
   bool sealed = false;                           // takes no new rows
@@ -43,6 +46,13 @@ struct ExtentState {
   SteadyTime mark_again_at{};
   bool damaged = false;  // holds a referenced blob that cannot be read: never deleted
   bool retired = false;  // everything was moved away; waits for its readers
+  // Units that also lie where they lay before they moved; whether the new file has every row only a repair tells.
+  struct Spare {
+    uint8_t unit = 0, drive = 0;
+    uint16_t generation = 0;
+    bool operator==(const Spare&) const = default;
+  };
+  std::vector<Spare> spares;
   SteadyTime retired_at{};
   std::unique_ptr<OpenExtent> open;  // null once sealed and quiet
 };
@@ -54,24 +64,24 @@ struct Reservation {
 };
 
 struct ExtentStoreOptions {
-  uint64_t extent_file_bytes = 0;  // a file of this size takes no new rows
+  uint64_t extent_payload_bytes = 0;  // so much, and an extent takes no new rows
   uint64_t space_reserve_bytes = 0;
   Duration mark_interval{};
 };
 
 class ExtentStore {
  public:
-  ExtentStore(io::Disk& disk, DriveSet& drives, const Erasure& erasure, ExtentStoreOptions options)
-      : disk_(disk), drives_(drives), erasure_(erasure), options_(options) {}
+  ExtentStore(io::Disk& disk, DriveSet& drives, PlacementTable& placements, ExtentStoreOptions options)
+      : disk_(disk), drives_(drives), placements_(placements), options_(options) {}
 
   // Finds the extents on the drives that can be read.
   Task<Result<void>> load();
 
   // --- writing
 
-  // Room for `bytes` in each file of one extent. kUnavailable with too many drives down, kNoSpace when one is nearly
-  // full.
-  Task<Result<Reservation>> reserve(uint64_t bytes);
+  // Room for `bytes` in each file of one extent of this scheme. kUnavailable with too many drives down, kNoSpace when
+  // too few have room.
+  Task<Result<Reservation>> reserve(Scheme scheme, uint64_t bytes);
   // Makes a reservation at the end of its extent longer, or answers false: somebody wrote behind it.
   bool extend(Reservation& reservation, uint64_t bytes);
   // All units in parallel. A drive that fails is taken out and the write goes on; kUnavailable when too few are left.
@@ -95,6 +105,11 @@ class ExtentStore {
   void erased(uint64_t extent, uint64_t payload_bytes);
   // Removes the extent's files from every drive that can be reached.
   Task<Result<void>> remove(uint64_t extent);
+  // The unit's file now lies on `drive`, complete and durable; the one before becomes a spare.
+  void moved(uint64_t extent, unsigned unit, unsigned drive, uint16_t generation);
+  // Removes the files that later ones have replaced, as far as their drives can be reached; unless `all`, not those
+  // whose later ones are out of reach.
+  Task<void> remove_spares(uint64_t extent, bool all);
   // Takes notice of what a drive that was away holds. Files of extents that were removed meanwhile are removed there,
   // too; others that are not known become known: the drives that hold the rest of them may still be away.
   Task<Result<void>> adopt(unsigned drive);
@@ -102,10 +117,17 @@ class ExtentStore {
   uint64_t syncs() const { return syncs_; }
 
  private:
+  // Whether `bytes` more fit on the drive.
+  bool roomy(unsigned drive, uint64_t bytes) const;
   // Drives that may be out while puts are still acknowledged.
-  unsigned tolerated() const { return erasure_.parity_units() - 1; }
-  Result<void> enough(UnitMask alive) const;
-  Task<Result<OpenExtent*>> open_new();
+  static unsigned tolerated(Scheme scheme) { return scheme.parity_units - 1u; }
+  Result<void> enough(Scheme scheme, UnitMask alive) const;
+  uint64_t file_bytes_max(Scheme scheme) const;
+  Result<Placement> place(Scheme scheme, uint64_t bytes) const;
+  Task<Result<void>> look_at_drives();
+  // Takes notice of a file on a drive.
+  void learn(unsigned drive, const ExtentFile& file, uint64_t size_bytes);
+  Task<Result<OpenExtent*>> open_new(Scheme scheme, uint64_t bytes);
   Task<void> create_file(OpenExtent* extent, unsigned unit, Result<void>* outcome);
   Task<void> write_unit(OpenExtent* extent, unsigned unit, const std::vector<UnitRun>* runs, Result<void>* outcome);
   Task<void> sync_unit(OpenExtent* extent, unsigned unit, Result<void>* outcome);
@@ -117,12 +139,11 @@ class ExtentStore {
 
   io::Disk& disk_;
   DriveSet& drives_;
-  const Erasure& erasure_;
+  PlacementTable& placements_;
   const ExtentStoreOptions options_;
   std::map<uint64_t, ExtentState> extents_;
   std::set<uint64_t> removed_;  // by this process: ids, 8 bytes for each GiB given back
-  OpenExtent* current_ = nullptr;
-  UnitMask current_drives_ = 0;  // that were writable when current_ was made
+  std::map<std::pair<unsigned, unsigned>, OpenExtent*> current_;  // by k and m: the one that takes rows
   io::Semaphore opening_{1};
   uint64_t syncs_ = 0;
   SteadyTime last_check_{};

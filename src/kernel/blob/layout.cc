@@ -1,6 +1,7 @@
 #include "kernel/blob/layout.h"
 
 #include <bit>
+#include <charconv>
 
 #include "kernel/base/binary.h"
 #include "kernel/base/crc.h"
@@ -15,6 +16,7 @@ constexpr uint32_t kRowMagic = 0x31575250;         // "PRW1"
 constexpr uint32_t kSuperblockMagic = 0x31585450;  // "PTX1"
 constexpr uint32_t kDriveMagic = 0x31524450;       // "PDR1"
 constexpr uint16_t kVersion = 1;
+constexpr uint16_t kDriveVersionMax = 2;  // 2: has DriveFile::drives
 constexpr size_t kHeaderCrcAt = 60;
 
 uint64_t mix(uint64_t x) {  // SplitMix64's finalizer: every input bit reaches every output bit.
@@ -42,14 +44,15 @@ Bytes seal(Bytes bytes, size_t size_bytes) {
   return bytes;
 }
 
-Result<void> check_seal(BytesView bytes, size_t size_bytes, uint32_t magic, const char* what) {
+Result<void> check_seal(BytesView bytes, size_t size_bytes, uint32_t magic, const char* what,
+                        uint16_t version_max = kVersion) {
   if (bytes.size() != size_bytes || base::load_little<uint32_t>(bytes.data()) != magic) {
     return fail(Code::kCorrupt, std::string(what) + ": not a file of polis");
   }
   if (base::load_little<uint32_t>(bytes.data() + size_bytes - 4) != crc32c(bytes.first(size_bytes - 4))) {
     return fail(Code::kCorrupt, std::string(what) + ": checksum does not match");
   }
-  if (auto version = base::load_little<uint16_t>(bytes.data() + 4); version != kVersion) {
+  if (auto version = base::load_little<uint16_t>(bytes.data() + 4); version < kVersion || version > version_max) {
     return fail(Code::kUnsupported,
                 std::string(what) + ": written by a newer polis (format " + std::to_string(version) + ")");
   }
@@ -306,7 +309,7 @@ Bytes encode_drive_file(const DriveFile& drive) {
   Bytes bytes;
   base::Writer out(bytes);
   out.u32(kDriveMagic);
-  out.u16(kVersion);
+  out.u16(drive.drives ? kDriveVersionMax : kVersion);
   out.u64(drive.pool.high);
   out.u64(drive.pool.low);
   out.u8(drive.index);
@@ -315,11 +318,12 @@ Bytes encode_drive_file(const DriveFile& drive) {
   out.u64(drive.epoch);
   out.u64(drive.extent_floor);
   out.u32(drive.stale);
+  if (drive.drives) out.u8(drive.drives);
   return seal(std::move(bytes), kDriveFileBytes);
 }
 
 Result<DriveFile> decode_drive_file(BytesView bytes) {
-  TRY(check_seal(bytes, kDriveFileBytes, kDriveMagic, kDriveFileName));
+  TRY(check_seal(bytes, kDriveFileBytes, kDriveMagic, kDriveFileName, kDriveVersionMax));
   base::Reader in(bytes.subspan(6));
   DriveFile drive;
   drive.pool.high = in.u64();
@@ -330,29 +334,69 @@ Result<DriveFile> decode_drive_file(BytesView bytes) {
   drive.epoch = in.u64();
   drive.extent_floor = in.u64();
   drive.stale = in.u32();
+  if (base::load_little<uint16_t>(bytes.data() + 4) == kDriveVersionMax) drive.drives = in.u8();
   TRY(in.status());
   return drive;
 }
 
-std::string extent_file_name(uint64_t extent) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string name(16, '0');
-  for (size_t i = 16; i-- > 0; extent >>= 4) name[i] = kDigits[extent & 15];
-  return name + ".ext";
+namespace {
+
+constexpr std::string_view kExtentSuffix = ".ext";
+constexpr size_t kHexDigits = 16;
+
+// A decimal number without leading zeros in front of `rest`, which moves behind it.
+std::optional<unsigned> take_number(std::string_view& rest, unsigned max) {
+  unsigned value = 0;
+  const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), value);
+  const auto digits = static_cast<size_t>(end - rest.data());
+  if (error != std::errc() || digits == 0 || value > max || (digits > 1 && rest[0] == '0')) return std::nullopt;
+  rest.remove_prefix(digits);
+  return value;
 }
 
-std::optional<uint64_t> parse_extent_file_name(std::string_view name) {
-  if (name.size() != 20 || name.substr(16) != ".ext") return std::nullopt;
-  uint64_t extent = 0;
-  for (char digit : name.substr(0, 16)) {
+bool take(std::string_view& rest, char wanted) {
+  if (rest.empty() || rest[0] != wanted) return false;
+  rest.remove_prefix(1);
+  return true;
+}
+
+}  // namespace
+
+std::string extent_file_name(const ExtentFile& file) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string name(kHexDigits, '0');
+  uint64_t extent = file.extent;
+  for (size_t i = kHexDigits; i-- > 0; extent >>= 4) name[i] = kDigits[extent & 15];
+  if (file.scheme != Scheme{}) {
+    name += "." + std::to_string(file.scheme.data_units) + "-" + std::to_string(file.scheme.parity_units) + "." +
+            std::to_string(file.unit) + "." + std::to_string(file.generation);
+  }
+  return name.append(kExtentSuffix);
+}
+
+std::optional<ExtentFile> parse_extent_file_name(std::string_view name) {
+  if (name.size() < kHexDigits + kExtentSuffix.size() || !name.ends_with(kExtentSuffix)) return std::nullopt;
+  ExtentFile file;
+  for (char digit : name.substr(0, kHexDigits)) {
     if (digit >= '0' && digit <= '9')
-      extent = extent << 4 | static_cast<uint64_t>(digit - '0');
+      file.extent = file.extent << 4 | static_cast<uint64_t>(digit - '0');
     else if (digit >= 'a' && digit <= 'f')
-      extent = extent << 4 | static_cast<uint64_t>(digit - 'a' + 10);
+      file.extent = file.extent << 4 | static_cast<uint64_t>(digit - 'a' + 10);
     else
       return std::nullopt;
   }
-  return extent;
+  std::string_view rest = name.substr(kHexDigits, name.size() - kHexDigits - kExtentSuffix.size());
+  if (rest.empty()) return file;
+  const auto k = take(rest, '.') ? take_number(rest, Erasure::kUnitsMax) : std::nullopt;
+  const auto m = take(rest, '-') ? take_number(rest, Erasure::kUnitsMax) : std::nullopt;
+  const auto unit = take(rest, '.') ? take_number(rest, Erasure::kUnitsMax - 1) : std::nullopt;
+  const auto generation = take(rest, '.') ? take_number(rest, UINT16_MAX) : std::nullopt;
+  if (!k || !m || !unit || !generation || !rest.empty()) return std::nullopt;
+  if (*k == 0 || *m == 0 || *k + *m > Erasure::kUnitsMax || *unit >= *k + *m) return std::nullopt;
+  file.scheme = {static_cast<uint8_t>(*k), static_cast<uint8_t>(*m)};
+  file.unit = static_cast<uint8_t>(*unit);
+  file.generation = static_cast<uint16_t>(*generation);
+  return file;
 }
 
 }  // namespace polis::blob

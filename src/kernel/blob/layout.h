@@ -9,6 +9,7 @@
 
 #include "kernel/base/bytes.h"
 #include "kernel/base/result.h"
+#include "kernel/blob/blob.h"
 #include "kernel/blob/erasure.h"
 
 namespace polis::blob {
@@ -100,7 +101,7 @@ struct Location {
 inline constexpr size_t kLocationBytesMax = 48;
 
 std::string encode_location(const Location& location);
-// kInvalid for anything that encode_location does not produce for a code of so many units.
+// kInvalid for anything that encode_location does not produce for a code of so many data units.
 Result<Location> decode_location(BytesView id, unsigned data_units);
 // A receipt's location is its segments, each behind one byte of length. Empty for an empty blob.
 std::string join_segments(std::span<const Location> segments);
@@ -158,7 +159,10 @@ struct DriveFile {
   uint8_t index = 0, data_units = 0, parity_units = 0;
   uint64_t epoch = 0;
   uint64_t extent_floor = 0;  // extents from here on were never made
-  UnitMask stale = 0;         // drives that may lack rows which the others hold
+  uint32_t stale = 0;         // drives, by bit, that may lack rows which the others hold
+  // How many drives the pool has, or 0: as many as units, and every extent lies in order on all of them. Formats of
+  // polis that knew nothing else; what is not 0 they refuse.
+  uint8_t drives = 0;
   bool operator==(const DriveFile&) const = default;
 };
 inline constexpr size_t kDriveFileBytes = 64;
@@ -166,7 +170,22 @@ inline constexpr const char* kDriveFileName = "drive.polis";
 Bytes encode_drive_file(const DriveFile& drive);
 Result<DriveFile> decode_drive_file(BytesView bytes);
 
-std::string extent_file_name(uint64_t extent);
-std::optional<uint64_t> parse_extent_file_name(std::string_view name);
+// A file of an extent as its name tells it. The short name, "<16 hex digits>.ext", says no scheme (zeros): the pool's
+// own, and the unit is the drive's index. The long one is "<16 hex digits>.<k>-<m>.<unit>.<generation>.ext".
+struct ExtentFile {
+  uint64_t extent = 0;
+  Scheme scheme;
+  uint8_t unit = 0;
+  uint16_t generation = 0;  // how often the unit moved to another drive; the newest file of a unit counts
+  bool operator==(const ExtentFile&) const = default;
+};
+std::string extent_file_name(const ExtentFile& file);
+inline std::string extent_file_name(uint64_t extent) {
+  return extent_file_name(ExtentFile{.extent = extent, .scheme = {}});
+}
+// Empty for any name that extent_file_name does not give.
+std::optional<ExtentFile> parse_extent_file_name(std::string_view name);
+// A file that is still being filled has this behind its name; after a crash it is nobody's.
+inline constexpr std::string_view kPartSuffix = ".part";
 
 }  // namespace polis::blob

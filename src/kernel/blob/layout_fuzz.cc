@@ -37,7 +37,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   row_header(input);
   (void)decode_drive_file(input);
   (void)decode_superblock(input);
-  (void)parse_extent_file_name(as_text(input));
+  if (auto file = parse_extent_file_name(as_text(input))) POLIS_ASSERT(extent_file_name(*file) == as_text(input));
   if (auto location = decode_location(input, 4)) POLIS_ASSERT(encode_location(*location) == as_text(input));
   if (auto parts = split_segments(as_text(input), size, 4)) POLIS_ASSERT(join_segments(*parts) == as_text(input));
   (void)segments(Receipt{std::string(as_text(input)), size});

@@ -124,7 +124,7 @@ TEST(Layout, drive_file_and_superblock_find_every_flipped_bit) {
 
 TEST(Layout, file_names_are_exact) {
   EXPECT_EQ(extent_file_name(0x1f), "000000000000001f.ext");
-  EXPECT_EQ(parse_extent_file_name("000000000000001f.ext"), 0x1fu);
+  EXPECT_EQ(parse_extent_file_name("000000000000001f.ext")->extent, 0x1fu);
   for (const char* wrong : {"", "1f.ext", "000000000000001F.ext", "000000000000001f.tmp", "00000000000000 1f.ext"}) {
     EXPECT_FALSE(parse_extent_file_name(wrong)) << wrong;
   }

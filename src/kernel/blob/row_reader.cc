@@ -52,35 +52,55 @@ RowWindow part_of_row(uint64_t extent, RowShape row, uint64_t first_byte, uint64
   return window;
 }
 
-RowReader::RowReader(io::Disk& disk, DriveSet& drives, const Erasure& erasure, size_t open_files_max,
-                     std::function<void(const Damage&)> on_damage)
+RowReader::RowReader(io::Disk& disk, DriveSet& drives, const PlacementTable& placements, const Codes& codes,
+                     size_t open_files_max, std::function<void(const Damage&)> on_damage)
     : disk_(disk),
       drives_(drives),
-      erasure_(erasure),
-      decoder_(erasure),
-      open_files_max_(std::max<size_t>(open_files_max, erasure.units())),
+      placements_(placements),
+      codes_(codes),
+      open_files_max_(std::max<size_t>(open_files_max, Erasure::kUnitsMax)),
       on_damage_(std::move(on_damage)) {}
+
+bool RowReader::place(RowWindow& window) const {
+  auto placement = placements_.find(window.extent);
+  if (placement) window.placement = *placement;
+  return placement.has_value();
+}
 
 Task<Result<std::shared_ptr<io::File>>> RowReader::open(uint64_t extent, unsigned unit) {
   const std::pair key{extent, unit};
-  const uint32_t generation = drives_.generation(unit);
-  if (auto found = files_.find(key); found != files_.end()) {
-    if (found->second.generation == generation) {
-      recent_.splice(recent_.begin(), recent_, found->second.recent);
-      co_return found->second.file;
+  auto placement = placements_.find(extent);
+  while (true) {
+    if (!placement || unit >= placement->units() || placement->drives[unit] == Placement::kNowhere)
+      co_return fail(Code::kNotFound, "extent " + extent_file_name(extent) + " is not known");
+    const unsigned drive = placement->drives[unit];
+    const uint32_t generation = drives_.generation(drive);
+    if (auto found = files_.find(key); found != files_.end()) {
+      if (found->second.drive == drive && found->second.generation == generation) {
+        recent_.splice(recent_.begin(), recent_, found->second.recent);
+        co_return found->second.file;
+      }
+      recent_.erase(found->second.recent);
+      files_.erase(found);
     }
-    recent_.erase(found->second.recent);
-    files_.erase(found);
+    auto opened = co_await disk_.open(drives_.unit_path(extent, *placement, unit), io::OpenMode::kRead);
+    if (!opened) {
+      // It may have moved to another drive a moment ago.
+      auto now = placements_.find(extent);
+      if (now == placement) co_return fail(std::move(opened).error());
+      placement = std::move(now);
+      continue;
+    }
+    std::shared_ptr<io::File> file = std::move(*opened);
+    if (files_.contains(key)) co_return file;  // opened twice at once: the other one stays
+    while (files_.size() >= open_files_max_) {
+      files_.erase(recent_.back());
+      recent_.pop_back();
+    }
+    recent_.push_front(key);
+    files_[key] = {file, drive, generation, recent_.begin()};
+    co_return file;
   }
-  std::shared_ptr<io::File> file = CO_TRY(co_await disk_.open(drives_.extent_path(unit, extent), io::OpenMode::kRead));
-  if (files_.contains(key)) co_return file;  // opened twice at once: the other one stays
-  while (files_.size() >= open_files_max_) {
-    files_.erase(recent_.back());
-    recent_.pop_back();
-  }
-  recent_.push_front(key);
-  files_[key] = {file, generation, recent_.begin()};
-  co_return file;
 }
 
 void RowReader::forget(uint64_t extent) {
@@ -91,23 +111,32 @@ void RowReader::forget(uint64_t extent) {
 }
 
 Task<void> RowReader::read_unit(RowWindow* window, unsigned unit) {
+  const unsigned drive = window->placement.drives[unit];
+  auto file = co_await open(window->extent, unit);
+  Result<void> got;
+  if (!file)
+    got = fail(std::move(file).error());
+  else
+    got = co_await read_file(window, unit, std::move(*file));
+  if (!got && got.error().code() != Code::kNotFound) drives_.count_read_error(drive);
+}
+
+// Reads and verifies what the window wants of a unit.
+Task<Result<void>> RowReader::read_file(RowWindow* window, unsigned unit, std::shared_ptr<io::File> file) {
   Bytes& buffer = window->units[unit];
   const size_t last = window->rows.size() - 1;
   const size_t span_bytes = blocks_at_in_buffer(*window, last) + blocks_bytes(*window, last);
   if (buffer.size() < span_bytes) buffer.resize(span_bytes);
 
-  auto file = co_await open(window->extent, unit);
   Result<size_t> got = size_t{0};
   uint64_t header_got = 0, blocks_got = 0;  // of a single row read in two pieces
   const bool in_one = window->first_byte() <= kNearBytes;
-  if (!file) {
-    got = fail(file.error());
-  } else if (in_one) {
+  if (in_one) {
     // Header, the blocks before the wanted ones, the wanted ones: read in place, then moved to where blocks stand in
     // the buffer.
     const uint64_t all_bytes = blocks_begin(*window, last) + blocks_bytes(*window, last) - window->rows[0].offset;
     if (buffer.size() < all_bytes) buffer.resize(all_bytes);
-    got = co_await (*file)->read_at(window->rows[0].offset, MutableBytes(buffer).first(all_bytes));
+    got = co_await file->read_at(window->rows[0].offset, MutableBytes(buffer).first(all_bytes));
     if (got && window->first_block > 0 && *got == all_bytes) {
       std::memmove(buffer.data() + window->rows[0].header_bytes,
                    buffer.data() + window->rows[0].header_bytes + window->first_byte(), blocks_bytes(*window, 0));
@@ -117,21 +146,18 @@ Task<void> RowReader::read_unit(RowWindow* window, unsigned unit) {
     if (got && *got == all_bytes) *got = span_bytes;
   } else {
     const uint32_t header_bytes = window->rows[0].header_bytes;
-    got = co_await (*file)->read_at(window->rows[0].offset, MutableBytes(buffer).first(header_bytes));
+    got = co_await file->read_at(window->rows[0].offset, MutableBytes(buffer).first(header_bytes));
     if (got) {
       header_got = *got;
-      got = co_await (*file)->read_at(blocks_begin(*window, 0),
-                                      MutableBytes(buffer).subspan(header_bytes, blocks_bytes(*window, 0)));
+      got = co_await file->read_at(blocks_begin(*window, 0),
+                                   MutableBytes(buffer).subspan(header_bytes, blocks_bytes(*window, 0)));
     }
     if (got) {
       blocks_got = *got;
       *got = header_got == header_bytes ? header_got + blocks_got : 0;
     }
   }
-  if (!got) {
-    if (got.error().code() != Code::kNotFound) drives_.count_read_error(unit);
-    co_return;
-  }
+  if (!got) co_return fail(std::move(got).error());
   for (size_t row = 0; row < window->rows.size(); ++row) {
     const size_t blocks_at = blocks_at_in_buffer(*window, row);
     const size_t bytes = blocks_bytes(*window, row);
@@ -140,6 +166,7 @@ Task<void> RowReader::read_unit(RowWindow* window, unsigned unit) {
            BytesView(buffer).subspan(header_at_in_buffer(*window, row), window->rows[row].header_bytes),
            BytesView(buffer).subspan(blocks_at, bytes));
   }
+  co_return {};
 }
 
 void RowReader::verify(RowWindow& window, unsigned unit, size_t row, BytesView header_bytes, BytesView blocks) {
@@ -147,7 +174,8 @@ void RowReader::verify(RowWindow& window, unsigned unit, size_t row, BytesView h
   RowWindow::Row& state = window.state[row];
   auto header = decode_row_header(header_bytes, extent_nonce(drives_.pool(), window.extent), shape.offset);
   if (!header || header->unit != unit || header->shape.header_bytes != shape.header_bytes ||
-      header->shape.unit_bytes != shape.unit_bytes) {
+      header->shape.unit_bytes != shape.unit_bytes || header->data_units != window.placement.scheme.data_units ||
+      header->parity_units != window.placement.scheme.parity_units) {
     return;
   }
   state.written = header->written;
@@ -157,7 +185,7 @@ void RowReader::verify(RowWindow& window, unsigned unit, size_t row, BytesView h
     if (base::crc32c(blocks.subspan(at, shape.block_bytes(block))) != header->block_crcs[block]) ++bad;
   }
   if (bad) {
-    drives_.count_corrupt_blocks(unit, bad);
+    drives_.count_corrupt_blocks(window.placement.drives[unit], bad);
   } else {
     state.verified |= UnitMask{1} << unit;
     state.sound |= UnitMask{1} << unit;
@@ -166,44 +194,46 @@ void RowReader::verify(RowWindow& window, unsigned unit, size_t row, BytesView h
 }
 
 Task<void> RowReader::read_units(RowWindow& window, UnitMask units) {
-  window.units.resize(erasure_.units());
+  window.units.resize(window.placement.units());
   if (std::popcount(units) == 1) {
     co_await read_unit(&window, static_cast<unsigned>(std::countr_zero(units)));
     co_return;
   }
   io::TaskGroup group;  // no parent: the buffers are the window's, so what began must end
-  for (unsigned unit = 0; unit < erasure_.units(); ++unit) {
+  for (unsigned unit = 0; unit < window.placement.units(); ++unit) {
     if (units >> unit & 1) group.spawn(read_unit(&window, unit));
   }
   co_await group.join();
 }
 
-UnitMask RowReader::zeros(const RowWindow::Row& row) const {
-  return row.written ? erasure_.all() & ~row.written : 0;
+UnitMask RowReader::zeros(const RowWindow& window, const RowWindow::Row& row) {
+  return row.written ? window.placement.all() & ~row.written : 0;
 }
 
 void RowReader::find_damage(RowWindow& window, UnitMask tried) const {
   // A drive that went out meanwhile is repaired as a whole.
-  tried &= drives_.readable();
-  for (auto& row : window.state) row.damaged = tried & ~row.verified & (row.written ? row.written : erasure_.all());
+  tried &= readable(window.placement);
+  for (auto& row : window.state) row.damaged = tried & ~row.verified & (row.written ? row.written : ~UnitMask{0});
 }
 
 Result<void> RowReader::rebuild(RowWindow& window, size_t row, UnitMask wanted) {
   RowWindow::Row& state = window.state[row];
-  const UnitMask known_zero = zeros(state);
+  const Scheme scheme = window.placement.scheme;
+  const unsigned all_units = scheme.units();
+  const UnitMask known_zero = zeros(window, state);
   const UnitMask sound = state.sound | known_zero;
   wanted &= ~state.sound;
   if (!wanted) return {};
-  if (std::popcount(sound) < static_cast<int>(erasure_.data_units())) {
+  if (std::popcount(sound) < static_cast<int>(scheme.data_units)) {
     return fail(Code::kCorrupt, "extent " + extent_file_name(window.extent) + " row at " +
                                     std::to_string(window.rows[row].offset) + ": only " +
                                     std::to_string(std::popcount(sound)) + " sound units are left, " +
-                                    std::to_string(erasure_.data_units()) + " are needed");
+                                    std::to_string(scheme.data_units) + " are needed");
   }
-  window.units.resize(erasure_.units());
+  window.units.resize(all_units);
   const size_t at = blocks_at_in_buffer(window, row), bytes = blocks_bytes(window, row);
   std::array<std::byte*, Erasure::kUnitsMax> pointers{};
-  for (unsigned unit = 0; unit < erasure_.units(); ++unit) {
+  for (unsigned unit = 0; unit < all_units; ++unit) {
     if (known_zero >> unit & 1 && !(wanted >> unit & 1)) {
       pointers[unit] = const_cast<std::byte*>(zero_unit());  // only read
       continue;
@@ -213,32 +243,48 @@ Result<void> RowReader::rebuild(RowWindow& window, size_t row, UnitMask wanted) 
     pointers[unit] = window.units[unit].data() + at;
   }
   // Units that were never written need no decoding.
-  for (unsigned unit = 0; unit < erasure_.units(); ++unit) {
+  for (unsigned unit = 0; unit < all_units; ++unit) {
     if (wanted & known_zero & (UnitMask{1} << unit)) std::memset(pointers[unit], 0, bytes);
   }
-  decoder_.decode(bytes, sound & ~(wanted & ~known_zero), wanted & ~known_zero,
-                  std::span(pointers).first(erasure_.units()));
+  auto decoder = decoders_.find({scheme.data_units, scheme.parity_units});
+  if (decoder == decoders_.end()) {
+    decoder = decoders_.emplace(std::pair(scheme.data_units, scheme.parity_units), codes_.of(scheme)).first;
+  }
+  decoder->second.decode(bytes, sound & ~(wanted & ~known_zero), wanted & ~known_zero,
+                         std::span(pointers).first(all_units));
   state.sound |= wanted;
   return {};
 }
 
 Task<void> RowReader::probe(RowWindow& window) {
-  const UnitMask readable = drives_.readable();
-  co_await read_units(window, readable);
-  find_damage(window, readable);
+  if (!place(window)) co_return;
+  const UnitMask units = readable(window.placement);
+  co_await read_units(window, units);
+  find_damage(window, units);
+}
+
+Task<void> RowReader::probe_file(RowWindow& window, unsigned unit, std::string path) {
+  auto file = co_await disk_.open(std::move(path), io::OpenMode::kRead);
+  if (file) (void)co_await read_file(&window, unit, std::move(*file));
 }
 
 Task<Result<void>> RowReader::load(RowWindow& window, UnitMask wanted) {
-  const int k = static_cast<int>(erasure_.data_units());
-  const UnitMask readable = drives_.readable();
-  UnitMask tried = wanted & readable;
+  if (!place(window)) {
+    co_return fail(drives_.readable() == drives_.all() ? Code::kCorrupt : Code::kUnavailable,
+                   "extent " + extent_file_name(window.extent) + " lies on no drive that is there");
+  }
+  const Placement& placement = window.placement;
+  const int k = static_cast<int>(placement.scheme.data_units);
+  const UnitMask there = readable(placement);
+  if (wanted & ~placement.all()) co_return fail(Code::kInvalid, "the blob's unit does not exist in its extent");
+  UnitMask tried = wanted & there;
   if (tried) co_await read_units(window, tried);
   bool degraded = false;
   while (true) {
     int lacking = 0;  // sound units that the worst row still needs
     bool incomplete = false;
     for (auto& row : window.state) {
-      const UnitMask have = row.sound | zeros(row);
+      const UnitMask have = row.sound | zeros(window, row);
       if ((wanted & ~row.sound) == 0) continue;
       incomplete = true;
       lacking = std::max(lacking, k - std::popcount(have));
@@ -248,9 +294,9 @@ Task<Result<void>> RowReader::load(RowWindow& window, UnitMask wanted) {
     if (lacking > 0) {
       UnitMask more = 0;
       // Parity first: every row has it, and its header tells which data units were never written.
-      for (unsigned i = 0; i < erasure_.units() && std::popcount(more) < lacking; ++i) {
-        const unsigned unit = (i + erasure_.data_units()) % erasure_.units();
-        if ((readable & ~tried) >> unit & 1) more |= UnitMask{1} << unit;
+      for (unsigned i = 0; i < placement.units() && std::popcount(more) < lacking; ++i) {
+        const unsigned unit = (i + placement.scheme.data_units) % placement.units();
+        if ((there & ~tried) >> unit & 1) more |= UnitMask{1} << unit;
       }
       if (more == 0) break;
       co_await read_units(window, more);
@@ -270,11 +316,12 @@ Task<Result<void>> RowReader::load(RowWindow& window, UnitMask wanted) {
   for (size_t i = 0; i < window.rows.size(); ++i) {
     auto& row = window.state[i];
     if (wanted & ~row.sound) {
-      const int out = std::popcount(erasure_.all() & ~drives_.readable());
-      outcome = fail(out > 0 ? Code::kUnavailable : Code::kCorrupt,
-                     "extent " + extent_file_name(window.extent) + " row at " + std::to_string(window.rows[i].offset) +
-                         ": " + std::to_string(std::popcount(row.sound | zeros(row))) + " sound units are left, " +
-                         std::to_string(k) + " are needed; " + std::to_string(out) + " drives are out");
+      const int out = std::popcount(placement.all() & ~readable(placement));
+      outcome =
+          fail(out > 0 ? Code::kUnavailable : Code::kCorrupt,
+               "extent " + extent_file_name(window.extent) + " row at " + std::to_string(window.rows[i].offset) + ": " +
+                   std::to_string(std::popcount(row.sound | zeros(window, row))) + " sound units are left, " +
+                   std::to_string(k) + " are needed; " + std::to_string(out) + " of its drives are out");
     }
   }
   co_return outcome;
@@ -282,19 +329,21 @@ Task<Result<void>> RowReader::load(RowWindow& window, UnitMask wanted) {
 
 Task<Result<std::optional<RowHeader>>> RowReader::header_at(uint64_t extent, uint64_t offset) {
   const uint64_t nonce = extent_nonce(drives_.pool(), extent);
+  const auto placement = placements_.find(extent);
+  if (!placement) co_return std::nullopt;
   Bytes buffer(kHeaderBytesMax);
-  for (unsigned i = 0; i < erasure_.units(); ++i) {
-    const unsigned unit = (i + erasure_.data_units()) % erasure_.units();
-    if (!(drives_.readable() >> unit & 1)) continue;
+  for (unsigned i = 0; i < placement->units(); ++i) {
+    const unsigned unit = (i + placement->scheme.data_units) % placement->units();
+    if (!(readable(*placement) >> unit & 1)) continue;
     auto file = co_await open(extent, unit);
     if (!file) {
-      ++failures_;
+      count_failure(file.error());
       continue;
     }
     auto got = co_await (*file)->read_at(offset, buffer);
     if (!got) {
-      ++failures_;
-      drives_.count_read_error(unit);
+      count_failure(got.error());
+      drives_.count_read_error(placement->drives[unit]);
       continue;
     }
     if (auto header = decode_row_header(BytesView(buffer).first(*got), nonce, offset)) co_return std::move(*header);
@@ -304,20 +353,22 @@ Task<Result<std::optional<RowHeader>>> RowReader::header_at(uint64_t extent, uin
 
 Task<Result<std::optional<uint64_t>>> RowReader::find_row(uint64_t extent, uint64_t from, uint64_t end) {
   const uint64_t nonce = extent_nonce(drives_.pool(), extent);
+  const auto placement = placements_.find(extent);
+  if (!placement) co_return std::nullopt;
   from = align_up(from, kAlignBytes);
   Bytes buffer(kSearchBytes + kHeaderBytesMax);
   for (uint64_t at = from; at < end; at += kSearchBytes) {
     std::optional<uint64_t> nearest;
-    for (unsigned unit = 0; unit < erasure_.units(); ++unit) {
-      if (!(drives_.readable() >> unit & 1)) continue;
+    for (unsigned unit = 0; unit < placement->units(); ++unit) {
+      if (!(readable(*placement) >> unit & 1)) continue;
       auto file = co_await open(extent, unit);
       if (!file) {
-        ++failures_;
+        count_failure(file.error());
         continue;
       }
       auto got = co_await (*file)->read_at(at, buffer);
       if (!got) {
-        ++failures_;
+        count_failure(got.error());
         continue;
       }
       for (uint64_t step = 0; step + kHeaderFixedBytes <= *got && step < kSearchBytes; step += kAlignBytes) {

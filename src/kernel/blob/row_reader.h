@@ -10,6 +10,7 @@
 
 #include "kernel/blob/drive_set.h"
 #include "kernel/blob/layout.h"
+#include "kernel/blob/placement.h"
 #include "kernel/io/file.h"
 
 namespace polis::blob {
@@ -20,6 +21,7 @@ struct RowWindow {
   static constexpr size_t kRowsMax = 4;
 
   uint64_t extent = 0;
+  Placement placement;  // filled in by load and probe
   std::vector<RowShape> rows;
   // Of every unit; less than the whole only for a single row.
   uint32_t first_block = 0, end_block = 0;
@@ -52,14 +54,16 @@ struct Damage {
 class RowReader {
  public:
   // `on_damage` is called on this reader's shard.
-  RowReader(io::Disk& disk, DriveSet& drives, const Erasure& erasure, size_t open_files_max,
-            std::function<void(const Damage&)> on_damage);
+  RowReader(io::Disk& disk, DriveSet& drives, const PlacementTable& placements, const Codes& codes,
+            size_t open_files_max, std::function<void(const Damage&)> on_damage);
 
   // Makes the wanted units of every row sound. kCorrupt when fewer than k units are left of a row although all drives
   // are there, kUnavailable when drives are missing.
   Task<Result<void>> load(RowWindow& window, UnitMask wanted);
   // As load, but reads every unit on a readable drive and decodes nothing: for scrub. The window tells what is sound.
   Task<void> probe(RowWindow& window);
+  // Reads a unit of a probed window's rows from a file where it lay before.
+  Task<void> probe_file(RowWindow& window, unsigned unit, std::string path);
   // Decodes `wanted` from the sound units of a probed window; kCorrupt if they are too few.
   Result<void> rebuild(RowWindow& window, size_t row, UnitMask wanted);
 
@@ -75,31 +79,42 @@ class RowReader {
   uint64_t degraded_reads() const { return degraded_reads_; }
   // Files of readable drives that could not be opened or read so far. A scan that must not overlook a row compares it.
   uint64_t failures() const { return failures_; }
+  // Of these, all but files that are not there.
+  uint64_t read_failures() const { return read_failures_; }
 
  private:
   struct OpenFile {
     std::shared_ptr<io::File> file;  // shared: a reading task keeps it while the cache may drop it
-    uint32_t generation = 0;
+    unsigned drive = 0;
+    uint32_t generation = 0;  // of the drive
     std::list<std::pair<uint64_t, unsigned>>::iterator recent;
   };
 
   Task<Result<std::shared_ptr<io::File>>> open(uint64_t extent, unsigned unit);
+  void count_failure(const Error& error) {
+    ++failures_;
+    read_failures_ += error.code() != Code::kNotFound;
+  }
   Task<void> read_unit(RowWindow* window, unsigned unit);
+  Task<Result<void>> read_file(RowWindow* window, unsigned unit, std::shared_ptr<io::File> file);
+  bool place(RowWindow& window) const;
+  UnitMask readable(const Placement& placement) const { return placement.units_on(drives_.readable()); }
   void verify(RowWindow& window, unsigned unit, size_t row, BytesView header, BytesView blocks);
   Task<void> read_units(RowWindow& window, UnitMask units);
   void find_damage(RowWindow& window, UnitMask tried) const;
-  UnitMask zeros(const RowWindow::Row& row) const;
+  static UnitMask zeros(const RowWindow& window, const RowWindow::Row& row);
 
   io::Disk& disk_;
   DriveSet& drives_;
-  const Erasure& erasure_;
-  ErasureDecoder decoder_;
+  const PlacementTable& placements_;
+  const Codes& codes_;
+  std::map<std::pair<unsigned, unsigned>, ErasureDecoder> decoders_;  // by k and m
   const size_t open_files_max_;
   std::function<void(const Damage&)> on_damage_;
   std::map<std::pair<uint64_t, unsigned>, OpenFile> files_;
   std::list<std::pair<uint64_t, unsigned>> recent_;  // newest first
   std::atomic<uint64_t> degraded_reads_{0};
-  uint64_t failures_ = 0;
+  uint64_t failures_ = 0, read_failures_ = 0;
 };
 
 }  // namespace polis::blob

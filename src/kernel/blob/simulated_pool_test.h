@@ -27,6 +27,10 @@ inline sim::WorldOptions fast_world() {
   return options;
 }
 
+inline Task<PoolPicture> draw(const Blob* blob) {
+  co_return blob->picture();
+}
+
 // A pool on a simulated disk.
 class SimulatedPool final : public BlobUnderTest {
  public:
@@ -68,6 +72,7 @@ class SimulatedPool final : public BlobUnderTest {
   }
 
   ExtentBlob& extents() { return *blob_; }
+  PoolPicture picture() { return run(draw(blob_.get())); }
   ExtentBlobOptions& options() { return options_; }
   // The files of a drive that hold extents.
   std::vector<std::string> extent_files(unsigned drive) {

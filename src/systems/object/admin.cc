@@ -220,6 +220,12 @@ void Admin::mount(http::Router& router) {
   };
   plan_drive_at("/drives/{index}/kill", blob::DriveState::kMissing);
   plan_drive_at("/drives/{index}/replace", blob::DriveState::kReplacing);
+  systems::mount_plan(router, http::Method::kPost, at("/drives"), std::string(kManage), plans_,
+                      [this](http::Request& request) -> Task<Result<systems::PlanDraft>> {
+                        Bytes body = CO_TRY(co_await request.read_all(systems::kApiBodySizeBytesMax));
+                        co_return co_await io::on(
+                            home_, [this, text = std::string(as_text(body))] { return plan_new_drive(text); });
+                      });
   systems::mount_plan(router, http::Method::kDelete, at("/buckets/{bucket}/objects"), "s3:DeleteObject", plans_,
                       [this](http::Request& request) -> Task<Result<systems::PlanDraft>> {
                         auto prefix = CO_TRY(request.query_value("prefix"));
@@ -267,15 +273,25 @@ Admin::Condition Admin::condition() const {
   if (auto failure = server_.store().failure()) {
     out.failed = true;
     out.message = "The metadata store refuses writes: " + failure->text();
-  } else if (away > 2) {
-    out.failed = true;
-    out.message =
-        "Too many drives are out of service: " + which + ". Bring one back with `polis object drive-online INDEX`.";
   } else if (away > 0) {
-    out.degraded = true;
-    out.message = "Out of service: drive " + which + ". Reads go on; " +
-                  (away > 1 ? "writes are refused until one is back or replaced."
-                            : "replace or return it, then `polis object repair`.");
+    // Drives that were rebuilt elsewhere are missed by nobody.
+    const blob::BlobStatistics blob = server_.blob().statistics();
+    const blob::Scheme scheme = server_.blob().default_scheme();
+    const size_t up = server_.blob().drives().size() - away;
+    out.failed = blob.unreadable_extents > 0 || up < scheme.data_units;
+    out.degraded = !out.failed;
+    if (out.failed) {
+      out.message = "Too many drives are out of service: " + which +
+                    ". Bring one back with `polis object drive-online INDEX`.";
+    } else {
+      out.message = "Out of service: drive " + which + ". Reads go on; ";
+      if (up < scheme.units() - (scheme.parity_units - 1u))
+        out.message += "writes are refused until one is back or replaced.";
+      else if (blob.reduced_extents > 0)
+        out.message += "replace or return it, then `polis object repair`.";
+      else
+        out.message += "everything that was on it lies on others by now.";
+    }
   }
   return out;
 }
@@ -603,6 +619,28 @@ Task<Result<systems::PlanDraft>> Admin::plan_drive(std::string text, blob::Drive
     if (server_.blob().drives()[index].state != before)
       co_return fail(Code::kConflict, "the drive's state has changed since the plan was made");
     co_return co_await set_drive(index, state);
+  };
+  co_return draft;
+}
+
+// Body: {"path":"/mnt/disk7"}.
+Task<Result<systems::PlanDraft>> Admin::plan_new_drive(std::string body) {
+  json::error_code error;
+  json::value root = json::parse(body, error);
+  const json::value* path = !error && root.is_object() ? root.get_object().if_contains("path") : nullptr;
+  if (!path || !path->is_string()) co_return fail(Code::kInvalid, "the body must be a JSON object with \"path\"");
+  const std::string directory(path->get_string());
+  const size_t count = server_.blob().drives().size();
+  systems::PlanDraft draft;
+  draft.title = "Add " + directory + " as drive " + std::to_string(count);
+  draft.touches = {directory + ", which must be absent or empty, becomes part of the pool for good",
+                   "new bytes go where most room is; what is stored stays where it is"};
+  draft.touched_count = 1;
+  draft.apply = [this, directory, count]() -> Json {
+    if (server_.blob().drives().size() != count)
+      co_return fail(Code::kConflict, "a drive was added since the plan was made");
+    const unsigned index = CO_TRY(co_await server_.blob().add_drive(directory));
+    co_return json::serialize(drive_json(server_.blob().drives()[index]));
   };
   co_return draft;
 }

@@ -58,6 +58,7 @@ class Admin {
   Json set_drive(unsigned index, blob::DriveState state);
   Json grid();
   Task<Result<systems::PlanDraft>> plan_drive(std::string index, blob::DriveState state);
+  Task<Result<systems::PlanDraft>> plan_new_drive(std::string body);
   Task<Result<systems::PlanDraft>> plan_bucket_removal(std::string name, auth::PrincipalPtr who);
   Task<Result<systems::PlanDraft>> plan_removal(std::string bucket_name, std::string prefix, auth::PrincipalPtr who);
   Json presign(auth::PrincipalPtr principal, std::string body);

@@ -51,7 +51,8 @@ std::optional<ScrubState> decode_scrub_state(std::string_view text) {
 
 bool worth_compacting(const blob::PoolPicture& picture) {
   return std::ranges::any_of(picture.extents, [&](const blob::ExtentStatus& extent) {
-    const uint64_t payload = extent.file_bytes * picture.data_units;
+    const uint64_t payload =
+        extent.file_bytes * (extent.scheme.data_units ? extent.scheme.data_units : picture.data_units);
     return !extent.growing && extent.live_bytes * 2 < payload && payload - extent.live_bytes >= kDeadBytesMin;
   });
 }
@@ -61,9 +62,13 @@ uint64_t scrub_bytes_per_second(const CareOptions& options, uint64_t stored_byte
   return std::max(options.scrub_bytes_per_second, stored_bytes / static_cast<uint64_t>(std::max<int64_t>(seconds, 1)));
 }
 
-bool Care::all_online() const {
-  return std::ranges::all_of(blob_.drives(),
-                             [](const blob::DriveStatus& drive) { return drive.state == blob::DriveState::kOnline; });
+// What lay on a drive that is gone may have been rebuilt on others: only drives that hold something count.
+bool Care::repaired(const blob::PoolPicture& picture) const {
+  uint32_t away = picture.stale;
+  for (const blob::DriveStatus& drive : blob_.drives())
+    away |= uint32_t{drive.state != blob::DriveState::kOnline} << drive.index;
+  return std::ranges::none_of(picture.extents,
+                              [&](const blob::ExtentStatus& extent) { return (extent.drives & away) != 0; });
 }
 
 Task<void> Care::compact() {
@@ -72,9 +77,8 @@ Task<void> Care::compact() {
   bool again = false;  // what was moved in the round before can be deleted now
   while (co_await io::sleep_for(wait)) {
     const bool anyway = clock_.steady() - last >= kCompactionAnyway;
-    if (!all_online()) continue;
     const blob::PoolPicture picture = blob_.picture();
-    if (picture.stale != 0) continue;  // a repair comes first
+    if (!repaired(picture)) continue;
     const bool worth = worth_compacting(picture);
     if (!worth && !again && !(anyway && !picture.extents.empty())) {
       wait = options_.compaction_interval;

@@ -46,7 +46,7 @@ class Care {
   Task<void> scrub();
 
  private:
-  bool all_online() const;
+  bool repaired(const blob::PoolPicture& picture) const;
   Task<bool> scrub_once(ScrubState state);
   Task<Result<ScrubState>> load();
   Task<Result<void>> save(ScrubState state);

@@ -361,6 +361,12 @@ Done policy(Invocation& call) {
 // --- drives
 
 Done drives(Invocation& call) {
+  if (!call.arguments.empty()) {
+    if (call.arguments[0] != "add" || call.arguments.size() != 2)
+      co_return fail(Code::kInvalid, "say `polis object drives`, or `polis object drives add PATH`");
+    co_return co_await call.plan_and_apply("POST", std::string(kApi) + "/drives",
+                                           json::serialize(json::object{{"path", call.arguments[1]}}));
+  }
   auto response = CO_TRY(co_await call.api.request("GET", std::string(kApi) + "/drives"));
   if (call.output.json()) {
     call.output.document(response.body);
@@ -533,7 +539,11 @@ std::vector<systems::Command> commands() {
       lock_command(),
       lifecycle_command(),
       tier_command(),
-      {.name = "drives", .help = "The drives below the store", .run = drives},
+      {.name = "drives",
+       .help = "The drives below the store; `add PATH` takes an empty directory into it, by plan",
+       .arguments = {{.name = "add", .help = "add", .required = false},
+                     {.name = "path", .help = "absolute path of an empty directory", .required = false}},
+       .run = drives},
       {.name = "kill-drive",
        .help = "Takes a drive out of service, by plan",
        .arguments = {kDrive},

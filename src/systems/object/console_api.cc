@@ -26,6 +26,7 @@ struct Slice {
 char cell_of(const blob::PoolPicture& picture, const blob::ExtentStatus& extent, const Slice& slice,
              const blob::DriveStatus& drive) {
   uint32_t bit = uint32_t{1} << drive.index;
+  if (extent.drives != 0 && !(extent.drives & bit)) return '.';  // no unit of it lies there
   if (drive.state == blob::DriveState::kMissing || drive.state == blob::DriveState::kFailed) return 'm';
   for (const blob::DamagedRow& row : picture.damaged)
     if (row.extent == slice.extent && row.offset >= slice.from && row.offset < slice.to && (row.drives & bit))
@@ -80,13 +81,20 @@ std::string stripes_json(const blob::PoolPicture& picture, const std::vector<blo
     live_bytes += extent.live_bytes;
     if (i < hidden) {
       std::string cells = cells_of(extent, {extent.id, 0, extent.file_bytes});
-      hidden_reduced += cells.find_first_not_of('o') != std::string::npos;
+      hidden_reduced += extent.homeless > 0 || cells.find_first_not_of("o.") != std::string::npos;
       continue;
     }
     for (uint64_t from = 0; from < std::max<uint64_t>(1, extent.file_bytes); from += size) {
       Slice slice{extent.id, from, std::min(from + size, extent.file_bytes)};
-      rows[std::to_string(extent.id) + "." + std::to_string(from / size)] = json::object{
+      json::object row{
           {"extent", extent.id}, {"from", slice.from}, {"to", slice.to}, {"cells", cells_of(extent, slice)}};
+      if (extent.scheme.data_units != 0 && extent.scheme != blob::Scheme{static_cast<uint8_t>(picture.data_units),
+                                                                         static_cast<uint8_t>(picture.parity_units)}) {
+        row["data_units"] = extent.scheme.data_units;
+        row["parity_units"] = extent.scheme.parity_units;
+      }
+      if (extent.homeless > 0) row["homeless"] = extent.homeless;
+      rows[std::to_string(extent.id) + "." + std::to_string(from / size)] = std::move(row);
     }
   }
   return json::serialize(json::object{{"data_units", picture.data_units},

@@ -34,7 +34,9 @@ class ConsoleApi {
 //   {"data_units":4,"parity_units":2,"slice_bytes":N,"rows":{"<extent>.<slice>":{"extent":E,"from":B,"to":B,"cells":"oooooo"}},
 //    "repairing":true,"extents":N,"hidden_extents":N,"hidden_reduced":N,"file_bytes":N,"live_bytes":N}
 // A row is a slice of an extent, a cell what one drive holds of it: o sound, m on a drive that is away, d damaged, s
-// perhaps missing (the drive was away and no repair has found it complete since), r being rebuilt. Slices double until
+// perhaps missing (the drive was away and no repair has found it complete since), r being rebuilt, . nothing: the extent has no
+// unit there. Rows of another scheme than the pool's say "data_units" and "parity_units"; "homeless" counts units that
+// lie on no drive that is there. Slices double until
 // the rows are at most kStripeRowsMax, or one an extent. Of more than kStripeExtentsMax extents only the newest are
 // rows; of the hidden ones it says how many are below full redundancy.
 inline constexpr size_t kStripeRowsMax = 32;
