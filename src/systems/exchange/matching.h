@@ -133,7 +133,6 @@ class Matching {
   Quantity auction_buy_volume_ = 0, auction_sell_volume_ = 0;
   bool bounded_in_call_ = false;  // market orders with a bound may rest in the book until the auction
   std::vector<Slot> triggered_;
-  size_t triggered_done_ = 0;
   std::pmr::set<std::pair<VenueTime, OrderId>> expiries_{&memory_};
 
   // The reference: trades in ten slices of half a minute.
