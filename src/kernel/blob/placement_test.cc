@@ -485,9 +485,9 @@ TEST(Placement, drives_of_unequal_size_fill_by_the_room_they_have) {
 // --- power cuts and readers
 
 #ifdef POLIS_DEBUG
-constexpr uint64_t kPlacementSeeds = 10;
+constexpr uint64_t kPlacementSeeds = 10, kRaceSeeds = 3;
 #else
-constexpr uint64_t kPlacementSeeds = 100;
+constexpr uint64_t kPlacementSeeds = 100, kRaceSeeds = 10;
 #endif
 
 struct PlacedLoad {
@@ -660,7 +660,7 @@ Task<void> care_under_readers(ExtentBlob* blob, Readers* readers, base::SeededRa
 }
 
 TEST(PlacementRaces, no_reader_notices_repair_moves_and_compaction) {
-  for (uint64_t seed = 1; seed <= 10; ++seed) {
+  for (uint64_t seed = 1; seed <= kRaceSeeds; ++seed) {
     for (unsigned drives : {6u, 8u}) {
       base::SeededRandom random(seed);
       SimulatedPool pool(wide_pool(drives), seed);
