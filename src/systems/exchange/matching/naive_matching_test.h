@@ -8,7 +8,7 @@
 #include <set>
 #include <tuple>
 
-#include "systems/exchange/matching.h"
+#include "systems/exchange/matching/matching.h"
 
 namespace polis::exchange {
 

@@ -13,8 +13,8 @@
 #include <set>
 #include <vector>
 
-#include "systems/exchange/ladder.h"
-#include "systems/exchange/order_slab.h"
+#include "systems/exchange/matching/ladder.h"
+#include "systems/exchange/matching/order_slab.h"
 #include "systems/exchange/types.h"
 
 namespace polis::exchange {

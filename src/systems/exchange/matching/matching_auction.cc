@@ -3,7 +3,7 @@
 // reference.
 #include <algorithm>
 
-#include "systems/exchange/matching.h"
+#include "systems/exchange/matching/matching.h"
 
 namespace polis::exchange {
 namespace {

@@ -1,10 +1,10 @@
-#include "systems/exchange/matching.h"
+#include "systems/exchange/matching/matching.h"
 
 #include <gtest/gtest.h>
 
 #include "kernel/base/random.h"
 #include "kernel/sim/seeds.h"
-#include "systems/exchange/naive_matching_test.h"
+#include "systems/exchange/matching/naive_matching_test.h"
 
 namespace polis::exchange {
 namespace {

@@ -1,4 +1,4 @@
-#include "systems/exchange/ladder.h"
+#include "systems/exchange/matching/ladder.h"
 
 #include <algorithm>
 #include <bit>

@@ -1,5 +1,5 @@
 // Orders that come, change and go, and what they match on their way. Auctions and phases: matching_auction.cc.
-#include "systems/exchange/matching.h"
+#include "systems/exchange/matching/matching.h"
 
 #include <algorithm>
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "kernel/base/result.h"
-#include "systems/exchange/ladder.h"
+#include "systems/exchange/matching/ladder.h"
 
 namespace polis::exchange {
 

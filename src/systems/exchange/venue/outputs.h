@@ -1,0 +1,47 @@
+// What one step of the venue puts out, in order: reports to whom they concern, then the event that made them, which is
+// market data. Kept by the caller and used again, so that a step allocates nothing once it has seen the largest one.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "kernel/base/hash.h"
+#include "systems/exchange/messages.h"
+
+namespace polis::exchange {
+
+class Outputs {
+ public:
+  struct Item {
+    bool is_report = false;
+    uint32_t index = 0;
+  };
+  void report(const Report& report) {
+    items_.push_back({true, static_cast<uint32_t>(reports_.size())});
+    reports_.push_back(report);
+  }
+  void event(const Event& event) {
+    items_.push_back({false, static_cast<uint32_t>(events_.size())});
+    events_.push_back(event);
+  }
+  void clear() {
+    items_.clear();
+    reports_.clear();
+    events_.clear();
+  }
+  bool empty() const { return items_.empty(); }
+  std::span<const Item> items() const { return items_; }
+  const Report& report_at(const Item& item) const { return reports_[item.index]; }
+  const Event& event_at(const Item& item) const { return events_[item.index]; }
+  std::span<const Report> reports() const { return reports_; }
+  std::span<const Event> events() const { return events_; }
+  // XXH3-64 over all items as they stand, kind byte and bytes, in order; 0 of none.
+  uint64_t digest() const;
+
+ private:
+  std::vector<Item> items_;
+  std::vector<Report> reports_;
+  std::vector<Event> events_;
+};
+
+}  // namespace polis::exchange
