@@ -13,6 +13,7 @@
 #include "systems/ledger/faces/tour.h"
 #include "systems/ledger/service.h"
 #include "systems/ledger/tigerbeetle/server.h"
+#include "systems/offers.h"
 
 namespace polis::ledger {
 namespace {
@@ -67,6 +68,8 @@ class LedgerSystem final : public systems::System {
   Task<void> stop() override {
     if (server_) co_await server_->drain(kDrain);
     server_.reset();
+    if (offers_) offers_->withdraw<Ledger>();
+    offers_ = nullptr;
     if (console_) co_await console_->stop();
     console_.reset();
     if (face_) co_await face_->stop();
@@ -105,6 +108,8 @@ class LedgerSystem final : public systems::System {
     io::Shard& shard = context.runtime.shard(context.runtime.size() - 1);
     service_ = CO_TRY(co_await io::on(
         shard, [&] { return LedgerService::open(context.disk, context.clock, context.random, options); }));
+    context.offers.offer<Ledger>(*service_);
+    offers_ = &context.offers;
 
     const store::Keyspace rows = CO_TRY(context.store.keyspace("ledger"));
     const store::Keyspace lab = CO_TRY(context.store.keyspace("ledger_lab"));
@@ -153,6 +158,7 @@ class LedgerSystem final : public systems::System {
 
   base::SystemRandom random_;
   std::unique_ptr<LedgerService> service_;
+  systems::Offers* offers_ = nullptr;  // while service_ is offered
   std::unique_ptr<Face> face_;
   std::unique_ptr<ConsoleApi> console_;
   std::unique_ptr<tigerbeetle::Server> server_;
