@@ -63,6 +63,21 @@ class Ladder {
   Quantity volume_between(Price low, Price high) const;  // both included
   Quantity volume() const { return all_; }
 
+  // --- snapshots: levels come back through restore(), where they were.
+  struct Window {
+    Price base = 0;
+    bool placed = false;
+    uint64_t made_since_move = 0;
+  };
+  Window window() const { return {base_, placed_, made_since_move_}; }
+  void set_window(const Window& window) {
+    base_ = window.base;
+    placed_ = window.placed;
+    made_since_move_ = window.made_since_move;
+  }
+  // As make(), but never moves the window.
+  Level& restore(Price price) { return place(price); }
+
  private:
   struct FarLevel {
     Level level;

@@ -29,6 +29,12 @@ Matching::Matching(const InstrumentRules& rules)
       asks_(Side::kSell, rules.window_ticks),
       orders_(rules.orders_max) {}
 
+void Matching::change_rules(const InstrumentRules& rules) {
+  rules_.collar_bp = rules.collar_bp;
+  rules_.band_bp = rules.band_bp;
+  rules_.pause_ns = rules.pause_ns;
+}
+
 Event Matching::event(Event::Kind kind, Slot slot) const {
   const Order& order = orders_[slot];
   Event event;

@@ -13,6 +13,7 @@
 #include <set>
 #include <vector>
 
+#include "kernel/base/binary.h"
 #include "systems/exchange/matching/ladder.h"
 #include "systems/exchange/matching/order_slab.h"
 #include "systems/exchange/types.h"
@@ -43,6 +44,9 @@ struct AuctionOutlook {
 class Matching {
  public:
   explicit Matching(const InstrumentRules& rules);
+  const InstrumentRules& rules() const { return rules_; }
+  // Collar, band and pause from now on; all else of an instrument that stands stays as it is.
+  void change_rules(const InstrumentRules& rules);
 
   // Each appends what happened to `events`.
   void submit(VenueTime now, const NewOrder& order, Events& events);
@@ -62,6 +66,16 @@ class Matching {
   const Ladder& side(Side side) const { return side == Side::kBuy ? bids_ : asks_; }
   const OrderSlab& orders() const { return orders_; }
   AuctionOutlook outlook() const;
+
+  // --- snapshots, between two commands. What is loaded goes on exactly as what was saved: ids, queues, everything.
+  class Saver;
+  // Looks at this one until it is done; nothing may change meanwhile.
+  std::unique_ptr<Saver> save() const;
+  // From the first piece; the others follow in order through load(), until loaded(). kCorrupt for what save() never
+  // wrote; the rest is of no use then.
+  static Result<std::unique_ptr<Matching>> load_first(BytesView piece);
+  Result<void> load(BytesView piece);
+  bool loaded() const { return slots_loaded_ == slots_to_load_; }
 
  private:
   struct Queue {
@@ -116,7 +130,12 @@ class Matching {
   void uncross(Events& events);
   Slot first_of(Side side);
 
-  const InstrumentRules rules_;
+  // Snapshots.
+  Result<void> load_order(base::Reader& in, Slot slot);
+  Result<size_t> load_queue(Slot head);
+  Result<void> finish_load();
+
+  InstrumentRules rules_;
   Ladder bids_, asks_;
   OrderSlab orders_;
   Phase phase_ = Phase::kClosed;
@@ -145,6 +164,21 @@ class Matching {
   Slice slices_[kSlices];
   Price reference_ = 0;
   VenueTime resumes_at_ = 0;  // end of a pause; 0: none
+
+  // While a snapshot is loaded.
+  Slot slots_loaded_ = 0, slots_to_load_ = 0, first_free_to_load_ = 0;
+};
+
+class Matching::Saver {
+ public:
+  explicit Saver(const Matching& matching) : matching_(matching) {}
+  // Appends the next piece, 1 byte .. 512 KiB; false: none is left.
+  bool next(base::Writer& piece);
+
+ private:
+  const Matching& matching_;
+  bool begun_ = false;
+  Slot slot_ = 0;
 };
 
 }  // namespace polis::exchange

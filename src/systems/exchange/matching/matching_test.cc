@@ -38,11 +38,38 @@ std::string all(const Events& events) {
   return out;
 }
 
+std::vector<Bytes> saved(const Matching& matching) {
+  std::vector<Bytes> pieces;
+  const auto saver = matching.save();
+  for (;;) {
+    Bytes piece;
+    base::Writer writer(piece);
+    if (!saver->next(writer)) return pieces;
+    pieces.push_back(std::move(piece));
+  }
+}
+
+// Null with a failure noted if it is not one.
+std::unique_ptr<Matching> loaded(const std::vector<Bytes>& pieces) {
+  auto first = Matching::load_first(pieces.at(0));
+  if (!first) {
+    ADD_FAILURE() << first.error().text();
+    return nullptr;
+  }
+  for (size_t i = 1; i < pieces.size(); ++i)
+    if (const auto done = (*first)->load(pieces[i]); !done) {
+      ADD_FAILURE() << done.error().text();
+      return nullptr;
+    }
+  EXPECT_TRUE((*first)->loaded());
+  return std::move(*first);
+}
+
 // Random commands to both; every event must be the same.
 class Comparison {
  public:
   explicit Comparison(uint64_t seed, InstrumentRules rules = {.id = 7, .orders_max = 4096, .window_ticks = 64})
-      : random_(seed), engine_(rules), model_(rules) {}
+      : random_(seed), engine_(rules), model_(rules), twin_(std::make_unique<Matching>(rules)) {}
 
   void run(int commands) {
     for (int i = 0; i < commands && !testing::Test::HasFailure(); ++i) {
@@ -52,6 +79,9 @@ class Comparison {
     }
   }
   size_t kinds_seen() const { return static_cast<size_t>(std::count(seen_.begin(), seen_.end(), true)); }
+
+  // From now on a second engine goes on from a snapshot of the first, taken every so often.
+  void keep_twin(uint64_t one_in) { reload_one_in_ = one_in; }
 
  private:
   Price price() {
@@ -85,15 +115,23 @@ class Comparison {
     return order;
   }
   OrderId known() { return ids_.empty() ? 5 : ids_[random_.below(ids_.size())]; }
+  // To the engine and to its twin.
+  template <class Command>
+  void tell(Command command) {
+    command(engine_, mine_);
+    if (reload_one_in_ != 0) command(*twin_, twins_);
+  }
   void step() {
     mine_.clear();
     theirs_.clear();
-    engine_.on_time(now_, mine_);
+    twins_.clear();
+    if (reload_one_in_ != 0 && random_.below(reload_one_in_) == 0) reload();
+    tell([&](Matching& to, Events& events) { to.on_time(now_, events); });
     model_.on_time(now_, theirs_);
     const uint64_t what = random_.below(1000);
     if (what < 640) {
       const NewOrder wanted = order();
-      engine_.submit(now_, wanted, mine_);
+      tell([&](Matching& to, Events& events) { to.submit(now_, wanted, events); });
       OrderId id = 0;
       for (const Event& event : mine_)
         if (event.kind == Event::Kind::kAccepted) id = event.order;
@@ -102,7 +140,8 @@ class Comparison {
       model_.submit(now_, wanted, id, theirs_);
     } else if (what < 780) {
       const OrderId id = known();
-      engine_.cancel(now_, id, ++references_, mine_);
+      ++references_;
+      tell([&](Matching& to, Events& events) { to.cancel(now_, id, references_, events); });
       model_.cancel(now_, id, references_, theirs_);
     } else if (what < 960) {
       ReplaceOrder replace{.order = known(), .reference = ++references_};
@@ -115,23 +154,32 @@ class Comparison {
       if (random_.below(2) == 0 && replace.price != 0) replace.price = price();
       if (random_.below(3) == 0 && replace.stop_price != 0) replace.stop_price = price();
       if (random_.below(30) == 0) replace.price = price();
-      engine_.replace(now_, replace, mine_);
+      tell([&](Matching& to, Events& events) { to.replace(now_, replace, events); });
       model_.replace(now_, replace, theirs_);
     } else if (what < 985) {
       // Continuous trading most of the time.
       const Phase phase = random_.below(2) == 0 ? Phase::kContinuous : static_cast<Phase>(random_.below(5));
-      engine_.set_phase(now_, phase, mine_);
+      tell([&](Matching& to, Events& events) { to.set_phase(now_, phase, events); });
       model_.set_phase(now_, phase, theirs_);
     } else if (what < 990) {
       now_ += 60'000'000'000;
     } else if (what == 990) {
       center_ = 50 + static_cast<Price>(random_.below(1000));
     } else {
-      engine_.set_phase(now_, Phase::kContinuous, mine_);
+      tell([&](Matching& to, Events& events) { to.set_phase(now_, Phase::kContinuous, events); });
       model_.set_phase(now_, Phase::kContinuous, theirs_);
     }
   }
+  void reload() {
+    const std::vector<Bytes> pieces = saved(engine_);
+    twin_ = loaded(pieces);
+    ASSERT_TRUE(twin_);
+    ASSERT_EQ(saved(*twin_), pieces);
+    ASSERT_EQ(twin_->orders().size(), engine_.orders().size());
+    ASSERT_EQ(twin_->next_time(), engine_.next_time());
+  }
   void compare(int number) {
+    if (reload_one_in_ != 0) ASSERT_EQ(twins_, mine_) << all(twins_) << all(mine_);
     for (size_t i = 0; i < std::max(mine_.size(), theirs_.size()); ++i) {
       if (i < mine_.size()) seen_[static_cast<size_t>(mine_[i].kind)] = true;
       if (i < mine_.size() && i < theirs_.size() && mine_[i] == theirs_[i]) continue;
@@ -161,11 +209,13 @@ class Comparison {
   base::SeededRandom random_;
   Matching engine_;
   NaiveMatching model_;
+  std::unique_ptr<Matching> twin_;
+  uint64_t reload_one_in_ = 0;
   VenueTime now_ = 1'700'000'000'000'000'000;
   Price center_ = 100;
   uint64_t references_ = 0;
   std::vector<OrderId> ids_;
-  Events mine_, theirs_;
+  Events mine_, theirs_, twins_;
   std::array<bool, 16> seen_{};
 };
 
@@ -178,6 +228,56 @@ TEST(Matching, does_what_the_plain_model_does) {
   };
   EXPECT_EQ(sim::for_each_seed(sim::seeds(40), round, testing::Test::HasFailure), 0u);
   EXPECT_EQ(kinds, 12u) << "some kind of event never came";
+}
+
+TEST(Matching, goes_on_from_a_snapshot_as_if_nothing_had_been) {
+  const auto round = [&](uint64_t seed) {
+    Comparison comparison(seed + 1'000'000);
+    comparison.keep_twin(200);
+    comparison.run(2000);
+  };
+  EXPECT_EQ(sim::for_each_seed(sim::seeds(20), round, testing::Test::HasFailure), 0u);
+}
+
+// What is damaged is refused, or is another sound state: then it takes commands, and nothing of it is read outside of
+// it.
+TEST(Matching, a_damaged_snapshot_never_loads_into_something_broken) {
+  Matching book({.id = 3, .window_ticks = 64});
+  Events events;
+  base::SeededRandom random(5);
+  book.set_phase(1, Phase::kContinuous, events);
+  for (uint64_t i = 1; i < 300; ++i)
+    book.submit(1,
+                {.reference = i,
+                 .account = 1,
+                 .side = static_cast<Side>(i & 1),
+                 .type = i % 7 == 0 ? OrderType::kStopLimit : OrderType::kLimit,
+                 .time_in_force = i % 5 == 0 ? TimeInForce::kAtClose : TimeInForce::kDay,
+                 .price = static_cast<Price>(90 + i % 20),
+                 .stop_price = i % 7 == 0 ? Price{200} : 0,
+                 .quantity = static_cast<Quantity>(i)},
+                events);
+  const std::vector<Bytes> sound = saved(book);
+  size_t refused = 0;
+  for (int round = 0; round < 3000; ++round) {
+    std::vector<Bytes> pieces = sound;
+    Bytes& piece = pieces[random.below(4) == 0 ? 0 : 1];
+    if (random.below(8) == 0) {
+      piece.resize(random.below(piece.size()));
+    } else {
+      piece[random.below(std::min<size_t>(piece.size(), 9000))] = static_cast<std::byte>(random.next());
+    }
+    auto first = Matching::load_first(pieces[0]);
+    if (!first || !(*first)->load(pieces[1]) || !(*first)->loaded()) {
+      ++refused;
+      continue;
+    }
+    events.clear();
+    (*first)->submit(2, {.side = Side::kBuy, .type = OrderType::kMarket, .quantity = 100'000}, events);
+    (*first)->set_phase(3, Phase::kPreOpen, events);
+    (*first)->set_phase(4, Phase::kClosed, events);
+  }
+  EXPECT_GT(refused, 1000u);
 }
 
 TEST(Matching, two_that_get_the_same_commands_give_the_same_events_whatever_the_window) {

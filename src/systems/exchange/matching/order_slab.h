@@ -2,6 +2,7 @@
 // A slot is found by an order's id without a search, and is used again under another generation.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -93,6 +94,28 @@ class OrderSlab {
 
   size_t size() const { return used_; }
   Slot slots() const { return slots_; }  // all slots are below
+
+  // --- snapshots
+  Slot first_free() const { return free_; }
+  // Whether one with this limit can have so many slots.
+  Result<void> check_slots(Slot slots) const {
+    if ((slots & kChunkMask) != 0 || (slots != 0 && std::max<size_t>(slots - kChunkMask - 1, 1) > orders_max_))
+      return fail(Code::kCorrupt, "order slab of an impossible size");
+    return {};
+  }
+  // The next chunk, for the caller to fill; when all are there, restore_free().
+  void restore_chunk() { grow(); }
+  // Where the free slots begin, and how many are in use.
+  Result<void> restore_free(Slot first_free, size_t used) {
+    size_t free = slots_ == 0 ? 0 : slots_ - 1 - used;
+    for (Slot slot = first_free; slot != 0; slot = (*this)[slot].next)
+      if (slot >= slots_ || (*this)[slot].place != Place::kFree || free-- == 0)
+        return fail(Code::kCorrupt, "broken list of free slots");
+    if (free != 0) return fail(Code::kCorrupt, "free slots that nothing leads to");
+    free_ = first_free;
+    used_ = used;
+    return {};
+  }
 
  private:
   static constexpr unsigned kChunkBits = 12;
