@@ -1,93 +1,10 @@
 #include "systems/ledger/faces/json_writer.h"
 
-#include <charconv>
 #include <fmt/format.h>
 
 #include "kernel/base/time_format.h"
-#include "kernel/obs/json_text.h"
 
 namespace polis::ledger {
-
-void JsonWriter::separate() {
-  if (!first_) out_ += ',';
-  first_ = false;
-}
-
-JsonWriter& JsonWriter::open(char bracket) {
-  separate();
-  out_ += bracket;
-  first_ = true;
-  return *this;
-}
-
-JsonWriter& JsonWriter::close(char bracket) {
-  out_ += bracket;
-  first_ = false;
-  return *this;
-}
-
-JsonWriter& JsonWriter::key(std::string_view name) {
-  separate();
-  out_ += '"';
-  out_ += name;
-  out_ += "\":";
-  first_ = true;  // the value follows without a comma
-  return *this;
-}
-
-JsonWriter& JsonWriter::text_key(std::string_view name) {
-  separate();
-  obs::append_json_text(out_, name);
-  out_ += ':';
-  first_ = true;
-  return *this;
-}
-
-JsonWriter& JsonWriter::text(std::string_view value) {
-  separate();
-  obs::append_json_text(out_, value);
-  return *this;
-}
-
-JsonWriter& JsonWriter::number(uint64_t value) {
-  separate();
-  char digits[20];
-  auto end = std::to_chars(digits, digits + sizeof digits, value);
-  out_.append(digits, end.ptr);
-  return *this;
-}
-
-JsonWriter& JsonWriter::real(double value) {
-  separate();
-  obs::append_json_number(out_, value);
-  return *this;
-}
-
-JsonWriter& JsonWriter::boolean(bool value) {
-  separate();
-  out_ += value ? "true" : "false";
-  return *this;
-}
-
-JsonWriter& JsonWriter::null() {
-  separate();
-  out_ += "null";
-  return *this;
-}
-
-JsonWriter& JsonWriter::raw(std::string_view json) {
-  separate();
-  out_ += json;
-  return *this;
-}
-
-JsonWriter& JsonWriter::digits(u128 value) {
-  separate();
-  out_ += '"';
-  out_ += to_decimal(value);
-  out_ += '"';
-  return *this;
-}
 
 std::string to_decimal_point(u128 amount, unsigned scale) {
   std::string digits = to_decimal(amount);
