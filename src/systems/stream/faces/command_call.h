@@ -2,33 +2,18 @@
 #pragma once
 
 #include <initializer_list>
-#include <map>
 #include <string>
 #include <string_view>
 
-#include "systems/command.h"
+#include "systems/command_call.h"
 #include "systems/stream/client/client.h"
-
-namespace boost::json {
-class object;
-}
 
 namespace polis::stream {
 
-// "/api/stream/v1/topics/orders", each part encoded.
-std::string api_path(std::initializer_list<std::string_view> parts);
-void add_query(std::string& path, std::string_view name, std::string_view value);
-std::string flag(const systems::Invocation& call, const std::string& name);
-// The number that a flag holds; its default where it is not given. kInvalid names the flag.
-Result<int64_t> number_flag(const systems::Invocation& call, const std::string& name, int64_t least, int64_t most,
-                            int64_t otherwise = 0);
-// Lines of "name=value"; a line without '=' is kInvalid unless `bare` allows it.
-Result<std::map<std::string, std::string>> pairs(std::string_view lines, std::string_view what);
-
-// --- answers
-Result<boost::json::object> object_of(const std::string& text);
-// The member as text: a number's digits, an empty text where there is none.
-std::string text_of(const boost::json::object& object, std::string_view name);
+inline std::string api_path(std::initializer_list<std::string_view> parts) {
+  return systems::api_path("/api/stream/v1", parts);
+}
+using systems::add_query, systems::flag, systems::number_flag, systems::object_of, systems::pairs, systems::text_of;
 
 // --- the protocol
 // Flags of a command that speaks it: where, and as whom.

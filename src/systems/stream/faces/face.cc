@@ -4,7 +4,6 @@
 
 #include "systems/api.h"
 #include "systems/stream/client/connection.h"
-#include "systems/stream/faces/body.h"
 
 namespace polis::stream {
 

@@ -13,6 +13,7 @@
 
 #include "kernel/http/request.h"
 #include "kernel/http/router.h"
+#include "systems/body.h"
 #include "systems/live.h"
 #include "systems/plan.h"
 #include "systems/stream/faces/path_lab.h"
@@ -47,8 +48,6 @@ inline constexpr uint64_t kDuplicateKeyBytesMax = uint64_t{64} << 20;
 inline constexpr size_t kLivePartitionsMax = 400, kLiveTopicsMax = 100, kLiveGroupsMax = 50, kLivePositionsMax = 800;
 // Topics and groups of one page of a list.
 inline constexpr size_t kListMax = 10'000;
-
-class Body;
 
 class Face {
  public:
@@ -117,7 +116,7 @@ class Face {
   Json append_message(http::Request& request);
 
   // --- face_queues.cc
-  Result<QueueOptions> queue_of(const http::Request& request, Body& body) const;
+  Result<QueueOptions> queue_of(const http::Request& request, systems::Body& body) const;
   Json list_queues(http::Request& request);
   Json receive_from_queue(http::Request& request);
   Json acknowledge_in_queue(http::Request& request);

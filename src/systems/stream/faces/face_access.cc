@@ -3,7 +3,6 @@
 #include <boost/json.hpp>
 #include <fmt/format.h>
 
-#include "systems/stream/faces/body.h"
 #include "systems/stream/faces/face.h"
 
 namespace polis::stream {
@@ -83,7 +82,7 @@ Face::Json Face::list_rules(http::Request& request) {
 
 Face::Json Face::add_rule(http::Request& request) {
   CO_TRY(may(request, ResourceType::kCluster, kClusterResource, Operation::kAlter));
-  Body body = CO_TRY(co_await Body::read(request));
+  systems::Body body = CO_TRY(co_await systems::Body::read(request));
   AccessRule rule;
   rule.resource = CO_TRY(parse<ResourceType>("resource", CO_TRY(body.text("resource")), kResources));
   rule.pattern = CO_TRY(parse<PatternType>("pattern", CO_TRY(body.text("pattern", "literal")), kPatterns));
@@ -101,7 +100,7 @@ Face::Json Face::add_rule(http::Request& request) {
 
 Face::Draft Face::plan_rule_removal(http::Request& request) {
   CO_TRY(may(request, ResourceType::kCluster, kClusterResource, Operation::kAlter));
-  Body body = CO_TRY(co_await Body::read(request));
+  systems::Body body = CO_TRY(co_await systems::Body::read(request));
   AccessFilter filter;
   filter.resource = CO_TRY(parse<ResourceType>("resource", CO_TRY(body.text("resource", "any")), kResources));
   filter.pattern = CO_TRY(parse<PatternType>("pattern", CO_TRY(body.text("pattern", "any")), kPatterns));
@@ -149,7 +148,7 @@ Face::Json Face::list_users(http::Request& request) {
 Face::Json Face::put_user(http::Request& request) {
   CO_TRY(may(request, ResourceType::kCluster, kClusterResource, Operation::kAlter));
   const std::string user(request.param("user"));
-  Body body = CO_TRY(co_await Body::read(request));
+  systems::Body body = CO_TRY(co_await systems::Body::read(request));
   const std::string password = CO_TRY(body.text("password"));
   const auto iterations = static_cast<int32_t>(CO_TRY(body.number("iterations", 4096, 16384, kIterations)));
   CO_TRY(body.finish());
@@ -207,7 +206,7 @@ Face::Json Face::list_quotas(http::Request& request) {
 // stands for everybody of that type who has none of his own.
 Face::Json Face::set_quota(http::Request& request) {
   CO_TRY(may(request, ResourceType::kCluster, kClusterResource, Operation::kAlterConfigs));
-  Body body = CO_TRY(co_await Body::read(request));
+  systems::Body body = CO_TRY(co_await systems::Body::read(request));
   const QuotaEntity entity = CO_TRY(body.texts("entity"));
   std::map<std::string, std::optional<double>> changes;
   for (const auto& [key, text] : CO_TRY(body.texts("limits"))) {

@@ -5,7 +5,6 @@
 
 #include "kernel/base/time_format.h"
 #include "systems/stream/client/group_member.h"
-#include "systems/stream/faces/body.h"
 #include "systems/stream/faces/face.h"
 
 namespace polis::stream {
@@ -128,7 +127,7 @@ Face::Json Face::show_group(http::Request& request) {
 Face::Draft Face::plan_group_reset(http::Request& request) {
   const std::string name(request.param("group"));
   CO_TRY(may(request, ResourceType::kGroup, name, Operation::kRead));
-  Body body = CO_TRY(co_await Body::read(request));
+  systems::Body body = CO_TRY(co_await systems::Body::read(request));
   const std::string topic_name = CO_TRY(body.text("topic"));
   const ResetTo to = CO_TRY(parse_reset(CO_TRY(body.text("to"))));
   const std::shared_ptr<const Topic> topic = CO_TRY(topic_of(request, topic_name, Operation::kRead));

@@ -4,7 +4,6 @@
 #include <boost/json.hpp>
 
 #include "kernel/base/time_format.h"
-#include "systems/stream/faces/body.h"
 #include "systems/stream/faces/face.h"
 
 namespace polis::stream {
@@ -145,7 +144,7 @@ Face::Json Face::path_lab(http::Request& request) {
 
 Face::Json Face::start_path_lab(http::Request& request) {
   CO_TRY(may(request, ResourceType::kCluster, kClusterResource, Operation::kDescribe));
-  Body body = CO_TRY(co_await Body::read(request));
+  systems::Body body = CO_TRY(co_await systems::Body::read(request));
   const std::string name = CO_TRY(body.text("topic"));
   const std::shared_ptr<const Topic> topic = CO_TRY(topic_of(request, name, Operation::kRead));
   const auto partition = static_cast<int32_t>(CO_TRY(body.number("partition", 0, topic->partitions - 1, 0)));

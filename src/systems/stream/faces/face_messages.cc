@@ -6,7 +6,6 @@
 
 #include "kernel/base/text_encoding.h"
 #include "systems/stream/client/records.h"
-#include "systems/stream/faces/body.h"
 #include "systems/stream/faces/face.h"
 
 namespace polis::stream {
@@ -178,11 +177,11 @@ Task<Result<Page>> read_page(Partition& open, int32_t partition, Begin begin, in
 }  // namespace
 
 Face::Json Face::messages(http::Request& request) {
-  const std::string name = CO_TRY(text_parameter(request, "topic"));
+  const std::string name = CO_TRY(systems::text_parameter(request, "topic"));
   const std::shared_ptr<const Topic> topic = CO_TRY(topic_of(request, name, Operation::kRead));
-  const auto only = static_cast<int32_t>(CO_TRY(number_parameter(request, "partition", -1, 0, topic->partitions - 1)));
-  const Begin begin = CO_TRY(parse_begin(CO_TRY(text_parameter(request, "offset"))));
-  const int64_t limit = CO_TRY(number_parameter(request, "limit", 50, 1, kMessagesMax));
+  const auto only = static_cast<int32_t>(CO_TRY(systems::number_parameter(request, "partition", -1, 0, topic->partitions - 1)));
+  const Begin begin = CO_TRY(parse_begin(CO_TRY(systems::text_parameter(request, "offset"))));
+  const int64_t limit = CO_TRY(systems::number_parameter(request, "limit", 50, 1, kMessagesMax));
   if (only < 0 && begin.offset)
     co_return fail(Code::kInvalid, "an offset belongs to one partition: name it by \"partition\"");
 
@@ -259,11 +258,11 @@ Task<Result<DuplicateSearch>> search_duplicates(Partition& open, int64_t records
 // Keys that stand more than once among the newest records that are committed: what a consumer with at-least-once
 // delivery would have to drop.
 Face::Json Face::duplicates(http::Request& request) {
-  const std::string name = CO_TRY(text_parameter(request, "topic"));
+  const std::string name = CO_TRY(systems::text_parameter(request, "topic"));
   const std::shared_ptr<const Topic> topic = CO_TRY(topic_of(request, name, Operation::kRead));
   const auto partition =
-      static_cast<int32_t>(CO_TRY(number_parameter(request, "partition", 0, 0, topic->partitions - 1)));
-  const int64_t records = CO_TRY(number_parameter(request, "records", 10'000, 1, kDuplicatesLookedAtMax));
+      static_cast<int32_t>(CO_TRY(systems::number_parameter(request, "partition", 0, 0, topic->partitions - 1)));
+  const int64_t records = CO_TRY(systems::number_parameter(request, "records", 10'000, 1, kDuplicatesLookedAtMax));
   const auto work = [records](Partition& open) { return search_duplicates(open, records); };
   DuplicateSearch search = CO_TRY(co_await broker_.topics.with(*topic, partition, work));
 
@@ -298,7 +297,7 @@ Face::Json Face::duplicates(http::Request& request) {
 // --- one message by hand
 
 Face::Json Face::append_message(http::Request& request) {
-  Body body = CO_TRY(co_await Body::read(request));
+  systems::Body body = CO_TRY(co_await systems::Body::read(request));
   const std::string name = CO_TRY(body.text("topic"));
   const std::shared_ptr<const Topic> topic = CO_TRY(topic_of(request, name, Operation::kWrite));
   const auto partition = static_cast<int32_t>(CO_TRY(body.number("partition", 0, topic->partitions - 1, 0)));

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include "kernel/base/text_encoding.h"
-#include "systems/stream/faces/body.h"
 #include "systems/stream/faces/face.h"
 
 namespace polis::stream {
@@ -46,7 +45,7 @@ Result<MessageId> parse_message_id(std::string_view text) {
   return id;
 }
 
-Result<std::vector<MessageId>> message_ids(Body& body) {
+Result<std::vector<MessageId>> message_ids(systems::Body& body) {
   std::vector<MessageId> ids;
   for (const std::string& text : TRY(body.list("messages", kReceiveMax))) ids.push_back(TRY(parse_message_id(text)));
   if (ids.empty()) return fail(Code::kInvalid, "\"messages\" names none");
@@ -56,7 +55,7 @@ Result<std::vector<MessageId>> message_ids(Body& body) {
 }  // namespace
 
 // Who works on a queue reads the topic, and reads as the group of the queue's name.
-Result<QueueOptions> Face::queue_of(const http::Request& request, Body& body) const {
+Result<QueueOptions> Face::queue_of(const http::Request& request, systems::Body& body) const {
   QueueOptions options;
   options.name = std::string(request.param("queue"));
   options.topic = TRY(body.text("topic"));
@@ -90,7 +89,7 @@ Face::Json Face::list_queues(http::Request& request) {
 }
 
 Face::Json Face::receive_from_queue(http::Request& request) {
-  Body body = CO_TRY(co_await Body::read(request));
+  systems::Body body = CO_TRY(co_await systems::Body::read(request));
   const QueueOptions options = CO_TRY(queue_of(request, body));
   const auto most = static_cast<size_t>(CO_TRY(body.number("most", 1, kReceiveMax, 1)));
   const Duration wait = std::chrono::milliseconds(CO_TRY(body.number("wait_ms", 0, kWaitMsMax, 0)));
@@ -106,7 +105,7 @@ Face::Json Face::receive_from_queue(http::Request& request) {
 }
 
 Face::Json Face::acknowledge_in_queue(http::Request& request) {
-  Body body = CO_TRY(co_await Body::read(request));
+  systems::Body body = CO_TRY(co_await systems::Body::read(request));
   const QueueOptions options = CO_TRY(queue_of(request, body));
   const std::vector<MessageId> ids = CO_TRY(message_ids(body));
   CO_TRY(body.finish());
@@ -119,7 +118,7 @@ Face::Json Face::acknowledge_in_queue(http::Request& request) {
 }
 
 Face::Json Face::give_back_to_queue(http::Request& request) {
-  Body body = CO_TRY(co_await Body::read(request));
+  systems::Body body = CO_TRY(co_await systems::Body::read(request));
   const QueueOptions options = CO_TRY(queue_of(request, body));
   const std::vector<MessageId> ids = CO_TRY(message_ids(body));
   CO_TRY(body.finish());

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include "kernel/base/text_encoding.h"
-#include "systems/stream/faces/body.h"
 #include "systems/stream/faces/face.h"
 
 namespace polis::stream {
@@ -58,7 +57,7 @@ json::array config_json(const Topic& topic) {
 
 Face::Json Face::list_topics(http::Request& request) {
   CO_TRY(signed_in(request));
-  const bool internal = CO_TRY(text_parameter(request, "internal")) == "true";
+  const bool internal = CO_TRY(systems::text_parameter(request, "internal")) == "true";
   std::vector<std::shared_ptr<const Topic>> topics;
   for (const std::shared_ptr<const Topic>& topic : broker_.topics.table()->all()) {
     if (topic->internal && !internal) continue;
@@ -101,7 +100,7 @@ Face::Json Face::show_topic(http::Request& request) {
 }
 
 Face::Json Face::create_topic(http::Request& request) {
-  Body body = CO_TRY(co_await Body::read(request));
+  systems::Body body = CO_TRY(co_await systems::Body::read(request));
   NewTopic wanted{.name = CO_TRY(body.text("name"))};
   wanted.partitions = static_cast<int32_t>(CO_TRY(body.number("partitions", -1, kPartitionsMax, -1)));
   for (auto& [name, value] : CO_TRY(body.texts("config")))
@@ -120,7 +119,7 @@ Face::Json Face::create_topic(http::Request& request) {
 Face::Json Face::change_topic(http::Request& request) {
   const std::string name(request.param("topic"));
   const std::shared_ptr<const Topic> topic = CO_TRY(topic_of(request, name, Operation::kDescribe));
-  Body body = CO_TRY(co_await Body::read(request));
+  systems::Body body = CO_TRY(co_await systems::Body::read(request));
   auto changes = CO_TRY(body.texts("config"));
   const int64_t partitions = CO_TRY(body.number("partitions", 1, kPartitionsMax, 0));
   CO_TRY(body.finish());
@@ -165,7 +164,7 @@ Face::Draft Face::plan_topic_removal(http::Request& request) {
 Face::Draft Face::plan_record_removal(http::Request& request) {
   const std::string name(request.param("topic"));
   const std::shared_ptr<const Topic> topic = CO_TRY(topic_of(request, name, Operation::kDelete));
-  Body body = CO_TRY(co_await Body::read(request));
+  systems::Body body = CO_TRY(co_await systems::Body::read(request));
   const auto partition = static_cast<int32_t>(CO_TRY(body.number("partition", 0, topic->partitions - 1)));
   const Offset before = CO_TRY(body.number("before", 0, INT64_MAX));
   CO_TRY(body.finish());

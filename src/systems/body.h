@@ -11,7 +11,7 @@
 
 #include "kernel/http/request.h"
 
-namespace polis::stream {
+namespace polis::systems {
 
 // The query parameter, or `otherwise` where it is absent or empty.
 Result<int64_t> number_parameter(const http::Request& request, std::string_view name, int64_t otherwise, int64_t least,
@@ -45,4 +45,4 @@ class Body {
   std::unique_ptr<State> state_;
 };
 
-}  // namespace polis::stream
+}  // namespace polis::systems

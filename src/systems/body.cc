@@ -1,4 +1,4 @@
-#include "systems/stream/faces/body.h"
+#include "systems/body.h"
 
 #include <boost/json.hpp>
 #include <charconv>
@@ -7,7 +7,7 @@
 
 #include "systems/api.h"
 
-namespace polis::stream {
+namespace polis::systems {
 
 namespace json = boost::json;
 
@@ -58,7 +58,7 @@ Body::Body(Body&&) noexcept = default;
 Body::~Body() = default;
 
 Task<Result<Body>> Body::read(http::Request& request) {
-  const Bytes text = CO_TRY(co_await request.read_all(systems::kApiBodySizeBytesMax));
+  const Bytes text = CO_TRY(co_await request.read_all(kApiBodySizeBytesMax));
   co_return parse(as_text(text));
 }
 
@@ -143,4 +143,4 @@ Result<void> Body::finish() const {
   return {};
 }
 
-}  // namespace polis::stream
+}  // namespace polis::systems

@@ -1,8 +1,8 @@
-#include "systems/stream/faces/body.h"
+#include "systems/body.h"
 
 #include <gtest/gtest.h>
 
-namespace polis::stream {
+namespace polis::systems {
 namespace {
 
 Body parsed(std::string_view text) {
@@ -11,19 +11,19 @@ Body parsed(std::string_view text) {
   return std::move(*body);
 }
 
-TEST(StreamBody, an_empty_body_is_an_empty_object) {
+TEST(Body, an_empty_body_is_an_empty_object) {
   Body body = parsed("");
   EXPECT_EQ(body.text("name", "x").value(), "x");
   EXPECT_FALSE(body.text("name"));
   EXPECT_TRUE(body.finish());
 }
 
-TEST(StreamBody, what_is_no_object_is_refused) {
+TEST(Body, what_is_no_object_is_refused) {
   for (const char* text : {"[]", "3", "\"x\"", "{", "{}x", "null", "{\"a\":{\"b\":{\"c\":{\"d\":{}}}}}"})
     EXPECT_FALSE(Body::parse(text)) << text;
 }
 
-TEST(StreamBody, a_field_that_nobody_asked_for_is_refused) {
+TEST(Body, a_field_that_nobody_asked_for_is_refused) {
   Body body = parsed(R"({"name":"orders","partition":3})");
   EXPECT_EQ(body.text("name").value(), "orders");
   const auto finished = body.finish();
@@ -31,7 +31,7 @@ TEST(StreamBody, a_field_that_nobody_asked_for_is_refused) {
   EXPECT_NE(finished.error().message().find("partition"), std::string::npos);
 }
 
-TEST(StreamBody, numbers_are_whole_and_within_their_bounds_and_may_be_texts) {
+TEST(Body, numbers_are_whole_and_within_their_bounds_and_may_be_texts) {
   Body body = parsed(R"({"a":3,"b":"9007199254740993","c":1.5,"d":-1,"e":"0x10","f":true,"g":18446744073709551615})");
   EXPECT_EQ(body.number("a", 0, 10).value(), 3);
   EXPECT_EQ(body.number("b", 0, INT64_MAX).value(), 9007199254740993);
@@ -40,7 +40,7 @@ TEST(StreamBody, numbers_are_whole_and_within_their_bounds_and_may_be_texts) {
   EXPECT_EQ(body.number("h", 0, 10, -1).value(), -1);
 }
 
-TEST(StreamBody, options_are_texts_or_nothing) {
+TEST(Body, options_are_texts_or_nothing) {
   Body body = parsed(R"({"config":{"a":"x","b":null,"c":5,"d":true},"bad":{"a":[]},"worse":[]})");
   const auto config = body.texts("config").value();
   EXPECT_EQ(config.at("a"), "x");
@@ -52,7 +52,7 @@ TEST(StreamBody, options_are_texts_or_nothing) {
   EXPECT_TRUE(body.texts("absent").value().empty());
 }
 
-TEST(StreamBody, lists_are_short_and_of_texts) {
+TEST(Body, lists_are_short_and_of_texts) {
   Body body = parsed(R"({"messages":["0@1","1@2"],"bad":[1],"worse":"x"})");
   EXPECT_EQ(body.list("messages", 2).value(), (std::vector<std::string>{"0@1", "1@2"}));
   EXPECT_FALSE(body.list("messages", 1));
@@ -61,4 +61,4 @@ TEST(StreamBody, lists_are_short_and_of_texts) {
 }
 
 }  // namespace
-}  // namespace polis::stream
+}  // namespace polis::systems
