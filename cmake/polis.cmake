@@ -65,7 +65,8 @@ endfunction()
 
 # Which tests run in which mode, and with what environment. ThreadSanitizer only where threads share memory: shards, the log's
 # and the store's committers, replicas, memory budgets, metrics without locks.
-set(POLIS_TSAN_LIBRARIES polis_kernel_base polis_kernel_obs polis_kernel_io polis_kernel_log polis_kernel_machine polis_kernel_store)
+set(POLIS_TSAN_LIBRARIES polis_kernel_base polis_kernel_obs polis_kernel_io polis_kernel_log polis_kernel_machine polis_kernel_store
+  polis_systems_exchange_bus)
 set(POLIS_UNIT_LABEL unit)
 set(POLIS_TEST_ENVIRONMENT "")
 if(POLIS_MODE STREQUAL "debug")

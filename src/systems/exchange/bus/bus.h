@@ -5,21 +5,25 @@
 // The file is mapped by everybody and lies in the data directory, so what was put on the bus survives a killed process.
 // A gating reader holds the writer back; any other is overtaken when it is slow, notices it, and takes the journal.
 //
-//     file   := header:4096 bytes, cursors:64 × 128, slots × 128 bytes
-//     header := magic "PXBUS001", version u32, slot bytes u32, slots u64, boot id 16 bytes, first sequence u64, venue
-//     id u64 cursor := sequence u64, kind u8, gating u8, unused u16, pid u32, name 32 bytes, padding slot   := marker
-//     u64, ns u64, type u16, flags u16, length u32, session u32, input sequence delta u32, 96 bytes marker := sequence
-//     << 8 | slots that follow of the same record, released last of all
+//     file    := header:4096 bytes, cursors:64 × 128, slots × 128 bytes
+//     header  := magic "PXBUS001", version u32, slot bytes u32, slots u64, boot id 16 bytes, first sequence u64,
+//                venue id u64, padding to 128; next sequence u64, padding to 256; wake word u32, sleepers u32
+//     cursor  := sequence u64, kind u8 (0: free), gating u8, unused u16, pid u32, name 32 bytes, padding
+//     slot    := marker u64, ns u64, type u16, flags u16, length u32, session u32, input sequence delta u32, 96 bytes
+//     marker  := sequence << 8 | slots that follow of the same record, released last of all; 0: being written
 //
-// Little endian. A record of more than 96 bytes goes on in the next slots (their headers repeated). No allocation, no
-// system call and no lock in write and read; readers that sleep are woken by the writer with one call for all, when it
-// says so (wake).
+// Little endian. Slot of a sequence: sequence mod slots. A record of more than 96 bytes goes on in the next slots
+// (their headers repeated, so a slot tells which part of its record it is). No allocation, no system call and no lock
+// in write and read; readers that sleep are woken by the writer with one call for all, when it says so (wake). The
+// first 32 cursors belong to the writer's process, the others to processes that attach.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernel/base/bytes.h"
@@ -31,6 +35,7 @@ namespace polis::exchange {
 inline constexpr size_t kBusSlotBytes = 128;
 inline constexpr size_t kBusPayloadBytes = 96;
 inline constexpr size_t kBusCursorsMax = 64;
+inline constexpr size_t kBusSlotsMin = 1 << 10, kBusSlotsMax = 1 << 20;
 
 enum class BusType : uint16_t {
   kRequest = 1,  // a Request
@@ -39,7 +44,10 @@ enum class BusType : uint16_t {
   kEvent,        // an Event
   kEmpty,        // fills a place that nobody needs
 };
-enum BusFlag : uint16_t { kAnsweredAtOnce = 1 };  // of a request: its answers follow without turns
+enum BusFlag : uint16_t {
+  kAnsweredAtOnce = 1,  // of a request: its answers follow without turns
+  kEndOfStep = 2,       // of the last record of a step: its last output, or the request or turn that has none
+};
 
 struct BusRecord {
   Sequence sequence = 0;  // of its first slot
@@ -53,14 +61,22 @@ struct BusRecord {
 };
 
 // Sequences and sizes of the largest payload that a record may have.
-inline constexpr size_t kBusRecordBytesMax = 4 * kBusPayloadBytes;
+inline constexpr uint32_t kBusRecordSlotsMax = 4;
+inline constexpr size_t kBusRecordBytesMax = kBusRecordSlotsMax * kBusPayloadBytes;
+
+// How many slots a payload takes.
+constexpr uint32_t bus_slots_of(size_t payload_bytes) {
+  return payload_bytes <= kBusPayloadBytes
+             ? 1
+             : static_cast<uint32_t>((payload_bytes + kBusPayloadBytes - 1) / kBusPayloadBytes);
+}
 
 struct BusOptions {
   std::string path;
   size_t slots = 1 << 16;  // a power of two, 2^10 .. 2^20
   uint64_t venue_id = 0;
-  Sequence first = 1;       // of the next record of a ring that is made anew
-  bool lock_memory = true;  // mlock and prefault; failure to lock is no error (it is told in `locked`)
+  Sequence first = 1;       // of the next record of a ring that is made anew; 1 .. 2^55
+  bool lock_memory = true;  // mlock; failure to lock is no error (it is told in `locked`)
 };
 
 // What a ring still held when it was opened again.
@@ -71,26 +87,31 @@ struct BusTail {
 
 class Bus;
 
-// Reads one bus in order. One thread.
+// Reads one bus in order. One thread; gone before its Bus.
 class BusReader {
  public:
   ~BusReader();  // gives its cursor up
+  BusReader(const BusReader&) = delete;
+  BusReader& operator=(const BusReader&) = delete;
   // The next record, its payload copied to `payload` (kBusRecordBytesMax bytes); nothing if there is none yet. False in
   // `overtaken()` readers only.
   bool poll(BusRecord& record, std::byte* payload);
-  // What was read up to here is not needed any more: a gating reader lets the writer go on.
+  // What was read up to here is not needed any more: a gating reader lets the writer go on. Cheap, but not free: after
+  // a batch rather than after each record.
   void release();
-  Sequence next() const;     // the sequence it waits for
-  bool overtaken() const;    // slots it wanted are gone: go on by seek()
-  void seek(Sequence next);  // not of gating readers
+  Sequence next() const { return next_; }        // the sequence it waits for
+  bool overtaken() const { return overtaken_; }  // slots it wanted are gone: go on by seek()
+  void seek(Sequence next);                      // not of gating readers
   // Sleeps (futex) until there is something or the time is over. Spins `spin` rounds first.
   void wait(unsigned spin, uint64_t timeout_ns);
 
  private:
   friend class Bus;
-  BusReader(Bus& bus, size_t cursor, Sequence next, bool gating);
+  BusReader(Bus& bus, size_t cursor, Sequence next, bool gating)
+      : bus_(bus), cursor_(cursor), next_(next), gating_(gating) {}
+  bool ready() const;
   Bus& bus_;
-  size_t cursor_;
+  size_t cursor_;  // kBusCursorsMax: none, for the file cannot be written here
   Sequence next_;
   bool gating_;
   bool overtaken_ = false;
@@ -99,25 +120,30 @@ class BusReader {
 class Bus {
  public:
   // Makes the file, or takes the one that is there: `tail` says what it still holds, and writing goes on behind it only
-  // after restart(). kCorrupt never: a file that makes no sense is made anew.
+  // after restart(). A file that makes no sense is made anew. kBusy: another process writes this bus. kNoSpace, kIo.
   static Result<std::unique_ptr<Bus>> open(const BusOptions& options, BusTail& tail);
-  // Another process that only looks.
+  // Another process that only looks. kNotFound; kCorrupt: no bus.
   static Result<std::unique_ptr<Bus>> attach(const std::string& path);
   ~Bus();
+  Bus(const Bus&) = delete;
+  Bus& operator=(const Bus&) = delete;
 
   // --- the writer: one thread.
   // Room for so many slots, looking at the gating cursors only when the last look is used up.
   bool room(uint32_t slots);
   // Needs room. Fills and releases one record; returns its sequence.
   Sequence write(BusType type, uint16_t flags, SessionId session, uint64_t ns, uint32_t input_delta, BytesView payload);
-  // Wakes readers that sleep. One atomic load if nobody does.
+  // Wakes readers that sleep. A fence and one load if nobody does: once a batch.
   void wake();
   Sequence next() const { return next_; }
-  // Forgets what the ring holds and goes on at `next`.
-  void restart(Sequence next);
+  // Forgets what the ring holds and goes on at `next`; from this moment a crash finds nothing older here. No reader of
+  // this process may stand: with other `slots` than the file's the file is made anew. Errors as in open().
+  Result<void> restart(Sequence next);
 
   // --- readers: any thread. kBusy without a free cursor.
-  // From `from` on, which must still be there; 0: what comes next.
+  // From `from` on, which must still be there (kOutOfRange); 0: what comes next. A gating one from an older place only
+  // while the writer rests. Of a process that attached: never gating; if it is overtaken again right after seek(),
+  // the file is another one now: attach anew.
   Result<std::unique_ptr<BusReader>> reader(std::string_view name, bool gating, Sequence from = 0);
 
   struct CursorView {
@@ -129,22 +155,31 @@ class Bus {
   std::vector<CursorView> cursors() const;
   size_t slots() const { return slots_; }
   bool locked() const { return locked_; }
+  Sequence written() const;  // behind the newest record; any thread and process
 
  private:
   friend class BusReader;
   Bus() = default;
+  Result<void> create();                          // a new file at options_.path, taken under the lock
+  Result<void> map(size_t bytes, bool writable);  // the file of descriptor_
+  void unmap();
+  void begin_anew(Sequence next);  // in the memory that is mapped
+  BusTail find_tail() const;
+  bool look_at_cursors(uint32_t slots);
+  uint64_t* slot(Sequence sequence) const { return slots_begin_ + (sequence & mask_) * (kBusSlotBytes / 8); }
+
+  BusOptions options_;
+  int descriptor_ = -1;
   std::byte* memory_ = nullptr;
   size_t memory_bytes_ = 0;
   size_t slots_ = 0;
+  bool attached_ = false, writable_ = false, locked_ = false;
+  bool begun_ = false;  // something may be written
+  uint64_t* slots_begin_ = nullptr;
+  uint64_t mask_ = 0;
   Sequence next_ = 1;
   Sequence free_until_ = 0;
-  bool locked_ = false;
+  std::atomic<uint64_t> gating_{0};  // a bit for each cursor that gates
 };
-
-// One writer, one reader, values of one type, in process memory: the queues between gateway and order manager, and
-// between order manager and engine. No allocation after construction; each side keeps its own copy of the other's
-// place.
-template <class T>
-class SpscQueue;  // spsc_queue.h
 
 }  // namespace polis::exchange
