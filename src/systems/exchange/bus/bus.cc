@@ -518,8 +518,9 @@ bool BusReader::poll(BusRecord& record, std::byte* payload) {
   return true;
 }
 
-void BusReader::release() {
-  if (cursor_ != kBusCursorsMax) store(cursor_of(bus_.memory_, cursor_).sequence, next_, std::memory_order_release);
+void BusReader::release(Sequence before) {
+  POLIS_ASSERT(before <= next_);
+  if (cursor_ != kBusCursorsMax) store(cursor_of(bus_.memory_, cursor_).sequence, before, std::memory_order_release);
 }
 
 void BusReader::seek(Sequence next) {

@@ -96,9 +96,10 @@ class BusReader {
   // The next record, its payload copied to `payload` (kBusRecordBytesMax bytes); nothing if there is none yet. False in
   // `overtaken()` readers only.
   bool poll(BusRecord& record, std::byte* payload);
-  // What was read up to here is not needed any more: a gating reader lets the writer go on. Cheap, but not free: after
-  // a batch rather than after each record.
-  void release();
+  // What stands before that place, or everything read so far, is not needed any more: a gating reader lets the writer
+  // go on. Cheap, but not free: after a batch rather than after each record.
+  void release(Sequence before);
+  void release() { release(next_); }
   Sequence next() const { return next_; }        // the sequence it waits for
   bool overtaken() const { return overtaken_; }  // slots it wanted are gone: go on by seek()
   void seek(Sequence next);                      // not of gating readers

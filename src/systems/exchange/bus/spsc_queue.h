@@ -1,13 +1,13 @@
 // SpscQueue: one writer, one reader, values of one type, in process memory: the queues between shards and the order
 // manager, and between order manager and engine. No allocation, no lock and no system call after construction; each
-// side keeps its own copy of the other's place, so a line changes hands once a lap at best, not once a value.
+// side keeps its own copy of the other's place, so a line changes hands once a lap at best, not once a value. Values
+// stay where they are when they were read: a vector in one keeps its memory for the next lap.
 #pragma once
 
 #include <atomic>
 #include <bit>
 #include <cstdint>
 #include <memory>
-#include <type_traits>
 
 #include "kernel/base/result.h"
 
@@ -15,8 +15,6 @@ namespace polis::exchange {
 
 template <class T>
 class SpscQueue {
-  static_assert(std::is_trivially_copyable_v<T>);
-
  public:
   // Holds `capacity` values, rounded up to a power of two; at most 2^30.
   explicit SpscQueue(size_t capacity)
@@ -29,18 +27,22 @@ class SpscQueue {
   size_t capacity() const { return mask_ + 1; }
 
   // --- the writer's thread
-  bool room() {
+  // Where the next value goes, to be filled in before publish(); null: full.
+  T* claim() {
     const uint64_t tail = tail_.load(std::memory_order_relaxed);
-    if (tail - head_seen_ <= mask_) return true;
-    head_seen_ = head_.load(std::memory_order_acquire);
-    return tail - head_seen_ <= mask_;
+    if (tail - head_seen_ > mask_) {
+      head_seen_ = head_.load(std::memory_order_acquire);
+      if (tail - head_seen_ > mask_) return nullptr;
+    }
+    return &values_[tail & mask_];
   }
+  void publish() { tail_.store(tail_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
   // False: full, nothing has changed.
   bool push(const T& value) {
-    if (!room()) return false;
-    const uint64_t tail = tail_.load(std::memory_order_relaxed);
-    values_[tail & mask_] = value;
-    tail_.store(tail + 1, std::memory_order_release);
+    T* place = claim();
+    if (place == nullptr) return false;
+    *place = value;
+    publish();
     return true;
   }
 
