@@ -1,0 +1,219 @@
+#include "systems/exchange/fix/message.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+#include "systems/exchange/fix/dictionary.h"
+
+namespace polis::exchange::fix {
+
+namespace {
+
+constexpr size_t kBeginStringMax = 16;
+constexpr size_t kChecksumFieldMax = 16;
+constexpr size_t kReadBytes = 4096;
+
+// A tag up to its '='. False if there is none, or it is no number.
+bool read_tag(std::string_view frame, size_t& at, Tag& tag) {
+  const bool negative = at < frame.size() && frame[at] == '-';
+  size_t i = at + negative;
+  const size_t first = i;
+  int64_t value = 0;
+  while (i < frame.size() && frame[i] >= '0' && frame[i] <= '9' && i - first < 9) value = value * 10 + (frame[i++] - '0');
+  if (i == first || i >= frame.size() || frame[i] != '=') return false;
+  tag = static_cast<Tag>(negative ? -value : value);
+  at = i + 1;
+  return true;
+}
+
+uint32_t byte_sum(std::string_view text) {
+  uint32_t sum = 0;
+  for (const char c : text) sum += static_cast<uint8_t>(c);
+  return sum & 255;
+}
+
+std::optional<uint32_t> read_digits(std::string_view text) {
+  if (text.empty() || text.size() > 10) return std::nullopt;
+  uint64_t value = 0;
+  for (const char c : text) {
+    if (c < '0' || c > '9') return std::nullopt;
+    value = value * 10 + static_cast<unsigned>(c - '0');
+  }
+  if (value > INT32_MAX) return std::nullopt;
+  return static_cast<uint32_t>(value);
+}
+
+}  // namespace
+
+bool Message::parse(std::string_view frame) {
+  frame_ = frame;
+  fields_.clear();
+  size_t at = 0, body = 0, last = 0;
+  while (at < frame.size()) {
+    last = at;
+    Field field;
+    if (!read_tag(frame, at, field.tag)) return false;
+    size_t end;
+    const Tag length = length_tag(field.tag);
+    if (length != 0 && !fields_.empty() && fields_.back().tag == length) {
+      // Raw data may hold separators; its length stands before it.
+      const auto bytes = read_digits(fields_.back().value);
+      if (!bytes || *bytes > frame.size() - at) return false;
+      end = at + *bytes;
+      if (end >= frame.size() || frame[end] != kSeparator) return false;
+    } else {
+      const void* found = std::memchr(frame.data() + at, kSeparator, frame.size() - at);
+      if (found == nullptr) return false;
+      end = static_cast<size_t>(static_cast<const char*>(found) - frame.data());
+    }
+    field.value = frame.substr(at, end - at);
+    at = end + 1;
+    if (fields_.size() == 1) body = at;
+    fields_.push_back(field);
+  }
+  if (fields_.size() < 4 || fields_[0].tag != tag::kBeginString || fields_[1].tag != tag::kBodyLength ||
+      fields_[2].tag != tag::kMsgType || fields_.back().tag != tag::kCheckSum) {
+    return false;
+  }
+  const auto sum = fields_.back().value;
+  const auto stated = read_digits(sum);
+  return read_digits(fields_[1].value) == last - body && sum.size() == 3 && stated == byte_sum(frame.substr(0, last));
+}
+
+std::optional<std::string_view> Message::find(Tag tag) const {
+  for (const auto& field : fields_) {
+    if (field.tag == tag) return field.value;
+  }
+  return std::nullopt;
+}
+
+bool Message::flag(Tag tag) const { return find(tag) == "Y"; }
+
+std::optional<uint32_t> Message::number(Tag tag) const {
+  const auto text = find(tag);
+  return text ? read_digits(*text) : std::nullopt;
+}
+
+std::span<char> Framer::room() {
+  if (begin_ > 0) {
+    if (begin_ < end_) std::memmove(bytes_.data(), bytes_.data() + begin_, end_ - begin_);
+    end_ -= begin_;
+    begin_ = 0;
+  }
+  frame_ = {};
+  if (bytes_.size() - end_ < kReadBytes) bytes_.resize(std::max(bytes_.size() * 2, 4 * kReadBytes));
+  return {bytes_.data() + end_, bytes_.size() - end_};
+}
+
+void Framer::filled(size_t bytes) { end_ += bytes; }
+
+void Framer::clear() {
+  begin_ = end_ = 0;
+  frame_ = {};
+}
+
+Framer::Found Framer::next() {
+  frame_ = {};
+  const std::string_view all(bytes_.data(), end_);
+  const size_t start = all.find("8=", begin_);
+  if (start == all.npos) {
+    // The last byte may be the 8.
+    begin_ = end_ > begin_ && all[end_ - 1] == '8' ? end_ - 1 : end_;
+    return Found::kNeedMore;
+  }
+  begin_ = start;
+  const auto garbled = [&] {
+    begin_ = start + 2;
+    return Found::kGarbled;
+  };
+  const auto rest = all.substr(start);
+  const size_t version_end = rest.substr(0, kBeginStringMax).find(kSeparator);
+  if (version_end == rest.npos) return rest.size() >= kBeginStringMax ? garbled() : Found::kNeedMore;
+  size_t at = version_end + 1;
+  for (const char expected : {'9', '='}) {
+    if (at == rest.size()) return Found::kNeedMore;
+    if (rest[at++] != expected) return garbled();
+  }
+  size_t length = 0, digits = 0;
+  while (at < rest.size() && rest[at] >= '0' && rest[at] <= '9' && digits < 9) {
+    length = length * 10 + static_cast<size_t>(rest[at++] - '0');
+    ++digits;
+  }
+  if (at == rest.size()) return digits < 9 ? Found::kNeedMore : garbled();
+  if (digits == 0 || rest[at] != kSeparator || length > kMessageBytesMax) return garbled();
+  const size_t body = at + 1;
+  const size_t from = length > 0 ? body + length - 1 : at;
+  const size_t sum = rest.find("\x01" "10=", std::min(from, rest.size()));
+  if (sum == rest.npos) return rest.size() > kMessageBytesMax ? garbled() : Found::kNeedMore;
+  const size_t sum_end = rest.substr(0, sum + kChecksumFieldMax).find(kSeparator, sum + 1);
+  if (sum_end == rest.npos) return rest.size() >= sum + kChecksumFieldMax ? garbled() : Found::kNeedMore;
+  if (sum_end + 1 > kMessageBytesMax) return garbled();
+  frame_ = rest.substr(0, sum_end + 1);
+  begin_ = start + frame_.size();
+  return Found::kFrame;
+}
+
+void FieldWriter::begin(Tag tag) {
+  char digits[12];
+  const auto end = std::to_chars(digits, digits + sizeof(digits), tag).ptr;
+  *end = '=';
+  text_.append(digits, static_cast<size_t>(end - digits) + 1);
+}
+
+void FieldWriter::text(Tag tag, std::string_view value) {
+  begin(tag);
+  text_.append(value);
+  text_.push_back(kSeparator);
+}
+
+void FieldWriter::character(Tag tag, char value) {
+  begin(tag);
+  text_.push_back(value);
+  text_.push_back(kSeparator);
+}
+
+void FieldWriter::number(Tag tag, int64_t value) {
+  begin(tag);
+  char digits[24];
+  text_.append(digits, std::to_chars(digits, digits + sizeof(digits), value).ptr);
+  text_.push_back(kSeparator);
+}
+
+void FieldWriter::decimal(Tag tag, int64_t mantissa, unsigned decimals) {
+  begin(tag);
+  uint64_t value = mantissa < 0 ? 0 - static_cast<uint64_t>(mantissa) : static_cast<uint64_t>(mantissa);
+  while (decimals > 0 && value % 10 == 0) {
+    value /= 10;
+    --decimals;
+  }
+  char digits[24];
+  const auto end = std::to_chars(digits, digits + sizeof(digits), value).ptr;
+  const std::string_view text(digits, static_cast<size_t>(end - digits));
+  if (mantissa < 0) text_.push_back('-');
+  if (decimals == 0) {
+    text_.append(text);
+  } else if (text.size() > decimals) {
+    text_.append(text.substr(0, text.size() - decimals)).push_back('.');
+    text_.append(text.substr(text.size() - decimals));
+  } else {
+    text_.append("0.").append(decimals - text.size(), '0').append(text);
+  }
+  text_.push_back(kSeparator);
+}
+
+void FieldWriter::time(Tag tag, VenueTime time) {
+  begin(tag);
+  char text[21];
+  write_timestamp(time, text);
+  text_.append(text, sizeof(text)).push_back(kSeparator);
+}
+
+void FieldWriter::date(Tag tag, VenueTime time) {
+  begin(tag);
+  char text[21];
+  write_timestamp(time, text);
+  text_.append(text, 8).push_back(kSeparator);
+}
+
+}  // namespace polis::exchange::fix

@@ -1,0 +1,122 @@
+// FIX messages as bytes: finding them in a stream, taking them apart, putting them together. No sessions here, no
+// dictionary, no allocation once buffers have grown to what a connection needs.
+//
+//     8=FIX.4.4␁ 9=<bytes from 35= up to 10=>␁ 35=<type>␁ header and body fields ␁ 10=<sum of all bytes before, mod 256>␁
+#pragma once
+
+#include <array>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "systems/exchange/messages.h"
+
+namespace polis::exchange::fix {
+
+inline constexpr size_t kMessageBytesMax = 64 * 1024;
+inline constexpr char kSeparator = '\x01';
+
+// Negative ones are read, since whoever sends one is told so.
+using Tag = int32_t;
+
+// The tags that more than one file speaks of.
+namespace tag {
+inline constexpr Tag kBeginSeqNo = 7, kBeginString = 8, kBodyLength = 9, kCheckSum = 10, kEndSeqNo = 16, kMsgSeqNum = 34,
+                     kMsgType = 35, kNewSeqNo = 36, kPossDupFlag = 43, kRefSeqNum = 45, kSenderCompId = 49,
+                     kSendingTime = 52, kTargetCompId = 56, kText = 58, kPossResend = 97, kEncryptMethod = 98,
+                     kHeartBtInt = 108, kTestReqId = 112, kOnBehalfOfCompId = 115, kOnBehalfOfSubId = 116,
+                     kOrigSendingTime = 122, kGapFillFlag = 123, kDeliverToCompId = 128, kDeliverToSubId = 129,
+                     kResetSeqNumFlag = 141, kOnBehalfOfLocationId = 144, kDeliverToLocationId = 145, kRefTagId = 371,
+                     kLastMsgSeqNumProcessed = 369, kRefMsgType = 372, kSessionRejectReason = 373,
+                     kBusinessRejectReason = 380, kUsername = 553, kPassword = 554, kNextExpectedMsgSeqNum = 789;
+}  // namespace tag
+
+struct Field {
+  Tag tag = 0;
+  std::string_view value;
+};
+
+// A message that was taken apart. Points into the bytes it was read from.
+class Message {
+ public:
+  // False for garbled ones: the first three tags are not 8, 9, 35, a tag is no number, length or sum are wrong.
+  // `frame` is one frame as the framer gives it and must outlive what is asked of the message.
+  bool parse(std::string_view frame);
+
+  std::string_view begin_string() const { return fields_[0].value; }
+  std::string_view type() const { return fields_[2].value; }
+  // All fields in the order in which they came, 8, 9, 35 and 10 included.
+  std::span<const Field> fields() const { return fields_; }
+  // The first one with that tag. Looks through all: whoever needs many goes through fields() once.
+  std::optional<std::string_view> find(Tag tag) const;
+  // Whether it is there and says Y.
+  bool flag(Tag tag) const;
+  // Nothing unless it is there and a whole number of 0 .. 2^31-1.
+  std::optional<uint32_t> number(Tag tag) const;
+  std::string_view frame() const { return frame_; }
+
+ private:
+  std::string_view frame_;
+  std::vector<Field> fields_;
+};
+
+// Finds frames in a stream of bytes that may be cut anywhere.
+//
+//     room() → read into it → filled(n) → next() until kNeedMore
+class Framer {
+ public:
+  enum class Found : uint8_t {
+    kNeedMore,
+    kFrame,    // frame() is one; it may still be garbled inside
+    kGarbled,  // something began as a message and cannot be one; it was skipped
+  };
+  // Room to read into, at least 4 KiB. Invalidates frame().
+  std::span<char> room();
+  void filled(size_t bytes);
+  // Skips what stands before the next "8=". The frame stays valid until room() is called.
+  Found next();
+  std::string_view frame() const { return frame_; }
+  // Forgets everything: a new connection.
+  void clear();
+
+ private:
+  std::vector<char> bytes_;
+  size_t begin_ = 0, end_ = 0;
+  std::string_view frame_;
+};
+
+// Writes fields one by one; the caller keeps the order that FIX wants (see session.h). Values hold no separator: those
+// that come from outside were read from a message, or are checked by their maker.
+class FieldWriter {
+ public:
+  void clear() { text_.clear(); }
+  bool empty() const { return text_.empty(); }
+  std::string_view view() const { return text_; }
+
+  void text(Tag tag, std::string_view value);
+  void character(Tag tag, char value);
+  void number(Tag tag, int64_t value);
+  void flag(Tag tag, bool value) { character(tag, value ? 'Y' : 'N'); }
+  // mantissa × 10^-decimals, without zeros at the end of its fraction: 10010 and 2 are "100.1"; decimals 0 .. 18.
+  void decimal(Tag tag, int64_t mantissa, unsigned decimals);
+  void time(Tag tag, VenueTime time);  // UTCTimestamp to the millisecond
+  void date(Tag tag, VenueTime time);  // yyyymmdd
+
+ private:
+  void begin(Tag tag);
+  std::string text_;
+};
+
+// "20240102-09:30:00.000"; `to` has 21 characters.
+void write_timestamp(VenueTime time, char* to);
+// A UTCTimestamp of seconds, or with 3, 6 or 9 digits of fraction; a leap second counts as the next one.
+std::optional<VenueTime> read_timestamp(std::string_view text);
+// A FIX decimal ("-0012.50"): sign, digits, at most one point, no exponent. Nothing if it is none, or has more than 18
+// digits that count. exponent <= 0, trailing zeros of the fraction dropped.
+std::optional<Decimal> read_decimal(std::string_view text);
+// Digits alone, up to 2^63-1.
+std::optional<int64_t> read_number(std::string_view text);
+
+}  // namespace polis::exchange::fix
