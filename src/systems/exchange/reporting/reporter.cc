@@ -1,0 +1,340 @@
+#include "systems/exchange/reporting/reporter.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "kernel/io/shard.h"
+
+namespace polis::exchange {
+namespace {
+
+// A transaction of the store holds 64 MiB, in memory twice.
+constexpr size_t kBatchBytesMax = size_t{8} << 20;
+
+}  // namespace
+
+// Rows that are not written yet. Chunks are open while records may still join them.
+struct Reporter::Batch {
+  struct Chunk {
+    std::string key;
+    std::string value;
+    size_t records = 0;
+  };
+  struct Order {
+    OrderRecord record;
+    bool begun = false;  // it was entered in this batch, so no row of it stands
+  };
+  std::vector<std::pair<std::string, std::string>> rows;
+  std::unordered_map<uint64_t, Chunk> chunks;  // by kind and first part of the key
+  std::unordered_map<OrderId, Order> orders;
+  size_t bytes = 0;
+  uint64_t steps = 0;
+  bool work = false;
+  ProgressRecord progress;  // behind its last step
+
+  void put(std::string key, std::string value) {
+    bytes += key.size() + value.size();
+    rows.emplace_back(std::move(key), std::move(value));
+  }
+  template <class Record>
+  void put(std::string key, const Record& record) {
+    put(std::move(key), encoded(record));
+  }
+  // Behind the other records of `first`; `second` orders them.
+  template <class Record>
+  void append(RowKind kind, uint32_t first, uint64_t second, const Record& record) {
+    Chunk& chunk = chunks[uint64_t{static_cast<uint8_t>(kind)} << 32 | first];
+    if (chunk.records == 0) chunk.key = row_key(kind, first, second);
+    const std::string value = encoded(record);
+    chunk.value += value;
+    bytes += value.size();
+    if (++chunk.records == kChunkRecordsMax) {
+      rows.emplace_back(std::move(chunk.key), std::move(chunk.value));
+      chunk = Chunk();
+    }
+  }
+  void close_chunks() {
+    for (auto& [where, chunk] : chunks)
+      if (chunk.records > 0) rows.emplace_back(std::move(chunk.key), std::move(chunk.value));
+    chunks.clear();
+  }
+};
+
+Task<Result<std::unique_ptr<Reporter>>> Reporter::open(store::Store& store, store::Keyspace rows) {
+  auto txn = CO_TRY(co_await store.begin());
+  const auto row = CO_TRY(co_await txn->get(rows, row_key(RowKind::kProgress)));
+  ProgressRecord progress;
+  if (row) progress = CO_TRY(decode_progress(row->value));
+  co_return std::unique_ptr<Reporter>(new Reporter(store, rows, progress));
+}
+
+Reporter::Reporter(store::Store& store, store::Keyspace rows, const ProgressRecord& progress)
+    : store_(store), rows_(rows), batch_(std::make_unique<Batch>()), progress_(progress), written_(progress) {
+  statistics_.committed = progress.committed;
+  statistics_.last_time = progress.last_time;
+}
+
+Reporter::~Reporter() = default;
+
+Sequence Reporter::committed() const {
+  std::lock_guard lock(mutex_);
+  return written_.committed;
+}
+
+ReporterStatistics Reporter::statistics() const {
+  std::lock_guard lock(mutex_);
+  return statistics_;
+}
+
+ProgressRecord Reporter::progress() const {
+  std::lock_guard lock(mutex_);
+  return written_;
+}
+
+void Reporter::on_step(const Stamp& stamp, const Request* request, const Outputs& outputs, const Venue& after) {
+  if (stamp.sequence < progress_.committed) return;  // the rows have it
+
+  // Ordinals count down to what the session book has after the step.
+  ordinals_.clear();
+  const auto place_of = [this](SessionId session) {
+    return std::ranges::find(ordinals_, session, &std::pair<SessionId, uint64_t>::first);
+  };
+  for (const Report& report : outputs.reports()) {
+    if (!has_message(report)) continue;
+    auto place = place_of(report.session);
+    if (place == ordinals_.end())
+      place = ordinals_.insert(place, {report.session, after.sessions().numbers(report.session).reports + 1});
+    --place->second;
+  }
+
+  Sequence sequence = stamp.sequence + (request ? kRequestSlots : kTurnSlots);
+  for (const Outputs::Item& item : outputs.items()) {
+    if (!item.is_report) {
+      note_trade(sequence, stamp.now, outputs.event_at(item));
+      sequence += kEventSlots;
+      continue;
+    }
+    const Report& report = outputs.report_at(item);
+    const uint64_t ordinal = has_message(report) ? place_of(report.session)->second++ : 0;
+    note_report(sequence, stamp.now, report, ordinal, after);
+    if (report.kind == ReportKind::kWithdrawn && request && request->kind == RequestKind::kWithdraw)
+      note_withdrawal(sequence, stamp.now, *request);
+    if (report.kind == ReportKind::kDayClosed) note_day(stamp, static_cast<uint32_t>(report.quantity), after);
+    sequence += kReportSlots;
+  }
+
+  if (progress_.first_time == 0) progress_.first_time = stamp.now;
+  progress_.last_time = stamp.now;
+  progress_.committed = sequence;
+  ++batch_->steps;
+  if (batch_->bytes >= kBatchBytesMax) seal();
+}
+
+void Reporter::seal() {
+  batch_->close_chunks();
+  batch_->progress = progress_;
+  sealed_.push_back(std::exchange(batch_, std::make_unique<Batch>()));
+}
+
+Task<Result<void>> Reporter::commit(Sequence upto) {
+  progress_.committed = std::max(progress_.committed, upto);
+  seal();
+  while (!sealed_.empty()) {
+    Batch& batch = *sealed_.front();
+    CO_TRY(co_await write(batch));  // whoever called comes again
+    const bool work = batch.work;
+    sealed_.pop_front();
+    if (work && work_) work_();
+  }
+  co_return Result<void>();
+}
+
+void Reporter::note_report(Sequence sequence, VenueTime time, const Report& report, uint64_t ordinal,
+                           const Venue& after) {
+  if (ordinal != 0)
+    batch_->append(RowKind::kSessionReports, report.session, ordinal,
+                   StoredReport{.sequence = sequence, .time = time, .report = report});
+  // Drop copies tell of what another session's report has told already.
+  if ((report.flags & Report::kCopy) != 0 || report.account == 0) return;
+  if (report.order != 0) note_order(sequence, time, report);
+  if (report.kind == ReportKind::kTrade || report.kind == ReportKind::kTradeBreak) note_fill(sequence, time, report);
+  note_money(sequence, time, report, after);
+}
+
+void Reporter::note_order(Sequence sequence, VenueTime time, const Report& report) {
+  switch (report.kind) {
+    case ReportKind::kNew:
+    case ReportKind::kTrade:
+    case ReportKind::kCancelled:
+    case ReportKind::kReplaced:
+    case ReportKind::kRejected:
+    case ReportKind::kExpired:
+    case ReportKind::kTriggered:
+    case ReportKind::kRestated:
+    case ReportKind::kTradeBreak:
+      break;
+    default:
+      return;  // answers that change no order
+  }
+  const bool begins = report.kind == ReportKind::kNew || report.kind == ReportKind::kRejected;
+  auto [place, first] = batch_->orders.try_emplace(report.order);
+  Batch::Order& order = place->second;
+  const OrderRecord before = order.record;
+  order.record = order_of(sequence, time, report);
+  if (!first) {
+    order.record.entered_sequence = before.entered_sequence;
+    order.record.entered = before.entered;
+    return;
+  }
+  order.begun = begins;
+  batch_->bytes += sizeof(Batch::Order);
+  if (begins)
+    batch_->append(RowKind::kAccountOrders, report.account, sequence,
+                   AccountOrder{.sequence = sequence, .order = report.order});
+}
+
+void Reporter::note_fill(Sequence sequence, VenueTime time, const Report& report) {
+  const bool broken = report.kind == ReportKind::kTradeBreak;
+  batch_->append(RowKind::kFills, report.account, sequence,
+                 FillRecord{.sequence = sequence,
+                            .time = time,
+                            .order = report.order,
+                            .instrument = report.instrument,
+                            .side = report.side,
+                            .maker = (report.flags & Report::kMaker) != 0,
+                            .auction = (report.flags & Report::kInAuction) != 0,
+                            .broken = broken,
+                            .price = report.last_price,
+                            .quantity = report.last_quantity,
+                            .left = report.left,
+                            .match = report.match,
+                            .fee = report.fee,
+                            .client_id = report.client_id});
+  if (broken) batch_->put(row_key(RowKind::kBrokenTrade, report.instrument, report.match), std::string("1"));
+}
+
+void Reporter::move_money(AccountId account, const Movement& movement) {
+  if (movement.amount == 0) return;
+  batch_->append(RowKind::kMovements, account, movement.sequence, movement);
+}
+
+void Reporter::note_money(Sequence sequence, VenueTime time, const Report& report, const Venue& after) {
+  Movement movement{.sequence = sequence, .time = time};
+  switch (report.kind) {
+    case ReportKind::kDeposited:
+    case ReportKind::kWithdrawn: {
+      const bool deposit = report.kind == ReportKind::kDeposited;
+      movement.kind = deposit ? MovementKind::kDeposit : MovementKind::kWithdrawal;
+      movement.asset = report.instrument;
+      movement.amount = deposit ? report.last_quantity : -report.last_quantity;
+      return move_money(report.account, movement);
+    }
+    case ReportKind::kTrade:
+    case ReportKind::kTradeBreak:
+      break;
+    default:
+      return;
+  }
+  const InstrumentDefinition* instrument = after.orders().instrument(report.instrument);
+  POLIS_ASSERT(instrument);  // its orders trade
+  const bool broken = report.kind == ReportKind::kTradeBreak;
+  movement.instrument = report.instrument;
+  movement.match = report.match;
+  movement.order = report.order;
+  const Amount base = report.last_quantity * instrument->base_per_lot;
+  const Amount quote = report.last_price * report.last_quantity * instrument->quote_per_tick_lot;
+  const bool gains_base = (report.side == Side::kBuy) != broken;
+  const auto move = [&](AccountId account, MovementKind kind, AssetId asset, Amount amount) {
+    movement.kind = broken ? MovementKind::kTradeBreak : kind;
+    movement.asset = asset;
+    movement.amount = amount;
+    move_money(account, movement);
+  };
+  move(report.account, MovementKind::kTrade, instrument->base, gains_base ? base : -base);
+  move(report.account, MovementKind::kTrade, instrument->quote, gains_base ? -quote : quote);
+  move(report.account, MovementKind::kFee, instrument->quote, broken ? report.fee : -report.fee);
+  move(1, MovementKind::kFeeIncome, instrument->quote, broken ? -report.fee : report.fee);
+}
+
+void Reporter::note_trade(Sequence sequence, VenueTime time, const Event& event) {
+  if (event.kind != Event::Kind::kTrade) return;
+  batch_->append(RowKind::kTrades, event.instrument, event.match,
+                 TradeRecord{.match = event.match,
+                             .sequence = sequence,
+                             .time = time,
+                             .side = event.side,
+                             .auction = (event.flags & Event::kInAuction) != 0,
+                             .price = event.price,
+                             .quantity = event.quantity});
+}
+
+void Reporter::note_withdrawal(Sequence sequence, VenueTime time, const Request& request) {
+  const TransferFields& transfer = request.body.transfer;
+  batch_->put(row_key(RowKind::kWithdrawal, sequence), WithdrawalRecord{.sequence = sequence,
+                                                                        .time = time,
+                                                                        .account = transfer.account,
+                                                                        .asset = transfer.asset,
+                                                                        .amount = transfer.amount,
+                                                                        .wallet_low = transfer.id_low,
+                                                                        .wallet_high = transfer.id_high,
+                                                                        .problem = {}});
+  batch_->work = true;
+}
+
+// Balances are looked at between two steps of the shadow: they are those of the moment.
+void Reporter::note_day(const Stamp& stamp, uint32_t day, const Venue& after) {
+  const OrderManager& orders = after.orders();
+  for (AccountId account = 1; account <= orders.accounts(); ++account) {
+    std::string amounts;
+    for (const auto& [asset, balance] : orders.balances(account))
+      if (balance.total != 0) amounts += encoded(AssetAmount{.asset = asset, .amount = balance.total});
+    if (!amounts.empty()) batch_->put(row_key(RowKind::kClosing, day, account), std::move(amounts));
+  }
+  batch_->put(row_key(RowKind::kDay, day), DayRecord{.day = day,
+                                                     .previous_day = progress_.day,
+                                                     .first = progress_.day_first,
+                                                     .last = stamp.sequence,
+                                                     .closed = stamp.now,
+                                                     .sha256 = {},
+                                                     .problem = {}});
+  progress_.day = day;
+  progress_.day_first = stamp.sequence;
+  batch_->work = true;
+}
+
+Task<Result<void>> Reporter::write(Batch& batch) {
+  {
+    std::lock_guard lock(mutex_);
+    // A batch of nothing, and nobody asked for more than the rows say.
+    if (batch.rows.empty() && batch.orders.empty() && batch.steps == 0 && batch.progress == written_)
+      co_return Result<void>();
+  }
+  auto txn = CO_TRY(co_await store_.begin());
+  for (const auto& [key, value] : batch.rows) CO_TRY(txn->put(rows_, key, value));
+  size_t orders = 0;
+  for (const auto& [id, order] : batch.orders) {
+    const std::string key = row_key(RowKind::kOrder, id);
+    OrderRecord record = order.record;
+    if (!order.begun)
+      if (const auto row = CO_TRY(co_await txn->get(rows_, key))) {
+        const OrderRecord before = CO_TRY(decode_order(row->value));
+        record.entered_sequence = before.entered_sequence;
+        record.entered = before.entered;
+      }
+    CO_TRY(txn->put(rows_, key, encoded(record)));
+    if (++orders % 64 == 0) co_await io::yield();
+  }
+  CO_TRY(txn->put(rows_, row_key(RowKind::kProgress), encoded(batch.progress)));
+  // What the power takes is made again from the journal, for then the rows say that they end before it.
+  CO_TRY(co_await txn->commit(store::Sync::kOs));
+  std::lock_guard lock(mutex_);
+  written_ = batch.progress;
+  statistics_.committed = written_.committed;
+  statistics_.last_time = written_.last_time;
+  statistics_.steps += batch.steps;
+  statistics_.rows += batch.rows.size() + batch.orders.size() + 1;
+  ++statistics_.transactions;
+  co_return Result<void>();
+}
+
+}  // namespace polis::exchange
