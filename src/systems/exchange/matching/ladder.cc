@@ -16,6 +16,7 @@ Ladder::Zeros<T> Ladder::zeros(size_t count) {
 
 Ladder::Ladder(Side side, size_t window_ticks)
     : side_(side),
+      order_(side == Side::kBuy ? 0 : -1),
       window_(window_ticks),
       near_levels_(zeros<Level>(window_ticks)),
       volumes_(zeros<Quantity>(window_ticks)),
@@ -24,12 +25,6 @@ Ladder::Ladder(Side side, size_t window_ticks)
       leaf_(window_ticks / 64),
       mid_((window_ticks + 4095) / 4096) {
   POLIS_ASSERT(std::has_single_bit(window_ticks) && window_ticks >= 64 && window_ticks <= 64 * 64 * 64);
-}
-
-void Ladder::mark(size_t index) {
-  leaf_[index >> 6] |= uint64_t{1} << (index & 63);
-  mid_[index >> 12] |= uint64_t{1} << (index >> 6 & 63);
-  top_ |= uint64_t{1} << (index >> 12);
 }
 
 void Ladder::unmark(size_t index) {
@@ -72,10 +67,6 @@ std::optional<size_t> Ladder::highest_up_to(size_t index) const {
   return block << 6 | highest(leaf_[block]);
 }
 
-Price Ladder::best() const {
-  return *next(std::nullopt);
-}
-
 std::optional<Price> Ladder::next(std::optional<Price> after) const {
   std::optional<Price> found;
   const Price end = base_ + static_cast<Price>(window_);
@@ -101,67 +92,42 @@ std::optional<Price> Ladder::next(std::optional<Price> after) const {
 
 const Level* Ladder::find(Price price) const {
   if (near(price)) {
-    const Level& level = near_levels_[static_cast<size_t>(price - base_)];
+    const Level& level = near_levels_[index_of(price)];
     return level.empty() ? nullptr : &level;
   }
   const auto far = far_.find(price);
   return far == far_.end() ? nullptr : &far->second.level;
 }
 
-Level& Ladder::at(Price price) {
-  if (near(price)) return near_levels_[static_cast<size_t>(price - base_)];
+Ladder::FarLevel& Ladder::far_at(Price price) {
   const auto far = far_.find(price);
   POLIS_ASSERT(far != far_.end());
-  return far->second.level;
+  return far->second;
 }
 
-Level& Ladder::make(Price price) {
-  ++made_since_move_;
-  if (!placed_ || (!near(price) && worth_moving(price))) move_window(price);
-  return place(price);
+Level& Ladder::make_far(Price price) {
+  if (!placed_ || worth_moving(price)) move_window(price);
+  return restore(price);
 }
 
-Level& Ladder::place(Price price) {
-  if (near(price)) {
-    const auto index = static_cast<size_t>(price - base_);
-    Level& level = near_levels_[index];
-    if (level.empty()) {
-      mark(index);
-      ++levels_;
-    }
-    return level;
-  }
+Level& Ladder::place_far(Price price) {
   const auto [far, fresh] = far_.try_emplace(price);
-  levels_ += fresh;
+  if (fresh) count(price);
   return far->second.level;
 }
 
 void Ladder::erase(Price price) {
   --levels_;
   if (near(price)) {
-    unmark(static_cast<size_t>(price - base_));
-    return;
+    unmark(index_of(price));
+  } else {
+    far_.erase(price);
   }
-  far_.erase(price);
-}
-
-void Ladder::add_volume(Price price, Quantity delta) {
-  all_ += delta;
-  if (!near(price)) {
-    const auto far = far_.find(price);
-    POLIS_ASSERT(far != far_.end());
-    far->second.volume += delta;
-    return;
-  }
-  const auto index = static_cast<size_t>(price - base_);
-  volumes_[index] += delta;
-  block_volumes_[index >> 6] += delta;
-  area_volumes_[index >> 12] += delta;
-  near_all_ += delta;
+  if (price == best_ && levels_ != 0) best_ = *next(std::nullopt);
 }
 
 Quantity Ladder::volume(Price price) const {
-  if (near(price)) return volumes_[static_cast<size_t>(price - base_)];
+  if (near(price)) return volumes_[index_of(price)];
   const auto far = far_.find(price);
   return far == far_.end() ? 0 : far->second.volume;
 }
@@ -195,8 +161,7 @@ Quantity Ladder::volume_between(Price low, Price high) const {
   if (low > high) return 0;
   Quantity sum = 0;
   const Price near_low = std::max(low, base_), near_high = std::min(high, base_ + static_cast<Price>(window_) - 1);
-  if (near_all_ != 0 && near_low <= near_high)
-    sum = near_volume(static_cast<size_t>(near_low - base_), static_cast<size_t>(near_high - base_));
+  if (top_ != 0 && near_low <= near_high) sum = near_volume(index_of(near_low), index_of(near_high));
   if (!far_.empty())
     for (auto far = far_.lower_bound(low); far != far_.end() && far->first <= high; ++far) sum += far->second.volume;
   return sum;
@@ -227,12 +192,12 @@ void Ladder::move_window(Price center) {
   std::fill(leaf_.begin(), leaf_.end(), 0);
   std::fill(mid_.begin(), mid_.end(), 0);
   top_ = 0;
-  near_all_ = all_ = 0;
+  all_ = 0;
   levels_ = 0;
   base_ = std::max<Price>(0, center - static_cast<Price>(window_ / 2));
   placed_ = true;
   for (const auto& [price, far] : moved) {
-    place(price) = far.level;
+    restore(price) = far.level;
     add_volume(price, far.volume);
   }
   made_since_move_ = 0;

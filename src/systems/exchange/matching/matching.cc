@@ -35,18 +35,19 @@ void Matching::change_rules(const InstrumentRules& rules) {
   rules_.pause_ns = rules.pause_ns;
 }
 
-Event Matching::event(Event::Kind kind, Slot slot) const {
+// Written where it stays: an event that is made elsewhere and copied costs more than all else of a quiet order.
+inline Event& Matching::tell(Event::Kind kind, Slot slot, Events& events) const {
   const Order& order = orders_[slot];
-  Event event;
+  Event& event = events.emplace_back();
   event.kind = kind;
   event.side = order.side;
   event.instrument = rules_.id;
-  event.order = orders_.id(slot);
+  event.order = uint64_t{order.generation} << 32 | slot;
   event.reference = order.reference;
   return event;
 }
 
-bool Matching::crosses(Side side, Price price) const {
+inline bool Matching::crosses(Side side, Price price) const {
   const Ladder& others = this->side(opposite(side));
   return !others.empty() && !others.better(price, others.best());
 }
@@ -98,8 +99,9 @@ void Matching::submit(VenueTime now, const NewOrder& wanted, Events& events) {
     return;
   }
   Order& order = orders_[slot];
-  order.price = wanted.price;
-  order.open = wanted.quantity;
+  order.price = static_cast<int32_t>(wanted.price);
+  order.open = static_cast<uint32_t>(wanted.quantity);
+  order.entered = ++entered_;
   order.reference = wanted.reference;
   order.account = wanted.account;
   order.self_match_id = wanted.self_match_id;
@@ -110,13 +112,11 @@ void Matching::submit(VenueTime now, const NewOrder& wanted, Events& events) {
   order.post_only = wanted.post_only;
   order.hidden = wanted.shown == 0;
   order.peak = wanted.shown > 0 && wanted.shown < wanted.quantity ? static_cast<uint32_t>(wanted.shown) : 0;
-  orders_.terms(slot) = {.quantity = wanted.quantity,
-                         .minimum = wanted.minimum,
-                         .stop_price = wanted.stop_price,
-                         .expires_at = wanted.expires_at,
-                         .entered = ++entered_};
+  orders_.set_terms(slot, {.minimum = static_cast<uint32_t>(wanted.minimum),
+                           .stop_price = static_cast<int32_t>(wanted.stop_price),
+                           .expires_at = wanted.expires_at});
   if (wanted.time_in_force == TimeInForce::kGoodTillDate) expiries_.insert({wanted.expires_at, orders_.id(slot)});
-  Event& accepted = events.emplace_back(event(Event::Kind::kAccepted, slot));
+  Event& accepted = tell(Event::Kind::kAccepted, slot, events);
   accepted.price = wanted.price;
   accepted.quantity = wanted.quantity;
   accepted.left = wanted.quantity;
@@ -131,7 +131,7 @@ void Matching::submit(VenueTime now, const NewOrder& wanted, Events& events) {
   } else {
     enter(slot, events);
   }
-  run_stops(events);
+  if (high_ != 0) run_stops(events);
 }
 
 void Matching::cancel(VenueTime now, OrderId id, uint64_t reference, Events& events) {
@@ -172,24 +172,26 @@ void Matching::replace(VenueTime now, const ReplaceOrder& wanted, Events& events
     return;
   }
   Order& order = orders_[slot];
-  OrderTerms& terms = orders_.terms(slot);
+  OrderTerms terms = orders_.terms(slot);
   order.reference = wanted.reference;
-  if (wanted.quantity <= terms.filled) return end(slot, CancelReason::kReplaced, events);
+  if (wanted.quantity <= order.filled) return end(slot, CancelReason::kReplaced, events);
   const bool keeps =
-      wanted.price == order.price && wanted.stop_price == terms.stop_price && wanted.quantity <= terms.quantity;
+      wanted.price == order.price && wanted.stop_price == terms.stop_price && wanted.quantity <= order.quantity();
   if (keeps) {
-    reduce(slot, terms.quantity - wanted.quantity);
+    reduce(slot, order.quantity() - wanted.quantity);
   } else {
     leave(slot);
-    order.open = wanted.quantity - terms.filled;
+    order.open = static_cast<uint32_t>(wanted.quantity) - order.filled;
     order.reserve = 0;
-    order.price = wanted.price;
-    terms.stop_price = wanted.stop_price;
-    terms.entered = ++entered_;
+    order.price = static_cast<int32_t>(wanted.price);
+    order.entered = ++entered_;
   }
-  terms.quantity = wanted.quantity;
-  terms.minimum = 0;
-  Event& replaced = events.emplace_back(event(Event::Kind::kReplaced, slot));
+  if (order.has_terms) {
+    terms.stop_price = static_cast<int32_t>(wanted.stop_price);
+    terms.minimum = 0;
+    orders_.set_terms(slot, terms);
+  }
+  Event& replaced = tell(Event::Kind::kReplaced, slot, events);
   replaced.flags = keeps ? Event::kKeptPriority : 0;
   replaced.price = wanted.price;
   replaced.quantity = wanted.quantity;
@@ -197,7 +199,7 @@ void Matching::replace(VenueTime now, const ReplaceOrder& wanted, Events& events
   replaced.shown = order.place == Place::kShown ? order.open : 0;
   if (keeps) return;
   if (is_stop(order.type)) {
-    if (phase_ == Phase::kContinuous && reached(order.side, terms.stop_price)) {
+    if (phase_ == Phase::kContinuous && reached(order.side, wanted.stop_price)) {
       trigger(slot, events);
     } else {
       wait_for_stop(slot);
@@ -207,12 +209,12 @@ void Matching::replace(VenueTime now, const ReplaceOrder& wanted, Events& events
   } else {
     enter(slot, events);
   }
-  run_stops(events);
+  if (high_ != 0) run_stops(events);
 }
 
 // --- queues
 
-void Matching::push(Slot& first, Slot& last, Slot slot) {
+inline void Matching::push(Slot& first, Slot& last, Slot slot) {
   Order& order = orders_[slot];
   order.previous = last;
   order.next = 0;
@@ -220,7 +222,7 @@ void Matching::push(Slot& first, Slot& last, Slot slot) {
   last = slot;
 }
 
-void Matching::unlink(Slot& first, Slot& last, Slot slot) {
+inline void Matching::unlink(Slot& first, Slot& last, Slot slot) {
   const Order& order = orders_[slot];
   (order.previous != 0 ? orders_[order.previous].next : first) = order.next;
   (order.next != 0 ? orders_[order.next].previous : last) = order.previous;
@@ -229,8 +231,8 @@ void Matching::unlink(Slot& first, Slot& last, Slot slot) {
 void Matching::rest(Slot slot, Events& events) {
   Order& order = orders_[slot];
   const Quantity left = order.left();
-  order.open = order.peak != 0 && left > order.peak ? order.peak : left;
-  order.reserve = left - order.open;
+  order.open = order.peak != 0 && left > order.peak ? order.peak : static_cast<uint32_t>(left);
+  order.reserve = static_cast<uint32_t>(left) - order.open;
   Ladder& book = ladder(order.side);
   Level& level = book.make(order.price);
   if (order.hidden) {
@@ -244,7 +246,7 @@ void Matching::rest(Slot slot, Events& events) {
     level.shown += order.open;
   }
   book.add_volume(order.price, left);
-  Event& rested = events.emplace_back(event(Event::Kind::kRested, slot));
+  Event& rested = tell(Event::Kind::kRested, slot, events);
   rested.price = order.price;
   rested.left = left;
   rested.shown = order.hidden ? 0 : order.open;
@@ -270,26 +272,33 @@ void Matching::park(Slot slot) {
   push(parked_.first, parked_.last, slot);
 }
 
+inline void Matching::leave_book(Slot slot) {
+  Order& order = orders_[slot];
+  Ladder& book = ladder(order.side);
+  Level& level = book.at(order.price);
+  if (order.place == Place::kShown) {
+    unlink(level.head, level.tail, slot);
+    --level.orders;
+    level.shown -= order.open;
+  } else {
+    unlink(level.hidden_head, level.hidden_tail, slot);
+    --level.hidden_orders;
+  }
+  book.add_volume(order.price, -order.left());
+  if (level.empty()) book.erase(order.price);
+  order.place = Place::kMoving;
+}
+
 // Out of the queue that it waits in.
 void Matching::leave(Slot slot) {
+  const Place place = orders_[slot].place;
+  if (place == Place::kShown || place == Place::kHidden) return leave_book(slot);
+  if (place != Place::kMoving) leave_queue(slot);
+}
+
+void Matching::leave_queue(Slot slot) {
   Order& order = orders_[slot];
   switch (order.place) {
-    case Place::kShown:
-    case Place::kHidden: {
-      Ladder& book = ladder(order.side);
-      Level& level = book.at(order.price);
-      if (order.place == Place::kShown) {
-        unlink(level.head, level.tail, slot);
-        --level.orders;
-        level.shown -= order.open;
-      } else {
-        unlink(level.hidden_head, level.hidden_tail, slot);
-        --level.hidden_orders;
-      }
-      book.add_volume(order.price, -order.left());
-      if (level.empty()) book.erase(order.price);
-      break;
-    }
     case Place::kStop: {
       StopLevels& levels = stops(order.side);
       const auto level = levels.find(orders_.terms(slot).stop_price);
@@ -309,6 +318,8 @@ void Matching::leave(Slot slot) {
     case Place::kTriggered:
       *std::find(triggered_.begin(), triggered_.end(), slot) = 0;
       break;
+    case Place::kShown:
+    case Place::kHidden:
     case Place::kFree:
     case Place::kMoving:
       break;
@@ -319,13 +330,14 @@ void Matching::leave(Slot slot) {
 // It is over: the slot is another's from now on.
 void Matching::finish(Slot slot) {
   leave(slot);
-  const OrderTerms& terms = orders_.terms(slot);
-  if (terms.expires_at != 0) expiries_.erase({terms.expires_at, orders_.id(slot)});
+  if (orders_[slot].has_terms)
+    if (const VenueTime expires_at = orders_.terms(slot).expires_at; expires_at != 0)
+      expiries_.erase({expires_at, orders_.id(slot)});
   orders_.give_back(slot);
 }
 
 void Matching::end(Slot slot, CancelReason reason, Events& events) {
-  Event& cancelled = events.emplace_back(event(Event::Kind::kCancelled, slot));
+  Event& cancelled = tell(Event::Kind::kCancelled, slot, events);
   cancelled.cancel = reason;
   cancelled.price = orders_[slot].price;
   cancelled.quantity = orders_[slot].left();
@@ -335,9 +347,9 @@ void Matching::end(Slot slot, CancelReason reason, Events& events) {
 // So much less of it, wherever it waits, which keeps its turn; never all. What nobody sees goes first.
 void Matching::reduce(Slot slot, Quantity quantity) {
   Order& order = orders_[slot];
-  const Quantity of_reserve = std::min(order.reserve, quantity), of_open = quantity - of_reserve;
-  order.reserve -= of_reserve;
-  order.open -= of_open;
+  const Quantity of_reserve = std::min<Quantity>(order.reserve, quantity), of_open = quantity - of_reserve;
+  order.reserve -= static_cast<uint32_t>(of_reserve);
+  order.open -= static_cast<uint32_t>(of_open);
   if (order.place == Place::kAuction) auction_volume(order.side) -= of_open;
   if (order.place != Place::kShown && order.place != Place::kHidden) return;
   Ladder& book = ladder(order.side);
@@ -349,7 +361,6 @@ void Matching::reduce(Slot slot, Quantity quantity) {
 
 void Matching::enter(Slot slot, Events& events) {
   Order& order = orders_[slot];
-  OrderTerms& terms = orders_.terms(slot);
   if (is_call(phase_)) {
     if (is_immediate(order.time_in_force)) return end(slot, CancelReason::kImmediate, events);
     if (order.price == 0) return wait_for_auction(slot);
@@ -366,7 +377,7 @@ void Matching::enter(Slot slot, Events& events) {
     if (bound != 0 && others.better(bound, limit)) limit = bound;
     if (others.better(limit, others.best())) return end(slot, CancelReason::kCollar, events);
   }
-  const Quantity needed = order.time_in_force == TimeInForce::kFillOrKill ? order.open : terms.minimum;
+  const Quantity needed = order.time_in_force == TimeInForce::kFillOrKill ? order.open : orders_.terms(slot).minimum;
   if (needed > 0 && matchable(order, limit, needed) < needed) return end(slot, CancelReason::kMinimum, events);
   if (!match(slot, limit, events)) return;
 
@@ -374,7 +385,7 @@ void Matching::enter(Slot slot, Events& events) {
   if (order.type == OrderType::kMarket) return end(slot, CancelReason::kCollar, events);
   if (order.type == OrderType::kMarketToLimit) {
     order.type = OrderType::kLimit;
-    order.price = limit;
+    order.price = static_cast<int32_t>(limit);
   }
   rest(slot, events);
 }
@@ -420,8 +431,7 @@ bool Matching::avoid_self(Slot taker, Slot maker, Events& events) {
         continue;
       }
       reduce(slot, smaller);
-      orders_.terms(slot).quantity -= smaller;
-      Event& reduced = events.emplace_back(event(Event::Kind::kReduced, slot));
+      Event& reduced = tell(Event::Kind::kReduced, slot, events);
       reduced.quantity = smaller;
       reduced.left = orders_[slot].left();
       reduced.shown = orders_[slot].place == Place::kShown ? orders_[slot].open : 0;
@@ -437,7 +447,7 @@ bool Matching::avoid_self(Slot taker, Slot maker, Events& events) {
 // Tells of a trade that is about to be taken from both.
 void Matching::trade(Slot slot, Slot counter, Side side, Price price, Quantity quantity, uint8_t flags,
                      Events& events) {
-  Event& trade = events.emplace_back(event(Event::Kind::kTrade, slot));
+  Event& trade = tell(Event::Kind::kTrade, slot, events);
   trade.flags = flags;
   trade.side = side;
   trade.counter_order = orders_.id(counter);
@@ -453,12 +463,12 @@ void Matching::trade(Slot slot, Slot counter, Side side, Price price, Quantity q
 // Takes what was traded from what is open; false when the order is over. An iceberg shows its next peak, at the tail.
 bool Matching::fill(Slot slot, Quantity quantity, Events& events) {
   Order& order = orders_[slot];
-  orders_.terms(slot).filled += quantity;
+  order.filled += static_cast<uint32_t>(quantity);
   if (order.left() == quantity) {
     finish(slot);
     return false;
   }
-  order.open -= quantity;
+  order.open -= static_cast<uint32_t>(quantity);
   if (order.place == Place::kAuction) auction_volume(order.side) -= quantity;
   if (order.place != Place::kShown && order.place != Place::kHidden) return true;
   Ladder& book = ladder(order.side);
@@ -468,11 +478,11 @@ bool Matching::fill(Slot slot, Quantity quantity, Events& events) {
   level.shown -= quantity;
   if (order.open > 0) return true;
   unlink(level.head, level.tail, slot);
-  order.open = std::min<Quantity>(order.peak, order.reserve);
+  order.open = std::min(order.peak, order.reserve);
   order.reserve -= order.open;
   level.shown += order.open;
   push(level.head, level.tail, slot);
-  Event& refilled = events.emplace_back(event(Event::Kind::kRefilled, slot));
+  Event& refilled = tell(Event::Kind::kRefilled, slot, events);
   refilled.price = order.price;
   refilled.left = order.left();
   refilled.shown = order.open;
@@ -555,7 +565,10 @@ void Matching::trigger(Slot slot, Events& events) {
   Order& order = orders_[slot];
   order.place = Place::kMoving;
   order.type = order.type == OrderType::kStop ? OrderType::kMarket : OrderType::kLimit;
-  Event& triggered = events.emplace_back(event(Event::Kind::kTriggered, slot));
+  OrderTerms terms = orders_.terms(slot);
+  terms.stop_price = 0;
+  orders_.set_terms(slot, terms);
+  Event& triggered = tell(Event::Kind::kTriggered, slot, events);
   triggered.price = order.price;
   triggered.left = order.left();
   enter(slot, events);
@@ -564,6 +577,10 @@ void Matching::trigger(Slot slot, Events& events) {
 // Those that the trades since the last look have reached, behind those that wait for their turn already.
 void Matching::collect_stops() {
   if (phase_ != Phase::kContinuous || high_ == 0) return;
+  if (buy_stops_.empty() && sell_stops_.empty()) {
+    low_ = high_ = 0;
+    return;
+  }
   const size_t before = triggered_.size();
   const auto take = [&](StopLevels& levels, auto level) {
     for (Slot slot = level->second.first; slot != 0; slot = orders_[slot].next) {
@@ -577,8 +594,7 @@ void Matching::collect_stops() {
     take(sell_stops_, std::prev(sell_stops_.end()));
   low_ = high_ = 0;
   const auto turn = [&](Slot slot) {
-    const OrderTerms& terms = orders_.terms(slot);
-    return std::pair(std::abs(terms.stop_price - anchor_), terms.entered);
+    return std::pair(std::abs(orders_.terms(slot).stop_price - anchor_), orders_[slot].entered);
   };
   std::sort(triggered_.begin() + static_cast<ptrdiff_t>(before), triggered_.end(),
             [&](Slot a, Slot b) { return turn(a) < turn(b); });

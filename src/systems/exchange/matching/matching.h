@@ -22,7 +22,7 @@ namespace polis::exchange {
 
 struct InstrumentRules {
   InstrumentId id = 0;
-  size_t orders_max = 10'000'000;  // 112 bytes each, taken as they come
+  size_t orders_max = 10'000'000;  // 64 bytes each and 16 of addresses, taken as they come
   size_t window_ticks = 1 << 16;   // of each side
   // How far from the best opposite price a market order goes, in basis points; at least one tick.
   uint32_t collar_bp = 500;
@@ -86,7 +86,7 @@ class Matching {
   StopLevels& stops(Side side) { return side == Side::kBuy ? buy_stops_ : sell_stops_; }
   Queue& auction_queue(Side side) { return side == Side::kBuy ? auction_buys_ : auction_sells_; }
   Quantity& auction_volume(Side side) { return side == Side::kBuy ? auction_buy_volume_ : auction_sell_volume_; }
-  Event event(Event::Kind kind, Slot slot) const;
+  Event& tell(Event::Kind kind, Slot slot, Events& events) const;
   RejectReason check(const NewOrder& order) const;
   RejectReason check(const ReplaceOrder& replace, const Order& order) const;
   bool crosses(Side side, Price price) const;
@@ -99,6 +99,8 @@ class Matching {
   void wait_for_auction(Slot slot);
   void park(Slot slot);
   void leave(Slot slot);
+  void leave_book(Slot slot);
+  void leave_queue(Slot slot);
   void finish(Slot slot);
   void end(Slot slot, CancelReason reason, Events& events);
   template <class Which>
@@ -166,7 +168,7 @@ class Matching {
   VenueTime resumes_at_ = 0;  // end of a pause; 0: none
 
   // While a snapshot is loaded.
-  Slot slots_loaded_ = 0, slots_to_load_ = 0, first_free_to_load_ = 0;
+  Slot slots_loaded_ = 1, slots_to_load_ = 1, first_free_to_load_ = 0;
 };
 
 class Matching::Saver {
@@ -178,7 +180,7 @@ class Matching::Saver {
  private:
   const Matching& matching_;
   bool begun_ = false;
-  Slot slot_ = 0;
+  Slot slot_ = 1;
 };
 
 }  // namespace polis::exchange

@@ -120,7 +120,7 @@ void Matching::uncross(Events& events) {
                     .quantity = found.quantity});
   for (Quantity left = found.quantity; left > 0;) {
     const Slot buyer = first_of(Side::kBuy), seller = first_of(Side::kSell);
-    const Quantity quantity = std::min({left, orders_[buyer].open, orders_[seller].open});
+    const Quantity quantity = std::min<Quantity>({left, orders_[buyer].open, orders_[seller].open});
     trade(buyer, seller, Side::kBuy, found.price, quantity, Event::kInAuction, events);
     fill(buyer, quantity, events);
     fill(seller, quantity, events);
@@ -134,7 +134,7 @@ void Matching::uncross(Events& events) {
       return end(slot, CancelReason::kNotAuctioned, events);
     leave(slot);
     order.type = OrderType::kLimit;
-    order.price = found.price;
+    order.price = static_cast<int32_t>(found.price);
     rest(slot, events);
   };
   for (const Side side : {Side::kBuy, Side::kSell})

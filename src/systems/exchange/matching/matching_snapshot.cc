@@ -1,7 +1,7 @@
 // Snapshots of one instrument. Integers as kernel/base/binary.h writes them:
 //
 //     first := version:u8=1 rules scalars slices window window slots:varint first_free:varint
-//     piece := slot*           4096 of them, a chunk of the slab; slot 0, which is nobody's, is not written
+//     piece := slot*                        4096 of them, from 1 on
 //     slot  := generation:varint place:u8 next:varint, and if an order lies there: the rest of it, and its terms
 //
 // Queues, levels, sums and the times at which orders end are not written: the links of the orders say them all.
@@ -14,7 +14,7 @@ namespace polis::exchange {
 namespace {
 
 constexpr uint8_t kSnapshotVersion = 1;
-constexpr Slot kSlotsOfPiece = 4096;  // at most 116 bytes each
+constexpr Slot kSlotsOfPiece = 4096;  // at most 115 bytes each
 
 std::unexpected<Error> corrupt(const char* what) {
   return fail(Code::kCorrupt, std::string("matching snapshot: ") + what);
@@ -48,24 +48,24 @@ void write_order(base::Writer& out, const Order& order, const OrderTerms& terms)
   out.varint(order.next);
   if (order.place == Place::kFree) return;
   out.varint(order.previous);
-  out.zigzag(order.price);
-  out.varint(static_cast<uint64_t>(order.open));
-  out.varint(static_cast<uint64_t>(order.reserve));
+  out.varint(order.open);
+  out.varint(order.reserve);
+  out.varint(order.filled);
+  out.varint(order.peak);
+  out.varint(static_cast<uint32_t>(order.price));
   out.varint(order.reference);
+  out.varint(order.entered);
   out.varint(order.account);
   out.varint(order.self_match_id);
-  out.varint(order.peak);
   out.u8(static_cast<uint8_t>(order.side));
   out.u8(static_cast<uint8_t>(order.type));
   out.u8(static_cast<uint8_t>(order.time_in_force));
   out.u8(static_cast<uint8_t>(order.self_match));
-  out.u8(static_cast<uint8_t>((order.post_only ? 1 : 0) | (order.hidden ? 2 : 0)));
-  out.varint(static_cast<uint64_t>(terms.quantity));
-  out.varint(static_cast<uint64_t>(terms.filled));
-  out.varint(static_cast<uint64_t>(terms.minimum));
-  out.zigzag(terms.stop_price);
+  out.u8(static_cast<uint8_t>((order.post_only ? 1 : 0) | (order.hidden ? 2 : 0) | (order.has_terms ? 4 : 0)));
+  if (!order.has_terms) return;
+  out.varint(terms.minimum);
+  out.varint(static_cast<uint32_t>(terms.stop_price));
   out.zigzag(terms.expires_at);
-  out.varint(terms.entered);
 }
 
 // Whether two orders may stand in one queue.
@@ -100,8 +100,7 @@ bool Matching::Saver::next(base::Writer& out) {
   if (begun_) {
     if (slot_ >= from.orders_.slots()) return false;
     const Slot end = std::min(slot_ + kSlotsOfPiece, from.orders_.slots());
-    for (; slot_ < end; ++slot_)
-      if (slot_ != 0) write_order(out, from.orders_[slot_], from.orders_.terms(slot_));
+    for (; slot_ < end; ++slot_) write_order(out, from.orders_[slot_], from.orders_.terms(slot_));
     return true;
   }
   begun_ = true;
@@ -136,12 +135,13 @@ Result<std::unique_ptr<Matching>> Matching::load_first(BytesView piece) {
   if (in.u8() != kSnapshotVersion) in.reject("of another version");
   InstrumentRules rules;
   rules.id = static_cast<InstrumentId>(in.varint_up_to(UINT32_MAX));
-  rules.orders_max = in.varint_up_to(UINT32_MAX / 2);
+  rules.orders_max = in.varint_up_to(kOrdersMax);
   rules.window_ticks = in.varint_up_to(1 << 18);
   rules.collar_bp = static_cast<uint32_t>(in.varint_up_to(UINT32_MAX));
   rules.band_bp = static_cast<uint32_t>(in.varint_up_to(UINT32_MAX));
   rules.pause_ns = in.zigzag();
   if (!std::has_single_bit(rules.window_ticks) || rules.window_ticks < 64) in.reject("a window of an impossible size");
+  if (rules.orders_max == 0) in.reject("room for no order");
   TRY(in.status());
 
   auto matching = std::make_unique<Matching>(rules);
@@ -168,27 +168,28 @@ Result<std::unique_ptr<Matching>> Matching::load_first(BytesView piece) {
   TRY(in.finish());
   TRY(to.orders_.check_slots(slots));
   to.slots_to_load_ = slots;
-  if (slots == 0 && to.first_free_to_load_ != 0) return corrupt("a free slot of none");
+  if (slots == 1 && to.first_free_to_load_ != 0) return corrupt("a free slot of none");
   return matching;
 }
 
 Result<void> Matching::load_order(base::Reader& in, Slot slot) {
   Order& order = orders_[slot];
-  OrderTerms& terms = orders_.terms(slot);
-  const auto quantity = [&] { return static_cast<Quantity>(in.varint_up_to(kQuantityMax)); };
   const auto number = [&] { return static_cast<uint32_t>(in.varint_up_to(UINT32_MAX)); };
+  const auto price = [&] { return static_cast<int32_t>(in.varint_up_to(kPriceMax)); };
   order.generation = number();
   order.place = read_enum(in, Place::kAuction);
   order.next = number();
   if (order.place == Place::kFree) return in.status();
   order.previous = number();
-  order.price = in.zigzag();
-  order.open = quantity();
-  order.reserve = quantity();
+  order.open = number();
+  order.reserve = number();
+  order.filled = number();
+  order.peak = number();
+  order.price = price();
   order.reference = in.varint();
+  order.entered = in.varint();
   order.account = number();
   order.self_match_id = number();
-  order.peak = number();
   order.side = read_enum(in, Side::kSell);
   order.type = read_enum(in, OrderType::kMarketToLimit);
   order.time_in_force = read_enum(in, TimeInForce::kAtClose);
@@ -196,19 +197,21 @@ Result<void> Matching::load_order(base::Reader& in, Slot slot) {
   const uint8_t flags = in.u8();
   order.post_only = (flags & 1) != 0;
   order.hidden = (flags & 2) != 0;
-  terms.quantity = quantity();
-  terms.filled = quantity();
-  terms.minimum = quantity();
-  terms.stop_price = in.zigzag();
-  terms.expires_at = in.zigzag();
-  terms.entered = in.varint();
+  const bool has_terms = (flags & 4) != 0;
+  OrderTerms terms;
+  if (has_terms) {
+    terms.minimum = number();
+    terms.stop_price = price();
+    terms.expires_at = in.zigzag();
+  }
   TRY(in.status());
+  orders_.set_terms(slot, terms);
   const bool rests = order.place == Place::kShown || order.place == Place::kHidden;
   const bool stops = order.type == OrderType::kStop || order.type == OrderType::kStopLimit;
-  if (order.place == Place::kMoving || order.place == Place::kTriggered || flags > 3 || order.generation == 0 ||
-      order.open == 0 || order.left() > kQuantityMax || order.price < (rests ? 1 : 0) || order.price > kPriceMax ||
+  if (order.place == Place::kMoving || order.place == Place::kTriggered || flags > 7 || order.generation == 0 ||
+      order.open == 0 || order.quantity() > kQuantityMax || (rests && order.price == 0) ||
       (rests && order.hidden != (order.place == Place::kHidden)) || (order.place == Place::kStop) != stops ||
-      terms.stop_price < (stops ? 1 : 0) || terms.stop_price > kPriceMax)
+      (stops && terms.stop_price == 0) || order.has_terms != has_terms)
     return corrupt("an order that cannot wait as it does");
   return {};
 }
@@ -217,9 +220,8 @@ Result<void> Matching::load(BytesView piece) {
   if (loaded()) return corrupt("more than all of it");
   base::Reader in(piece);
   const Slot end = std::min(slots_loaded_ + kSlotsOfPiece, slots_to_load_);
-  orders_.restore_chunk();
-  for (; slots_loaded_ < end; ++slots_loaded_)
-    if (slots_loaded_ != 0) TRY(load_order(in, slots_loaded_));
+  orders_.restore_slots(end);
+  for (; slots_loaded_ < end; ++slots_loaded_) TRY(load_order(in, slots_loaded_));
   TRY(in.finish());
   return loaded() ? finish_load() : Result<void>();
 }

@@ -437,6 +437,7 @@ inline void NaiveMatching::enter(Place one, Events& events) {
 
 inline void NaiveMatching::trigger(Place one, Events& events) {
   one->terms.type = one->terms.type == OrderType::kStop ? OrderType::kMarket : OrderType::kLimit;
+  one->terms.stop_price = 0;
   Event triggered = event(Event::Kind::kTriggered, *one);
   triggered.price = one->terms.price;
   triggered.left = one->left;

@@ -1,10 +1,12 @@
-// Where the orders of one instrument lie: 64 bytes that matching touches and, beside them, 48 that it mostly does not.
-// A slot is found by an order's id without a search, and is used again under another generation.
+// Where the orders of one instrument lie: 64 bytes each, one line of the processor's cache, and beside them 16 that few
+// orders need. A slot is found by an order's id without a search, and is used again under another generation.
+//
+// Addresses for all orders are reserved at once and memory is given to them as they come, so a slot is an index and
+// nothing ever moves; beyond the first 2 MiB in huge pages, because orders are touched in no order.
 #pragma once
 
 #include <algorithm>
-#include <memory>
-#include <vector>
+#include <sys/mman.h>
 
 #include "kernel/base/result.h"
 #include "systems/exchange/matching/ladder.h"
@@ -25,14 +27,16 @@ enum class Place : uint8_t {
 
 struct Order {
   Slot next = 0, previous = 0;  // in whatever queue its place has
-  Price price = 0;              // of limit orders; of market orders, once they match, how far they may go
-  Quantity open = 0;            // to be matched now: what others see, or all of a hidden one
-  Quantity reserve = 0;         // of an iceberg: what comes after
+  uint32_t open = 0;            // to be matched now: what others see, or all of a hidden one
+  uint32_t reserve = 0;         // of an iceberg: what comes after
+  uint32_t filled = 0;
+  uint32_t peak = 0;  // of an iceberg
+  int32_t price = 0;  // of limit orders; of market orders, once they match, how far they may go
+  uint32_t generation = 0;
   uint64_t reference = 0;
+  uint64_t entered = 0;  // counts what came to the instrument
   AccountId account = 0;
   uint32_t self_match_id = 0;
-  uint32_t peak = 0;  // of an iceberg
-  uint32_t generation = 0;
   Place place = Place::kFree;
   Side side = Side::kBuy;
   OrderType type = OrderType::kLimit;
@@ -40,76 +44,142 @@ struct Order {
   SelfMatch self_match = SelfMatch::kCancelNewest;
   bool post_only = false;
   bool hidden = false;
-  bool unused = false;
-  Quantity left() const { return open + reserve; }
+  bool has_terms = false;
+  Quantity left() const { return Quantity{open} + reserve; }
+  Quantity quantity() const { return left() + filled; }  // whole
 };
 static_assert(sizeof(Order) == 64);
 
+// Of orders that have such wishes, or one of them.
 struct OrderTerms {
-  Quantity quantity = 0;  // whole
-  Quantity filled = 0;
-  Quantity minimum = 0;
-  Price stop_price = 0;
+  uint32_t minimum = 0;
+  int32_t stop_price = 0;
   VenueTime expires_at = 0;
-  uint64_t entered = 0;  // counts what came to the instrument
 };
+static_assert(sizeof(OrderTerms) == 16);
+
+// Memory for so many values at most, given when it is asked for; zeros.
+template <class T>
+class ReservedArray {
+ public:
+  explicit ReservedArray(size_t count_max)
+      : bytes_(round_up(count_max * sizeof(T), kHugePageBytes) + 2 * kHugePageBytes) {
+    memory_ = mmap(nullptr, bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    POLIS_ASSERT(memory_ != MAP_FAILED);
+    const auto address = reinterpret_cast<uintptr_t>(memory_);
+    values_ = reinterpret_cast<T*>(round_up(address, kHugePageBytes));
+    // Advice: where the system does not know it, pages are small.
+    (void)madvise(reinterpret_cast<std::byte*>(values_) + kHugePageBytes, bytes_ - 2 * kHugePageBytes, MADV_HUGEPAGE);
+  }
+  ~ReservedArray() { munmap(memory_, bytes_); }
+  ReservedArray(const ReservedArray&) = delete;
+  ReservedArray& operator=(const ReservedArray&) = delete;
+
+  T& operator[](size_t index) { return values_[index]; }
+  const T& operator[](size_t index) const { return values_[index]; }
+  // The values before `end` may be touched from now on.
+  void open(size_t end) {
+    const size_t bytes = round_up(end * sizeof(T), kPageBytes);
+    if (bytes > open_bytes_) POLIS_ASSERT(mprotect(values_, bytes, PROT_READ | PROT_WRITE) == 0);
+    open_bytes_ = std::max(open_bytes_, bytes);
+  }
+  // And these have their memory already, so that touching them costs nothing more.
+  void populate(size_t begin, size_t end) {
+    const size_t from = begin * sizeof(T) / kPageBytes * kPageBytes, to = round_up(end * sizeof(T), kPageBytes);
+    // Linux 5.14; without it they get it when they are touched.
+    (void)madvise(reinterpret_cast<std::byte*>(values_) + from, to - from, 23 /* MADV_POPULATE_WRITE */);
+  }
+
+ private:
+  static constexpr size_t kPageBytes = 4096;
+  static constexpr size_t kHugePageBytes = size_t{2} << 20;
+  static constexpr size_t round_up(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
+  const size_t bytes_;
+  void* memory_ = nullptr;
+  T* values_ = nullptr;
+  size_t open_bytes_ = 0;
+};
+
+inline constexpr size_t kOrdersMax = 100'000'000;  // 8 GB of addresses
 
 class OrderSlab {
  public:
-  explicit OrderSlab(size_t orders_max) : orders_max_(orders_max) {}
+  // `orders_max`: 1 .. kOrdersMax.
+  explicit OrderSlab(size_t orders_max) : orders_max_(orders_max), orders_(orders_max + 1), terms_(orders_max + 1) {
+    POLIS_ASSERT(orders_max > 0 && orders_max <= kOrdersMax);
+  }
 
-  // 0 when there is no room.
+  // An order with nothing but its generation; 0 when there is no room.
   Slot take() {
-    if (free_ == 0 && !grow()) return 0;
-    const Slot slot = free_;
-    Order& order = (*this)[slot];
-    free_ = order.next;
+    Slot slot = free_;
+    if (slot == 0) {
+      if (slots_ >= open_ && !open(slots_)) return 0;
+      slot = slots_++;
+    } else {
+      free_ = orders_[slot].next;
+    }
+    Order& order = orders_[slot];
     const uint32_t generation = order.generation + 1;
     order = {.generation = generation == 0 ? 1 : generation, .place = Place::kMoving};
-    terms(slot) = {};
     ++used_;
     return slot;
   }
   void give_back(Slot slot) {
-    Order& order = (*this)[slot];
+    Order& order = orders_[slot];
     order.place = Place::kFree;
     order.next = free_;
     free_ = slot;
     --used_;
   }
 
-  Order& operator[](Slot slot) { return chunks_[slot >> kChunkBits].orders[slot & kChunkMask]; }
-  const Order& operator[](Slot slot) const { return chunks_[slot >> kChunkBits].orders[slot & kChunkMask]; }
-  OrderTerms& terms(Slot slot) { return chunks_[slot >> kChunkBits].terms[slot & kChunkMask]; }
-  const OrderTerms& terms(Slot slot) const { return chunks_[slot >> kChunkBits].terms[slot & kChunkMask]; }
+  Order& operator[](Slot slot) { return orders_[slot]; }
+  const Order& operator[](Slot slot) const { return orders_[slot]; }
+  // Nothing but defaults of an order that has none.
+  OrderTerms terms(Slot slot) const { return orders_[slot].has_terms ? terms_[slot] : OrderTerms(); }
+  void set_terms(Slot slot, const OrderTerms& terms) {
+    orders_[slot].has_terms = terms.minimum != 0 || terms.stop_price != 0 || terms.expires_at != 0;
+    if (orders_[slot].has_terms) terms_[slot] = terms;
+  }
 
-  OrderId id(Slot slot) const { return uint64_t{(*this)[slot].generation} << 32 | slot; }
+  OrderId id(Slot slot) const { return uint64_t{orders_[slot].generation} << 32 | slot; }
   // 0 for an order that is over, or never was.
   Slot find(OrderId id) const {
     const auto slot = static_cast<Slot>(id);
-    if (slot == 0 || slot >= slots_ || (*this)[slot].generation != id >> 32 || (*this)[slot].place == Place::kFree)
+    if (slot == 0 || slot >= slots_ || orders_[slot].generation != id >> 32 || orders_[slot].place == Place::kFree)
       return 0;
     return slot;
   }
+  // Starts to bring the order's line near, for a command that will come soon.
+  void prefetch(OrderId id) const {
+    if (const auto slot = static_cast<Slot>(id); slot < slots_) __builtin_prefetch(&orders_[slot], 1);
+  }
 
   size_t size() const { return used_; }
-  Slot slots() const { return slots_; }  // all slots are below
+  Slot slots() const { return slots_; }  // all slots that ever had an order are below, from 1 on
+  // Memory for so many more orders than ever were at once, so that none of them waits for it.
+  void populate(size_t more) {
+    const auto end = static_cast<Slot>(std::min<size_t>(slots_ + more, orders_max_ + 1));
+    if (end <= slots_ || (end > open_ && !open(end - 1))) return;
+    orders_.populate(slots_, end);
+  }
 
   // --- snapshots
   Slot first_free() const { return free_; }
   // Whether one with this limit can have so many slots.
   Result<void> check_slots(Slot slots) const {
-    if ((slots & kChunkMask) != 0 || (slots != 0 && std::max<size_t>(slots - kChunkMask - 1, 1) > orders_max_))
-      return fail(Code::kCorrupt, "order slab of an impossible size");
+    if (slots == 0 || slots - 1 > orders_max_) return fail(Code::kCorrupt, "order slab of an impossible size");
     return {};
   }
-  // The next chunk, for the caller to fill; when all are there, restore_free().
-  void restore_chunk() { grow(); }
+  // Slots before `end` for the caller to fill; when all are there, restore_free().
+  void restore_slots(Slot end) {
+    if (end > open_) POLIS_ASSERT(open(end - 1));
+    slots_ = end;
+  }
   // Where the free slots begin, and how many are in use.
   Result<void> restore_free(Slot first_free, size_t used) {
-    size_t free = slots_ == 0 ? 0 : slots_ - 1 - used;
-    for (Slot slot = first_free; slot != 0; slot = (*this)[slot].next)
-      if (slot >= slots_ || (*this)[slot].place != Place::kFree || free-- == 0)
+    size_t free = slots_ - 1 - used;
+    for (Slot slot = first_free; slot != 0; slot = orders_[slot].next)
+      if (slot >= slots_ || orders_[slot].place != Place::kFree || free-- == 0)
         return fail(Code::kCorrupt, "broken list of free slots");
     if (free != 0) return fail(Code::kCorrupt, "free slots that nothing leads to");
     free_ = first_free;
@@ -118,29 +188,22 @@ class OrderSlab {
   }
 
  private:
-  static constexpr unsigned kChunkBits = 12;
-  static constexpr Slot kChunkMask = (1 << kChunkBits) - 1;
-  struct Chunk {
-    std::unique_ptr<Order[]> orders;
-    std::unique_ptr<OrderTerms[]> terms;
-  };
-  bool grow() {
-    const Slot first = slots_ == 0 ? 1 : slots_;  // slot 0 is nobody's
-    if (first > orders_max_) return false;
-    chunks_.push_back({std::make_unique<Order[]>(kChunkMask + 1), std::make_unique<OrderTerms[]>(kChunkMask + 1)});
-    const auto end = static_cast<Slot>(chunks_.size() << kChunkBits);
-    for (Slot slot = end - 1; slot >= first; --slot) {
-      (*this)[slot].next = free_;
-      free_ = slot;
-    }
-    slots_ = end;
+  // This slot and some more: as many as there are, from 4,096 to a million at a time.
+  bool open(Slot slot) {
+    if (slot > orders_max_) return false;
+    const size_t step = std::clamp<size_t>(slot, 4096, size_t{1} << 20);
+    open_ = static_cast<Slot>(std::min<size_t>(slot + step, orders_max_ + 1));
+    orders_.open(open_);
+    terms_.open(open_);
     return true;
   }
 
   const size_t orders_max_;
-  std::vector<Chunk> chunks_;
+  ReservedArray<Order> orders_;
+  ReservedArray<OrderTerms> terms_;
   Slot free_ = 0;
-  Slot slots_ = 0;
+  Slot slots_ = 1;  // slot 0 is nobody's
+  Slot open_ = 0;
   size_t used_ = 0;
 };
 
