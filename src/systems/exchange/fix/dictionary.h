@@ -1,5 +1,5 @@
-// What FIX 4.4 knows: fields, their types and values, messages, what they must and may hold, repeating groups. Tables made
-// by generate.py from dictionary.txt, and looked up without a search where it matters. Immutable.
+// What FIX 4.4 knows: fields, their types and values, messages, what they must and may hold, repeating groups. Tables
+// made by generate.py from dictionary.txt, and looked up without a search where it matters. Immutable.
 #pragma once
 
 #include <array>
@@ -29,8 +29,8 @@ enum class FieldType : uint8_t {
   kWords,  // several values, apart by spaces
 };
 
-inline constexpr Tag kTagMax = 956;       // of the standard
-inline constexpr size_t kPlaces = 959;    // those, and the venue's own behind them
+inline constexpr Tag kTagMax = 956;     // of the standard
+inline constexpr size_t kPlaces = 959;  // those, and the venue's own behind them
 extern const Tag kOwnTags[kPlaces - kTagMax - 1];
 
 // Where a tag stands in the tables; nothing if no such field exists.

@@ -20,7 +20,8 @@ bool read_tag(std::string_view frame, size_t& at, Tag& tag) {
   size_t i = at + negative;
   const size_t first = i;
   int64_t value = 0;
-  while (i < frame.size() && frame[i] >= '0' && frame[i] <= '9' && i - first < 9) value = value * 10 + (frame[i++] - '0');
+  while (i < frame.size() && frame[i] >= '0' && frame[i] <= '9' && i - first < 9)
+    value = value * 10 + (frame[i++] - '0');
   if (i == first || i >= frame.size() || frame[i] != '=') return false;
   tag = static_cast<Tag>(negative ? -value : value);
   at = i + 1;
@@ -88,7 +89,9 @@ std::optional<std::string_view> Message::find(Tag tag) const {
   return std::nullopt;
 }
 
-bool Message::flag(Tag tag) const { return find(tag) == "Y"; }
+bool Message::flag(Tag tag) const {
+  return find(tag) == "Y";
+}
 
 std::optional<uint32_t> Message::number(Tag tag) const {
   const auto text = find(tag);
@@ -106,7 +109,9 @@ std::span<char> Framer::room() {
   return {bytes_.data() + end_, bytes_.size() - end_};
 }
 
-void Framer::filled(size_t bytes) { end_ += bytes; }
+void Framer::filled(size_t bytes) {
+  end_ += bytes;
+}
 
 void Framer::clear() {
   begin_ = end_ = 0;
@@ -144,7 +149,10 @@ Framer::Found Framer::next() {
   if (digits == 0 || rest[at] != kSeparator || length > kMessageBytesMax) return garbled();
   const size_t body = at + 1;
   const size_t from = length > 0 ? body + length - 1 : at;
-  const size_t sum = rest.find("\x01" "10=", std::min(from, rest.size()));
+  const size_t sum = rest.find(
+      "\x01"
+      "10=",
+      std::min(from, rest.size()));
   if (sum == rest.npos) return rest.size() > kMessageBytesMax ? garbled() : Found::kNeedMore;
   const size_t sum_end = rest.substr(0, sum + kChecksumFieldMax).find(kSeparator, sum + 1);
   if (sum_end == rest.npos) return rest.size() >= sum + kChecksumFieldMax ? garbled() : Found::kNeedMore;

@@ -1,7 +1,8 @@
 // FIX messages as bytes: finding them in a stream, taking them apart, putting them together. No sessions here, no
 // dictionary, no allocation once buffers have grown to what a connection needs.
 //
-//     8=FIX.4.4␁ 9=<bytes from 35= up to 10=>␁ 35=<type>␁ header and body fields ␁ 10=<sum of all bytes before, mod 256>␁
+//     8=FIX.4.4␁ 9=<bytes from 35= up to 10=>␁ 35=<type>␁ header and body fields ␁ 10=<sum of all bytes before, mod
+//     256>␁
 #pragma once
 
 #include <array>
@@ -23,14 +24,15 @@ using Tag = int32_t;
 
 // The tags that more than one file speaks of.
 namespace tag {
-inline constexpr Tag kBeginSeqNo = 7, kBeginString = 8, kBodyLength = 9, kCheckSum = 10, kEndSeqNo = 16, kMsgSeqNum = 34,
-                     kMsgType = 35, kNewSeqNo = 36, kPossDupFlag = 43, kRefSeqNum = 45, kSenderCompId = 49,
-                     kSendingTime = 52, kTargetCompId = 56, kText = 58, kPossResend = 97, kEncryptMethod = 98,
-                     kHeartBtInt = 108, kTestReqId = 112, kOnBehalfOfCompId = 115, kOnBehalfOfSubId = 116,
-                     kOrigSendingTime = 122, kGapFillFlag = 123, kDeliverToCompId = 128, kDeliverToSubId = 129,
-                     kResetSeqNumFlag = 141, kOnBehalfOfLocationId = 144, kDeliverToLocationId = 145, kRefTagId = 371,
-                     kLastMsgSeqNumProcessed = 369, kRefMsgType = 372, kSessionRejectReason = 373,
-                     kBusinessRejectReason = 380, kUsername = 553, kPassword = 554, kNextExpectedMsgSeqNum = 789;
+inline constexpr Tag kBeginSeqNo = 7, kBeginString = 8, kBodyLength = 9, kCheckSum = 10, kEndSeqNo = 16,
+                     kMsgSeqNum = 34, kMsgType = 35, kNewSeqNo = 36, kPossDupFlag = 43, kRefSeqNum = 45,
+                     kSenderCompId = 49, kSendingTime = 52, kTargetCompId = 56, kText = 58, kPossResend = 97,
+                     kEncryptMethod = 98, kHeartBtInt = 108, kTestReqId = 112, kOnBehalfOfCompId = 115,
+                     kOnBehalfOfSubId = 116, kOrigSendingTime = 122, kGapFillFlag = 123, kDeliverToCompId = 128,
+                     kDeliverToSubId = 129, kResetSeqNumFlag = 141, kOnBehalfOfLocationId = 144,
+                     kDeliverToLocationId = 145, kRefTagId = 371, kLastMsgSeqNumProcessed = 369, kRefMsgType = 372,
+                     kSessionRejectReason = 373, kBusinessRejectReason = 380, kUsername = 553, kPassword = 554,
+                     kNextExpectedMsgSeqNum = 789;
 }  // namespace tag
 
 struct Field {

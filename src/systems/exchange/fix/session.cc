@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-
 #include <fmt/format.h>
 
 #include "systems/exchange/fix/dictionary.h"
@@ -33,12 +32,10 @@ void put_time(std::string& to, std::string_view tag_and_sign, VenueTime time) {
 
 // Where a message came from is where its reject goes; ascending by tag.
 std::string reversed_routing(const Message& message) {
-  static constexpr std::pair<Tag, Tag> kWay[] = {{tag::kDeliverToCompId, tag::kOnBehalfOfCompId},
-                                                 {tag::kDeliverToSubId, tag::kOnBehalfOfSubId},
-                                                 {tag::kOnBehalfOfCompId, tag::kDeliverToCompId},
-                                                 {tag::kOnBehalfOfSubId, tag::kDeliverToSubId},
-                                                 {tag::kDeliverToLocationId, tag::kOnBehalfOfLocationId},
-                                                 {tag::kOnBehalfOfLocationId, tag::kDeliverToLocationId}};
+  static constexpr std::pair<Tag, Tag> kWay[] = {
+      {tag::kDeliverToCompId, tag::kOnBehalfOfCompId},         {tag::kDeliverToSubId, tag::kOnBehalfOfSubId},
+      {tag::kOnBehalfOfCompId, tag::kDeliverToCompId},         {tag::kOnBehalfOfSubId, tag::kDeliverToSubId},
+      {tag::kDeliverToLocationId, tag::kOnBehalfOfLocationId}, {tag::kOnBehalfOfLocationId, tag::kDeliverToLocationId}};
   std::string extra;
   for (const auto& [from, to] : kWay) {
     const auto value = message.find(from);
@@ -325,8 +322,7 @@ void Session::received(const Moment& now, const Message& message) {
   }
   const bool timed = well_timed(now, message);
   if (!timed || !right_comp_ids(message)) {
-    send_reject(now, message,
-                {timed ? RejectReason::kCompIdProblem : RejectReason::kSendingTimeProblem, std::nullopt});
+    send_reject(now, message, {timed ? RejectReason::kCompIdProblem : RejectReason::kSendingTimeProblem, std::nullopt});
     if (number == next_in_) count(*number);
     return logout(now, {});
   }
@@ -395,7 +391,9 @@ void Session::accept_logon(const Moment& now) {
   if (theirs && *theirs >= 1 && *theirs < before) begin_resend(*theirs, before - 1);
 }
 
-void Session::count(uint32_t number) { next_in_ = number + 1; }
+void Session::count(uint32_t number) {
+  next_in_ = number + 1;
+}
 
 void Session::count_ahead(uint32_t number) {
   if (number == next_in_) return count(number);

@@ -38,9 +38,9 @@ struct Moment {
 struct SessionConfig {
   std::string our_comp_id, their_comp_id;
   bool reset_on_logon = false;
-  uint32_t resend_chunk = 0;            // ResendRequest of so many messages at a time; 0: all
-  bool next_expected_number = false;    // 789 on our Logon, and theirs is obeyed
-  bool last_processed_number = false;   // 369 in our headers
+  uint32_t resend_chunk = 0;              // ResendRequest of so many messages at a time; 0: all
+  bool next_expected_number = false;      // 789 on our Logon, and theirs is obeyed
+  bool last_processed_number = false;     // 369 in our headers
   uint32_t heartbeat_seconds_max = 3600;  // a Logon that asks for more is refused
   int64_t sending_time_tolerance = 120'000'000'000;
   size_t held_messages_max = 10'000;  // that came ahead of a gap; beyond, they are asked for again
@@ -52,13 +52,13 @@ struct SessionConfig {
 enum class SessionEnd : uint8_t {
   kNone,
   kPeerLogout,
-  kOurLogout,        // the peer answered it, or did not within 2 s
-  kNotLoggedOn,      // no Logon within 10 s, or another message first
-  kBadLogon,         // garbled, wrong BeginString, CompIDs or time
-  kRefused,          // by the host: password, disabled
+  kOurLogout,    // the peer answered it, or did not within 2 s
+  kNotLoggedOn,  // no Logon within 10 s, or another message first
+  kBadLogon,     // garbled, wrong BeginString, CompIDs or time
+  kRefused,      // by the host: password, disabled
   kNumberTooLow,
   kNoNumber,
-  kSilent,           // nothing heard for 2.4 intervals
+  kSilent,  // nothing heard for 2.4 intervals
   kDisconnected,
 };
 std::string_view name(SessionEnd end);
@@ -147,7 +147,8 @@ class Session {
   // Writing. `extra`: header fields between 97 and 369, ascending.
   void append(std::string& to, std::string_view type, uint32_t number, bool duplicate, std::string_view extra,
               VenueTime time, VenueTime original, std::string_view body, bool possible_resend);
-  void send_administrative(const Moment& now, std::string_view type, std::string_view body, std::string_view extra = {});
+  void send_administrative(const Moment& now, std::string_view type, std::string_view body,
+                           std::string_view extra = {});
   void gap_fill(uint32_t first, uint32_t next, const Moment& now);
   void send_reject(const Moment& now, const Message& message, const Violation& violation);
   void send_logout(const Moment& now, std::string_view text);

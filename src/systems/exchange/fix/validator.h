@@ -1,5 +1,5 @@
-// Validation of messages against the dictionary: structure, required fields, types, values, repeating groups. Pure; one pass
-// over the fields and no allocation.
+// Validation of messages against the dictionary: structure, required fields, types, values, repeating groups. Pure; one
+// pass over the fields and no allocation.
 #pragma once
 
 #include <optional>
@@ -34,8 +34,8 @@ struct Violation {
   friend bool operator==(const Violation&, const Violation&) = default;
 };
 
-// The violation to tell of. If there are several: of the order of header, body and trailer first, then the type of the message,
-// then what is missing, then the first field that is wrong.
+// The violation to tell of. If there are several: of the order of header, body and trailer first, then the type of the
+// message, then what is missing, then the first field that is wrong.
 std::optional<Violation> validate(const Message& message);
 
 // The fields of the body, ascending by tag, groups whole at the place of their count: how this venue writes messages.

@@ -131,7 +131,8 @@ std::optional<int64_t> read_number(std::string_view text) {
   if (text.empty()) return std::nullopt;
   int64_t value = 0;
   for (const char c : text) {
-    if (c < '0' || c > '9' || __builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, c - '0', &value))
+    if (c < '0' || c > '9' || __builtin_mul_overflow(value, 10, &value) ||
+        __builtin_add_overflow(value, c - '0', &value))
       return std::nullopt;
   }
   return value;
