@@ -127,6 +127,7 @@ enum class RequestKind : uint16_t {
   kWithdraw,    // transfer: to a wallet; answered when sequenced, paid when durable
   kSettleDay,   // day: closes the trading day: day orders end, ClOrdIDs may be used again
   kAccept,      // an operator takes what survived a lost host: a venue that opened halted goes on
+  kHalt,        // nothing new is accepted until kAccept, cancels are; of operators, and of a venue that doubts itself
   kAsset = 64,  // asset
   kInstrument,  // instrument
   kAccount,     // account
@@ -154,6 +155,9 @@ struct OrderFields {
   VenueTime expires_at = 0;
   OrderId order_id = 0;  // the venue's: what reports carry
   ClientOrderId client_id, original_id;
+  // Not kNone: what the door found wrong with it (tick, account, ...); answered by that and nothing else is looked at.
+  // A new order with an unknown symbol carries it in original_id.
+  uint8_t refused = 0;  // a Refusal
 };
 
 struct NumbersFields {
@@ -328,7 +332,13 @@ struct Report {
   MatchId match = 0;
   Amount fee = 0;  // of this trade, quote units
   ClientOrderId client_id, original_id;
-  enum Flag : uint8_t { kMaker = 1, kUnsolicited = 2, kInAuction = 4, kOfReplace = 8 };
+  enum Flag : uint8_t {
+    kMaker = 1,
+    kUnsolicited = 2,
+    kInAuction = 4,
+    kOfReplace = 8,
+    kCopy = 16,  // for a drop copy session; the report itself stands before it
+  };
 };
 static_assert(sizeof(Report) == 192 && std::is_trivially_copyable_v<Report>);
 

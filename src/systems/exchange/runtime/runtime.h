@@ -14,6 +14,7 @@
 // Either way all functions here may be called on any shard, but cheapest on the home shard.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -44,6 +45,8 @@ struct RuntimeOptions {
   WaitMode wait = WaitMode::kFutex;
   std::vector<unsigned> cpus;  // pinned: order manager, engine; empty: not pinned
   size_t bus_slots = 1 << 16;
+  bool lock_memory = true;              // of the bus; failure to is no error
+  uint64_t venue_id = 0;                // in the bus's header
   size_t inbound_max = 1 << 14;         // requests handed over and not handled, of each shard; beyond: kBusy
   uint64_t snapshot_every = 5'000'000;  // sequences
   size_t snapshots_kept = 2;
@@ -59,16 +62,17 @@ class EgressListener {
   virtual void on_batch_end() = 0;
 };
 
-// Told on the shadow's thread, in order, about what is on disk. May wait and write; the shadow waits with it, the path
-// does not. After a restart it goes on behind committed().
+// Told on the shadow's shard, a thread of its own, in order, about what is on disk. May wait and write; the shadow
+// waits with it, the path does not. After a restart it goes on at committed().
 class Follower {
  public:
   virtual ~Follower() = default;
-  // Everything up to here was taken for good by this follower: where to begin. 0: from the first record.
+  // Every step that begins below was taken for good by this follower: where to begin. 0: from the first record.
   virtual Sequence committed() const = 0;
   virtual void on_step(const Stamp& stamp, const Request* request, const Outputs& outputs, const Venue& after) = 0;
-  // Called now and then and before each snapshot: make it durable; committed() answers `upto` afterwards.
-  virtual Result<void> commit(Sequence upto) = 0;
+  // Called now and then and before each snapshot: make it durable; committed() answers `upto` afterwards. A failure is
+  // told in the statistics, and it is asked again a second later; no steps come meanwhile.
+  virtual Task<Result<void>> commit(Sequence upto) = 0;
 };
 
 struct RuntimeStatistics {
@@ -80,6 +84,7 @@ struct RuntimeStatistics {
   uint64_t journal_bytes = 0, syncs = 0;
   bool fused = true, halted = false;
   std::string halted_why;
+  std::string follower_failure;  // of the newest commit that failed; empty once one went well
 };
 
 class VenueRuntime {
@@ -95,8 +100,8 @@ class VenueRuntime {
   // Any shard. Hands the request over: kBusy when too many wait, kUnavailable when the venue has failed. Reports come
   // to the listeners. From one shard, requests are handled in the order of their submission.
   virtual Result<void> submit(const Request& request) = 0;
-  // For operators, REST and timers: submits under a tag of its own and answers the first report of that tag, once it is
-  // as safe as asked.
+  // For operators, REST and timers: submits under a tag of its own (tags with bit 63 are kept for this) and answers the
+  // first report of that tag, once it is as safe as `ack` says. kInvalid for a request that no report answers.
   virtual Task<Result<Report>> ask(Request request) = 0;
 
   // Shard: where the listener wants to be told. Ends with unsubscribe on the same shard.
@@ -109,6 +114,7 @@ class VenueRuntime {
   virtual Task<Result<void>> inspect_shadow(std::function<void(const Venue&)> look) = 0;
 
   virtual Result<void> status() const = 0;  // why nothing is accepted any more; ok while healthy
+  // Until what stands at `sequence` is on disk.
   virtual Task<Result<void>> wait_durable(Sequence sequence) = 0;
   virtual Task<Result<Sequence>> snapshot() = 0;
   virtual RuntimeStatistics statistics() const = 0;
@@ -120,8 +126,9 @@ class VenueRuntime {
 struct ReplayOptions {
   std::string journal_directory, snapshot_directory;
   VenueLimits limits;
-  Sequence to = 0;             // stop before the first step at or behind it; 0: the end
-  bool from_beginning = true;  // false: from the newest snapshot below `to`
+  Sequence to = 0;                             // stop before the first step at or behind it; 0: the end
+  bool from_beginning = true;                  // false: from the newest snapshot below `to`
+  const std::atomic<bool>* stopped = nullptr;  // once it is true, the replay ends with kCancelled
 };
 struct Replayed {
   Sequence next = 0;  // behind the last step

@@ -1,0 +1,189 @@
+#include "systems/exchange/runtime/journal_format.h"
+
+#include <bit>
+#include <fmt/format.h>
+
+namespace polis::exchange {
+namespace {
+
+constexpr uint8_t kJournalVersion = 1;
+enum RecordFlag : uint8_t { kFromBus = 1, kClosedInOrder = 2, kRecordFlags = 3 };
+enum StepFlag : uint8_t { kStepRequest = 1, kStepTurn = 2, kStepAtOnce = 4, kStepOutputs = 8, kStepRolling = 16 };
+
+constexpr size_t kRequestWords = sizeof(Request) / 8;
+// More than any ring, many times over: a step that cancels everything.
+constexpr uint64_t kStepSlotsMax = uint64_t{1} << 40;
+// Times of the venue stay below (year 2262).
+constexpr uint64_t kTimeMax = INT64_MAX;
+
+void encode_head(const JournalRecordHead& head, base::Writer& out) {
+  out.u8(kJournalVersion);
+  out.u8(static_cast<uint8_t>((head.acknowledged_from_bus ? kFromBus : 0) | (head.closed ? kClosedInOrder : 0)));
+  out.varint(head.first);
+  out.zigzag(head.time);
+  out.varint(head.steps);
+}
+
+}  // namespace
+
+base::Hash128 roll(const base::Hash128& before, Sequence sequence, uint64_t digest) {
+  std::byte in[32];
+  base::store_little<uint64_t>(in, before.low);
+  base::store_little<uint64_t>(in + 8, before.high);
+  base::store_little<uint64_t>(in + 16, sequence);
+  base::store_little<uint64_t>(in + 24, digest);
+  return base::xxh3_128(in);
+}
+
+void pack_request(const Request& request, base::Writer& out) {
+  uint64_t words[kRequestWords];
+  std::memcpy(words, &request, sizeof request);
+  std::byte packed[sizeof request + 2 * kRequestWords];
+  std::byte* at = packed;
+  for (size_t i = 0; i < kRequestWords; ++i) {
+    if (words[i] == 0) {
+      size_t more = 0;
+      while (i + more + 1 < kRequestWords && words[i + more + 1] == 0) ++more;
+      *at++ = std::byte{0};
+      *at++ = static_cast<std::byte>(more);
+      i += more;
+      continue;
+    }
+    std::byte* const tag = at++;
+    unsigned bits = 0;
+    const uint64_t word = base::to_little(words[i]);
+    for (unsigned b = 0; b < 8; ++b) {
+      const auto byte = static_cast<uint8_t>(word >> (8 * b));
+      *at = static_cast<std::byte>(byte);
+      at += byte != 0;
+      bits |= unsigned{byte != 0} << b;
+    }
+    *tag = static_cast<std::byte>(bits);
+  }
+  out.bytes({packed, static_cast<size_t>(at - packed)});
+}
+
+void unpack_request(base::Reader& in, Request& request) {
+  uint64_t words[kRequestWords] = {};
+  for (size_t i = 0; i < kRequestWords; ++i) {
+    const uint8_t bits = in.u8();
+    if (bits == 0) {
+      const uint8_t more = in.u8();
+      if (more >= kRequestWords - i) {
+        in.reject("zeros beyond the request");
+        break;
+      }
+      if (!in.ok()) break;
+      i += more;
+      continue;
+    }
+    const BytesView bytes = in.bytes(static_cast<size_t>(std::popcount(bits)));
+    if (!in.ok()) break;
+    uint64_t word = 0;
+    size_t k = 0;
+    for (unsigned b = 0; b < 8; ++b) {
+      if ((bits >> b & 1) == 0) continue;
+      if (bytes[k] == std::byte{0}) in.reject("a zero byte that should not be stored");
+      word |= uint64_t{static_cast<uint8_t>(bytes[k++])} << (8 * b);
+    }
+    words[i] = base::to_little(word);
+  }
+  if (in.ok()) std::memcpy(static_cast<void*>(&request), words, sizeof request);
+}
+
+// --- JournalBatch
+
+void JournalBatch::add(const JournalStep& step) {
+  if (steps_ == 0) {
+    first_ = next_ = step.stamp.sequence;
+    time_ = last_time_ = step.stamp.now;
+  }
+  POLIS_ASSERT(step.stamp.sequence == next_ && step.stamp.now >= last_time_);
+  base::Writer out(steps_bytes_);
+  out.u8(static_cast<uint8_t>((step.turn ? kStepTurn : kStepRequest) | (step.answered_at_once ? kStepAtOnce : 0) |
+                              (step.digest != 0 ? kStepOutputs : 0) | (step.rolling ? kStepRolling : 0)));
+  out.varint(step.slots);
+  out.varint(static_cast<uint64_t>(step.stamp.now - last_time_));
+  if (!step.turn) pack_request(step.request, out);
+  if (step.digest != 0) out.u64(step.digest);
+  if (step.rolling) {
+    out.u64(step.rolling->low);
+    out.u64(step.rolling->high);
+  }
+  last_time_ = step.stamp.now;
+  next_ += step.slots;
+  ++steps_;
+}
+
+std::array<BytesView, 2> JournalBatch::parts(bool acknowledged_from_bus) {
+  head_bytes_.clear();
+  base::Writer out(head_bytes_);
+  encode_head({acknowledged_from_bus, false, first_, time_, steps_}, out);
+  return {BytesView(head_bytes_), BytesView(steps_bytes_)};
+}
+
+void JournalBatch::clear() {
+  steps_bytes_.clear();
+  steps_ = 0;
+}
+
+Bytes JournalBatch::closing(Sequence next, VenueTime time, bool acknowledged_from_bus) {
+  Bytes bytes;
+  base::Writer out(bytes);
+  encode_head({acknowledged_from_bus, true, next, time, 0}, out);
+  return bytes;
+}
+
+// --- JournalBatchReader
+
+Result<JournalBatchReader> JournalBatchReader::open(BytesView record) {
+  JournalBatchReader reader(record);
+  const uint8_t version = reader.in_.u8();
+  if (reader.in_.ok() && version != kJournalVersion)
+    return fail(Code::kUnsupported,
+                fmt::format("version {} of the venue's journal, this polis knows {}", version, kJournalVersion));
+  const uint8_t flags = reader.in_.u8();
+  if ((flags & ~kRecordFlags) != 0) reader.in_.reject("unknown flags");
+  reader.head_.acknowledged_from_bus = (flags & kFromBus) != 0;
+  reader.head_.closed = (flags & kClosedInOrder) != 0;
+  reader.head_.first = reader.in_.varint();
+  reader.head_.time = reader.in_.zigzag();
+  reader.head_.steps = reader.in_.count(3);
+  if (reader.head_.first == 0 || reader.head_.first > UINT64_MAX / 2) reader.in_.reject("no such sequence");
+  if (reader.head_.time < 0) reader.in_.reject("a time before 1970");
+  if (reader.head_.closed && reader.head_.steps != 0) reader.in_.reject("a closing record with steps");
+  TRY(reader.in_.status());
+  reader.left_ = reader.head_.steps;
+  reader.next_ = {reader.head_.first, reader.head_.time};
+  if (reader.left_ == 0) TRY(reader.in_.finish());
+  return reader;
+}
+
+Result<bool> JournalBatchReader::next(JournalStep& step) {
+  if (left_ == 0) return false;
+  --left_;
+  const uint8_t kind = in_.u8();
+  step.turn = (kind & 3) == kStepTurn;
+  if ((kind & 3) != kStepTurn && (kind & 3) != kStepRequest) in_.reject("no such kind of step");
+  if ((kind & ~31) != 0) in_.reject("unknown flags of a step");
+  step.answered_at_once = (kind & kStepAtOnce) != 0;
+  if (step.turn && step.answered_at_once) in_.reject("a turn has no answers");
+  step.slots = in_.varint_up_to(kStepSlotsMax);
+  if (step.slots == 0) in_.reject("a step without a place on the bus");
+  const uint64_t delta = in_.varint_up_to(kTimeMax - static_cast<uint64_t>(next_.now));
+  if (!step.turn) unpack_request(in_, step.request);
+  step.digest = (kind & kStepOutputs) != 0 ? in_.u64() : 0;
+  if ((kind & kStepOutputs) != 0 && step.digest == 0) in_.reject("a digest of nothing");
+  step.rolling.reset();
+  if ((kind & kStepRolling) != 0) {
+    const uint64_t low = in_.u64();
+    step.rolling = base::Hash128{low, in_.u64()};
+  }
+  TRY(in_.status());
+  step.stamp = {next_.sequence, next_.now + static_cast<VenueTime>(delta)};
+  next_ = {next_.sequence + step.slots, step.stamp.now};
+  if (left_ == 0) TRY(in_.finish());
+  return true;
+}
+
+}  // namespace polis::exchange
