@@ -1,0 +1,406 @@
+#include "systems/exchange/gateway/connection.h"
+
+#include <algorithm>
+
+#include "kernel/obs/log.h"
+#include "systems/exchange/gateway/execution_report.h"
+#include "systems/exchange/gateway/order_entry.h"
+
+namespace polis::exchange::gateway {
+namespace {
+
+constexpr int64_t kFirstMessageMax = 10'000'000'000;
+// After our last byte the peer may read it and close; then we do.
+constexpr Duration kLingerMax = std::chrono::seconds(1);
+// A resend goes on when less than this waits for the client.
+constexpr size_t kResendWaitingMax = 1 << 20;
+constexpr uint32_t kResendNumbers = 500;  // looked up at a time: one short look at the venue
+// What a writing buffer keeps of its size after a burst.
+constexpr size_t kSendingKept = 1 << 20;
+
+bool serves(SessionRole role) {
+  return role == SessionRole::kOrders;
+}
+
+}  // namespace
+
+class Connection::Alarm final : public io::Timer {
+ public:
+  explicit Alarm(Connection& connection) : connection_(connection) {}
+
+ private:
+  void fired() override { connection_.tick(); }
+  Connection& connection_;
+};
+
+Connection::Connection(Gateway& gateway, std::unique_ptr<io::Stream> stream, const Door& door, std::string common_name)
+    : gateway_(gateway),
+      stream_(std::move(stream)),
+      by_certificate_(door.certificates),
+      common_name_(std::move(common_name)),
+      alarm_(std::make_unique<Alarm>(*this)) {}
+
+Connection::~Connection() = default;
+
+fix::Moment Connection::now() const {
+  const Clock& clock = gateway_.parts_.clock;
+  return {clock.wall().time_since_epoch().count(), clock.steady().time_since_epoch().count()};
+}
+
+Task<void> Connection::serve() {
+  arm(now().steady + kFirstMessageMax);
+  tasks_.spawn(write());
+  while (!over_) {
+    const std::span<char> room = framer_.room();
+    auto got = co_await stream_->read_some(std::as_writable_bytes(room));
+    if (!got) break;
+    if (ended()) {
+      framer_.clear();  // nobody listens any more; what comes is taken until the peer closes
+      continue;
+    }
+    framer_.filled(*got);
+    fix::Moment at = now();
+    for (bool more = true; more && !ended();) {
+      switch (framer_.next()) {
+        case fix::Framer::Found::kNeedMore:
+          more = false;
+          break;
+        case fix::Framer::Found::kFrame:
+          more = handle(framer_.frame(), at);
+          break;
+        case fix::Framer::Found::kGarbled:
+          more = garbled(at);
+          break;
+      }
+      if (session_ && session_->awaits_decision()) {
+        (void)co_await decided_.wait();
+        decided_.reset();
+        at = now();
+      }
+    }
+    if (abused_ && !ended()) goodbye("Rate limit");
+    settle();
+    // Who sends more while the venue is busy waits in the kernel's buffers.
+    while (gateway_.congested() && !over_)
+      if (!co_await gateway_.relieved_.wait()) break;
+  }
+  over_ = true;
+  stream_->close();
+  tasks_.stop();
+  co_await tasks_.join();
+  alarm_->disarm();
+  if (session_) {
+    session_->disconnected();
+    gateway_.left(*this);
+  }
+}
+
+bool Connection::garbled(const fix::Moment& at) {
+  if (!session_) {
+    cut();
+    return false;
+  }
+  session_->garbled(at);
+  announce();
+  return !ended();
+}
+
+bool Connection::handle(std::string_view frame, const fix::Moment& at) {
+  if (!message_.parse(frame)) return garbled(at);
+  if (!session_ && !identify(at)) {
+    cut();
+    return false;
+  }
+  operation_start_ = produced();
+  session_->received(at, message_);
+  announce();
+  return !ended();
+}
+
+bool Connection::identify(const fix::Moment& at) {
+  const SessionDefinition* definition =
+      gateway_.definitions_.session(message_.find(fix::tag::kSenderCompId).value_or(std::string_view()));
+  if (!definition || message_.find(fix::tag::kTargetCompId) != gateway_.options_.comp_id) return false;
+  Gateway::State& state = gateway_.state(definition->id);
+  if (state.connection) return false;  // the live session is not touched
+  id_ = definition->id;
+  state.connection = this;
+  fix::SessionConfig config;
+  config.our_comp_id = gateway_.options_.comp_id;
+  config.their_comp_id = std::string(definition->name.view());
+  config.reset_on_logon = definition->reset_on_logon;
+  config.resend_chunk = definition->resend_chunk;
+  session_ = std::make_unique<fix::Session>(std::move(config), state.next_in, state.next_out, *this);
+  session_->connected(at);
+  return true;
+}
+
+// --- what the session says
+
+void Connection::on_logon(const fix::Message& logon) {
+  decided_.reset();
+  const std::string_view password =
+      logon.find(fix::tag::kPassword).value_or(logon.find(96).value_or(std::string_view()));
+  tasks_.spawn(
+      authenticate(std::string(logon.find(fix::tag::kUsername).value_or(std::string_view())), std::string(password)));
+}
+
+Task<void> Connection::authenticate(std::string username, std::string password) {
+  constexpr std::string_view kWrong = "Unknown user or wrong password";
+  std::string refusal;
+  const auto definition = co_await gateway_.fresh_definition(id_);
+  if (!definition) {
+    refusal = "Venue is not available";
+  } else if (!definition->enabled) {
+    refusal = "Session is disabled";
+  } else if (!username.empty() && username != definition->name.view()) {
+    refusal = kWrong;
+  } else if (by_certificate_ && common_name_ != definition->name.view()) {
+    refusal = "The certificate is another session's";
+  } else {
+    const auto answer =
+        co_await gateway_.passwords_->check(std::string(definition->name.view()), password, stream_->peer().address);
+    const bool known_otherwise = by_certificate_ || stream_->peer().loopback();
+    if (!answer) {
+      refusal = "Venue is not available";
+    } else if (*answer == Passwords::Answer::kTooOften) {
+      refusal = "Too many attempts, try later";
+    } else if (*answer == Passwords::Answer::kNone && !known_otherwise) {
+      refusal = "Session has no password: loopback only";
+    } else if (*answer == Passwords::Answer::kWrong && !(by_certificate_ && password.empty())) {
+      refusal = kWrong;
+    }
+  }
+  decided_.set();
+  if (over_) co_return;
+  operation_start_ = produced();
+  if (refusal.empty()) {
+    session_->accept_logon(now());
+    gateway_.arrived(*this);
+    counted_ = true;
+  } else {
+    obs::log_info("a FIX logon was refused",
+                  {{"session", session_->config().their_comp_id}, {"peer", peer()}, {"why", refusal}});
+    session_->refuse_logon(now(), refusal);
+  }
+  announce();
+  settle();
+}
+
+void Connection::on_message(const fix::Message& message, uint32_t number) {
+  announce();  // what went before stands before it on the bus
+  gateway_.messages_in_.fetch_add(1, std::memory_order_relaxed);
+  if (gateway_.metrics_) gateway_.metrics_->in->add();
+  Gateway::State& state = gateway_.state(id_);
+  const SessionDefinition* definition = gateway_.definitions_.session(id_);
+  OrderEntry entry;
+  Request request;
+  if (!state.throttle.take(now().steady)) {
+    refused_message(message, id_, number, Refusal::kRateLimit, request);
+    abused_ = abused_ || state.throttle.abused();
+  } else {
+    if (serves(definition->role)) entry = order_entry(message, *definition, number, gateway_.definitions_, request);
+    if (!entry.served) refused_message(message, id_, number, Refusal::kUnsupported, request);
+  }
+  state.announced_in = number + 1;
+  gateway_.submit(request, entry.possible_resend);
+}
+
+void Connection::on_reset() {
+  announce();
+  reset_ = true;
+}
+
+void Connection::on_administrative(uint32_t number) {
+  if (own_count_ != 0 && number != own_first_ + own_count_) announce();
+  if (own_count_ == 0) own_first_ = number;
+  ++own_count_;
+}
+
+void Connection::announce() {
+  if (own_count_ == 0 && !reset_) return;
+  Gateway::State& state = gateway_.state(id_);
+  Request request;
+  request.kind = RequestKind::kSessionNumbers;
+  request.session = id_;
+  request.tag = gateway_.next_tag();
+  NumbersFields& numbers = request.body.numbers = NumbersFields();
+  numbers.next_in = session_->next_in();
+  numbers.next_out = session_->next_out();
+  numbers.admin_first = own_count_ == 0 ? 0 : own_first_;
+  numbers.admin_count = own_count_;
+  numbers.reset = reset_;
+  unsafe_.push_back({request.tag, std::max(operation_start_, taken_)});
+  calm_.reset();
+  if (reset_) state.reset_tag = request.tag;
+  state.announced_in = numbers.next_in;
+  own_count_ = 0;
+  reset_ = false;
+  gateway_.submit(request, false);
+}
+
+void Connection::safe(uint64_t tag) {
+  while (!unsafe_.empty() && unsafe_.front().tag <= tag) unsafe_.pop_front();
+  if (unsafe_.empty()) calm_.set();
+  gateway_.touched(*this);
+}
+
+// --- what the venue says
+
+void Connection::report(Sequence sequence, VenueTime time, const Report& report) {
+  const std::string_view type = write_report(sequence, time, report, gateway_.definitions_, body_);
+  session_->send(type, time, body_.view(), now());
+  gateway_.messages_out_.fetch_add(1, std::memory_order_relaxed);
+  if (gateway_.metrics_) gateway_.metrics_->out->add();
+  gateway_.touched(*this);
+  if (waiting_bytes() <= gateway_.options_.egress_bytes_max) return;
+  obs::log_warning("a FIX client does not read what it is sent and was cut off",
+                   {{"session", session_->config().their_comp_id}, {"peer", peer()}, {"bytes", waiting_bytes()}});
+  cut();
+}
+
+// --- resends
+
+void Connection::on_resend(uint32_t first, uint32_t last) {
+  tasks_.spawn(resend(first, last));
+}
+
+Task<Result<void>> Connection::reports_of(uint64_t first, uint64_t last, std::vector<StoredReport>& into) {
+  into.clear();
+  if (gateway_.recent_->find(id_, first, last, into)) co_return {};
+  if (gateway_.parts_.archive) {
+    into = CO_TRY(co_await gateway_.parts_.archive->of_session(id_, first, last - first + 1));
+    if (into.size() > last - first + 1) into.resize(last - first + 1);
+  }
+  // What the archive has not got yet is in memory.
+  if (into.size() <= last - first) gateway_.recent_->find(id_, first + into.size(), last, into);
+  co_return {};
+}
+
+Task<void> Connection::resend(uint32_t first, uint32_t last) {
+  // The venue knows which numbers were the session's own once all of them are told.
+  while (!unsafe_.empty() && !over_)
+    if (!co_await calm_.wait()) co_return;
+  std::vector<std::pair<uint32_t, uint64_t>> wanted;  // number, ordinal
+  std::vector<StoredReport> reports;
+  for (uint64_t number = first; number <= last && !ended(); number += kResendNumbers) {
+    const uint64_t behind = std::min<uint64_t>(uint64_t{last} + 1, number + kResendNumbers);
+    wanted.clear();
+    auto looked = co_await gateway_.parts_.venue.inspect([&wanted, number, behind, id = id_](const Venue& venue) {
+      for (uint64_t n = number; n < behind; ++n)
+        if (const auto ordinal = venue.sessions().ordinal(id, static_cast<uint32_t>(n)))
+          wanted.emplace_back(static_cast<uint32_t>(n), *ordinal);
+    });
+    if (!looked) co_return cut();
+    if (wanted.empty()) continue;
+    const uint64_t from = wanted.front().second;
+    auto found = co_await reports_of(from, wanted.back().second, reports);
+    if (!found) {
+      obs::log_warning("messages that a FIX client asked for again could not be read",
+                       {{"session", session_->config().their_comp_id}, {"error", found.error()}});
+      co_return cut();  // it will ask again
+    }
+    if (ended()) co_return;
+    operation_start_ = produced();
+    for (const auto& [message_number, ordinal] : wanted) {
+      if (ordinal - from >= reports.size()) break;
+      const StoredReport& stored = reports[ordinal - from];
+      const std::string_view type =
+          write_report(stored.sequence, stored.time, stored.report, gateway_.definitions_, body_);
+      session_->resend_message(message_number, type, stored.time, body_.view(), now());
+      gateway_.resent_.fetch_add(1, std::memory_order_relaxed);
+      if (gateway_.metrics_) gateway_.metrics_->resent->add();
+    }
+    settle();
+    while (waiting_bytes() > kResendWaitingMax && !over_) {
+      drained_.reset();
+      if (!co_await drained_.wait()) co_return;
+    }
+  }
+  if (ended()) co_return;
+  operation_start_ = produced();
+  session_->resend_end(now());
+  announce();
+  settle();
+}
+
+// --- bytes and time
+
+size_t Connection::sendable() const {
+  if (!session_) return 0;
+  if (unsafe_.empty()) return session_->output().size();
+  return static_cast<size_t>(std::max(unsafe_.front().start, taken_) - taken_);
+}
+
+Task<void> Connection::write() {
+  while (!over_) {
+    const size_t size = sendable();
+    if (size == 0) {
+      if (session_ && session_->closing() && session_->output().empty()) break;
+      if (!co_await wake_.wait()) co_return;
+      wake_.reset();
+      continue;
+    }
+    std::string& output = session_->output();
+    if (size == output.size()) {
+      sending_.swap(output);
+    } else {
+      sending_.assign(output, 0, size);
+      output.erase(0, size);
+    }
+    taken_ += size;
+    auto written = co_await stream_->write(as_bytes(sending_));
+    sending_.clear();
+    if (sending_.capacity() > kSendingKept) sending_ = std::string();
+    if (!written) co_return cut();
+    drained_.set();
+  }
+  if (over_) co_return;
+  (void)co_await stream_->finish();
+  (void)co_await io::sleep_for(kLingerMax);
+  cut();
+}
+
+void Connection::settle() {
+  if (over_) return;
+  if (!session_) return;
+  if (sendable() != 0 || session_->closing()) wake_.set();
+  if (session_->awaits_decision() || session_->closing()) return;
+  if (const int64_t next = session_->next_tick(); next < alarm_at_) arm(next);
+}
+
+void Connection::arm(int64_t at) {
+  alarm_at_ = at;
+  alarm_->arm(SteadyTime(Duration(at)));
+}
+
+void Connection::tick() {
+  alarm_at_ = INT64_MAX;
+  if (over_) return;
+  if (!session_) return cut();  // not one message in time
+  if (session_->closing()) return;
+  if (session_->awaits_decision()) return arm(now().steady + 1'000'000'000);
+  operation_start_ = produced();
+  session_->tick(now());
+  announce();
+  settle();
+  if (!session_->closing() && alarm_at_ == INT64_MAX) arm(session_->next_tick());
+}
+
+void Connection::goodbye(std::string_view why) {
+  if (!logged_on()) return cut();
+  operation_start_ = produced();
+  session_->logout(now(), why);
+  announce();
+  settle();
+}
+
+void Connection::cut() {
+  over_ = true;
+  stream_->close();
+  wake_.set();
+  drained_.set();
+  calm_.set();
+}
+
+}  // namespace polis::exchange::gateway
