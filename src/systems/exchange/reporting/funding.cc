@@ -17,6 +17,7 @@ constexpr Duration kFundPatience = std::chrono::seconds(10);
 constexpr uint32_t kTransfersAtOnce = 2048;
 constexpr AccountId kAccountsAtOnce = 1024;
 constexpr size_t kRefusedKept = 1000;
+constexpr uint32_t kPayTriesMax = 16;
 
 bool was_there(const ledger::CreateResult& result) {
   return result.created() || result.status == static_cast<uint32_t>(TransferStatus::kExists);
@@ -136,13 +137,20 @@ Task<Result<void>> Funding::make_accounts() {
     venue.assets = now.orders().assets();
   }));
   if (venue.accounts == accounts_made_ && venue.assets == assets_made_) co_return Result<void>();
-  for (AssetId asset = 1; asset <= venue.assets; ++asset) {
-    const AccountId begin = asset > assets_made_ ? 1 : accounts_made_ + 1;
-    for (AccountId first = begin; first <= venue.accounts; first += kAccountsAtOnce)
-      CO_TRY(co_await make_accounts_of(asset, first, std::min(first + kAccountsAtOnce - 1, venue.accounts)));
-  }
+  for (AssetId asset = 1; asset <= venue.assets; ++asset)
+    CO_TRY(co_await make_accounts_from(asset, asset > assets_made_ ? 1 : accounts_made_ + 1, venue.accounts));
   accounts_made_ = venue.accounts;
   assets_made_ = venue.assets;
+  co_return Result<void>();
+}
+
+Task<Result<void>> Funding::make_accounts(AssetId asset, AccountId last) {
+  return make_accounts_from(asset, 1, last);
+}
+
+Task<Result<void>> Funding::make_accounts_from(AssetId asset, AccountId first, AccountId last) {
+  for (; first <= last; first += kAccountsAtOnce)
+    CO_TRY(co_await make_accounts_of(asset, first, std::min(first + kAccountsAtOnce - 1, last)));
   co_return Result<void>();
 }
 
@@ -319,17 +327,23 @@ Task<Result<void>> Funding::pay_out() {
   co_return last;
 }
 
+// A name that the ledger has burned never pays, so it is safe to try the next one.
 Task<Result<void>> Funding::pay(WithdrawalRecord record) {
-  const ledger::Transfer booking{.id = withdrawal_transfer_id(record.sequence),
-                                 .debit_account_id = member_account_id(record.account, record.asset),
-                                 .credit_account_id = id_of(record.wallet_high, record.wallet_low),
-                                 .amount = static_cast<ledger::u128>(record.amount),
-                                 .user_data_64 = record.sequence,
-                                 .ledger = CO_TRY(co_await ledger_of(record.asset)),
-                                 .code = kLedgerCodeWithdrawal};
-  const auto results = CO_TRY(co_await parts_.ledger.create_transfers(std::span(&booking, 1)));
-  const bool paid = was_there(results.at(0));
-  const auto status = static_cast<TransferStatus>(results.at(0).status);
+  const uint32_t ledger = CO_TRY(co_await ledger_of(record.asset));
+  auto status = TransferStatus::kIdAlreadyFailed;
+  for (uint32_t tries = 0; status == TransferStatus::kIdAlreadyFailed && tries < kPayTriesMax; ++tries) {
+    const ledger::Transfer booking{.id = withdrawal_transfer_id(record.sequence, record.attempt),
+                                   .debit_account_id = member_account_id(record.account, record.asset),
+                                   .credit_account_id = id_of(record.wallet_high, record.wallet_low),
+                                   .amount = static_cast<ledger::u128>(record.amount),
+                                   .user_data_64 = record.sequence,
+                                   .ledger = ledger,
+                                   .code = kLedgerCodeWithdrawal};
+    const auto results = CO_TRY(co_await parts_.ledger.create_transfers(std::span(&booking, 1)));
+    status = static_cast<TransferStatus>(results.at(0).status);
+    if (status == TransferStatus::kIdAlreadyFailed) ++record.attempt;
+  }
+  const bool paid = status == TransferStatus::kCreated || status == TransferStatus::kExists;
   record.problem = paid ? std::string() : ledger::status_name(status);
   auto txn = CO_TRY(co_await parts_.store.begin());
   CO_TRY(txn->put(parts_.rows, row_key(paid ? RowKind::kPaidWithdrawal : RowKind::kWithdrawal, record.sequence),

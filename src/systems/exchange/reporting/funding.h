@@ -78,6 +78,9 @@ class Funding {
   // included. Before the accounts are made: 0.
   Task<Result<__int128>> ledger_balance(AccountId account, AssetId asset);
 
+  // Makes sure of the ledger's accounts of the asset for members 1 .. `last`, and of the asset's own.
+  Task<Result<void>> make_accounts(AssetId asset, AccountId last);
+
   FundingStatistics statistics() const;
 
  private:
@@ -87,6 +90,7 @@ class Funding {
   void wake();
   Task<void> run();
   Task<Result<void>> make_accounts();
+  Task<Result<void>> make_accounts_from(AssetId asset, AccountId first, AccountId last);
   Task<Result<void>> make_accounts_of(AssetId asset, AccountId first, AccountId last);
   Task<Result<void>> take_deposits();
   Task<Result<bool>> take_deposit(const ledger::Transfer& transfer);

@@ -30,8 +30,10 @@ struct Member {
 };
 std::optional<Member> member_of(ledger::Id ledger_account);
 
-ledger::Id withdrawal_transfer_id(Sequence sequence);
-ledger::Id settlement_transfer_id(uint32_t day, AccountId account, AssetId asset);
+// The ledger burns the name of what it refused for a reason that may pass; the next attempt has the next name.
+inline constexpr uint32_t kSettlementAttemptsMax = 100;
+ledger::Id withdrawal_transfer_id(Sequence sequence, uint32_t attempt);
+ledger::Id settlement_transfer_id(uint32_t day, uint32_t attempt, AccountId account, AssetId asset);
 
 constexpr uint64_t low_half(ledger::Id id) {
   return static_cast<uint64_t>(id);

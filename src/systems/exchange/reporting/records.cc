@@ -216,6 +216,7 @@ void encode(const WithdrawalRecord& record, base::Writer& out) {
   out.zigzag(record.amount);
   out.u64(record.wallet_low);
   out.u64(record.wallet_high);
+  out.varint(record.attempt);
   out.sized(std::string_view(record.problem).substr(0, kProblemBytesMax));
 }
 
@@ -228,6 +229,7 @@ Result<WithdrawalRecord> decode_withdrawal(std::string_view value) {
     record.amount = in.zigzag();
     record.wallet_low = in.u64();
     record.wallet_high = in.u64();
+    record.attempt = read_u32(in);
     record.problem = in.sized_text(kProblemBytesMax);
   });
 }
