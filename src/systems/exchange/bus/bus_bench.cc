@@ -65,6 +65,25 @@ BENCHMARK(one_to_one)
     ->Args({192, 1 << 16})
     ->UseRealTime();
 
+// What write and read cost by themselves, on one thread with everything in its own cache.
+void write_and_read(benchmark::State& state) {
+  auto bus = bench_bus("alone", 1 << 10);
+  auto reader = *bus->reader("bench", true);
+  const Bytes payload(static_cast<size_t>(state.range(0)), std::byte{7});
+  alignas(64) std::byte read[kBusRecordBytesMax];
+  BusRecord record;
+  for (auto _ : state) {
+    for (int i = 0; i < 64; ++i) {
+      (void)bus->room(bus_slots_of(payload.size()));
+      bus->write(BusType::kEvent, 0, 0, 1, 0, payload);
+    }
+    for (int i = 0; i < 64; ++i) reader->poll(record, read);
+    reader->release();
+  }
+  state.SetItemsProcessed(state.iterations() * 64);
+}
+BENCHMARK(write_and_read)->Arg(8)->Arg(96)->Arg(192);
+
 // There and back over two buses; half of it is a hop.
 void hop(benchmark::State& state) {
   auto there = bench_bus("there", 1 << 12), back = bench_bus("back", 1 << 12);
