@@ -18,16 +18,24 @@ class Engine {
   void execute(const Command& command, Events& events);
 
   const Matching* find(InstrumentId id) const { return id < books_.size() ? books_[id].get() : nullptr; }
-  // When a kTime command has something to do in some instrument; nothing if never.
+  // When a kTime command has something to do in some instrument; nothing if never. One read.
   std::optional<VenueTime> next_time() const;
 
   // Piece by piece, each 1 byte .. 1 MiB; a piece belongs to one instrument.
   class Saver;
   std::unique_ptr<Saver> save() const;
   Result<void> load(BytesView piece);
+  // Whether every book that was begun is whole.
+  bool loaded() const;
 
  private:
+  static constexpr VenueTime kNever = INT64_MAX;
+  void note_time(InstrumentId id);
+
   std::vector<std::unique_ptr<Matching>> books_;  // by id
+  // When each has something to do, and above them the earlier of two, up to times_[1]: a tree in an array.
+  std::vector<VenueTime> times_;
+  size_t leaves_ = 1;
 };
 
 class Engine::Saver {

@@ -105,8 +105,9 @@ class OrderManager {
   std::unique_ptr<Saver> save() const;
   Result<void> load(BytesView piece);
 
+  struct State;  // order_manager_state.h
+
  private:
-  struct State;
   std::unique_ptr<State> state_;
 };
 

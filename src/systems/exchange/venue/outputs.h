@@ -29,13 +29,17 @@ class Outputs {
     reports_.clear();
     events_.clear();
   }
+  void append(const Outputs& more) {
+    for (const Item& item : more.items()) item.is_report ? report(more.report_at(item)) : event(more.event_at(item));
+  }
   bool empty() const { return items_.empty(); }
   std::span<const Item> items() const { return items_; }
   const Report& report_at(const Item& item) const { return reports_[item.index]; }
   const Event& event_at(const Item& item) const { return events_[item.index]; }
   std::span<const Report> reports() const { return reports_; }
   std::span<const Event> events() const { return events_; }
-  // XXH3-64 over all items as they stand, kind byte and bytes, in order; 0 of none.
+  // XXH3-64 of each item as it stands, seeded with twice that of the items before it and one more for a report; 0 of
+  // none.
   uint64_t digest() const;
 
  private:

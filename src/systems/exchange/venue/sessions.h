@@ -4,7 +4,9 @@
 // sent can be made again from its report.
 //
 // A fold over the bus, part of the venue's state; pure. Reports that get no message (answers to operators) get no
-// number.
+// number. A number is one more than the reports and administrative messages before it since the last reset; a run of
+// administrative messages says its first number itself, and reports that the gateway had not sent yet come behind it. A
+// reset divides at its request's place on the bus.
 #pragma once
 
 #include <memory>
@@ -29,25 +31,35 @@ struct SessionNumbers {
 
 class SessionBook {
  public:
-  // After each request, and for each report, in the order of the bus.
+  // After each request of a session that exists, and for each report, in the order of the bus.
   void on_request(const Request& request);
   void on_report(Sequence sequence, const Report& report);
 
   SessionNumbers numbers(SessionId session) const;
-  // Which report an outgoing number since the last reset was: its ordinal. Nothing: an administrative message.
+  // Which report an outgoing number since the last reset was: its ordinal. Nothing: an administrative message, or a
+  // number that was not given yet.
   std::optional<uint64_t> ordinal(SessionId session, uint32_t number) const;
 
-  void save(base::Writer& out) const;
-  Result<void> load(base::Reader& in);
+  // Pieces for snapshots: sessions from `session` on until the piece holds about `bytes`; returns the next session, 0
+  // when all are told.
+  SessionId save(SessionId session, size_t bytes, base::Writer& out) const;
+  Result<void> load(base::Reader& in, SessionId sessions_max);
 
  private:
+  // Administrative messages that followed each other: first and last number, and how many there are up to the last.
+  struct Run {
+    uint32_t first = 0, last = 0;
+    uint32_t count = 0;
+  };
+  // Three weeks of a heartbeat between reports each half minute, and a session's book in one piece of a snapshot. Older
+  // runs are forgotten by halves, and numbers that old can be told of as administrative only.
+  static constexpr size_t kRunsMax = 1 << 16;
   struct Session {
     SessionNumbers numbers;
-    // Reports whose number is not known yet, since an administrative message may stand before them: bus sequences.
-    std::vector<Sequence> unnumbered;
-    // Outgoing numbers of administrative messages: first and last of each run, ascending.
-    std::vector<std::pair<uint32_t, uint32_t>> administrative;
+    uint32_t forgotten = 0;  // numbers up to here
+    std::vector<Run> administrative;
   };
+  Session& session(SessionId id);
   std::vector<Session> sessions_;  // by id
 };
 

@@ -10,7 +10,6 @@
 // follow at once.
 #pragma once
 
-#include <deque>
 #include <memory>
 
 #include "systems/exchange/venue/engine.h"
@@ -34,9 +33,26 @@ class Venue {
 
   // The halves of it, for journals that were written by split threads: the request alone, then one pending answer.
   uint64_t request(const Stamp& stamp, const Request& request, Outputs& outputs);
-  bool pending() const { return !unanswered_.empty(); }
+  bool pending() const { return unanswered_first_ < unanswered_.size(); }
   // `sequence`: of the turn.
   uint64_t answer(Sequence sequence, Outputs& outputs);
+
+  // --- the two halves apart, each on a thread of its own; what they share are the commands and events that the threads
+  // hand over. Same results as request() and answer().
+  struct Unanswered {
+    Command command;
+    Stamp stamp;  // of the request that caused it
+  };
+  // Order manager's half. Appends commands for the engine.
+  uint64_t request_half(const Stamp& stamp, const Request& request, std::vector<Unanswered>& commands,
+                        Outputs& outputs);
+  uint64_t answer_half(Sequence sequence, const Unanswered& asked, std::span<const Event> events,
+                       std::vector<Unanswered>& commands, Outputs& outputs);
+  // Engine's half: its thread alone, while there are two.
+  Engine& engine_half() { return engine_; }
+  // What was pending, in order, for the engine's thread to begin with; and back when the threads have ended.
+  std::vector<Unanswered> take_unanswered();
+  void give_unanswered(std::vector<Unanswered> unanswered);
 
   const OrderManager& orders() const { return orders_; }
   const Engine& engine() const { return engine_; }
@@ -50,15 +66,18 @@ class Venue {
   Result<void> load(BytesView piece);
 
  private:
-  struct Unanswered {
-    Command command;
-    Stamp stamp;  // of the request that caused it
-  };
+  void on_request(const Request& request);
+  uint64_t count_outputs(Sequence sequence, const Outputs& outputs);
+  void put_unanswered(const Stamp& stamp);
+
   OrderManager orders_;
   Engine engine_;
   SessionBook sessions_;
-  std::deque<Unanswered> unanswered_;
-  std::vector<Command> commands_;
+  // A queue from unanswered_first_ on.
+  std::vector<Unanswered> unanswered_;
+  size_t unanswered_first_ = 0;
+  // Of the step at work; kept for their memory.
+  std::vector<Command> commands_, followers_;
   Events events_;
 };
 

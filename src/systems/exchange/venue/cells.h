@@ -1,0 +1,72 @@
+// What an account has of an asset or in an instrument: cells that stand in the order in which they were made, found by
+// a pair of ids through a table, or directly by their number, which an order keeps.
+#pragma once
+
+#include <vector>
+
+#include "systems/exchange/messages.h"
+#include "systems/exchange/venue/chunked.h"
+
+namespace polis::exchange {
+
+using CellNumber = uint32_t;
+inline constexpr CellNumber kNoCell = UINT32_MAX;
+
+struct BalanceCell {
+  AccountId account = 0;
+  AssetId of = 0;
+  Amount total = 0, reserved = 0;
+};
+
+struct PositionCell {
+  AccountId account = 0;
+  InstrumentId of = 0;
+  bool restricted = false;
+  Quantity position = 0;                   // lots bought less sold
+  Quantity open_buys = 0, open_sells = 0;  // lots that open orders could still trade
+};
+
+template <class Cell>
+class Cells {
+ public:
+  Cells() : table_(1024, kNoCell) {}
+
+  size_t size() const { return cells_.size(); }
+  Cell& operator[](CellNumber number) { return cells_[number]; }
+  const Cell& operator[](CellNumber number) const { return cells_[number]; }
+
+  CellNumber find(AccountId account, uint32_t of) const { return table_[probe(account, of)]; }
+  CellNumber make(AccountId account, uint32_t of) {
+    const size_t at = probe(account, of);
+    if (table_[at] != kNoCell) return table_[at];
+    const auto number = static_cast<CellNumber>(cells_.size());
+    Cell cell;
+    cell.account = account;
+    cell.of = of;
+    cells_.push_back(cell);
+    table_[at] = number;
+    if (cells_.size() * 2 > table_.size()) grow();
+    return number;
+  }
+
+ private:
+  size_t probe(AccountId account, uint32_t of) const {
+    // Fibonacci hashing; the multiplier is 2^64 over the golden ratio.
+    const uint64_t key = uint64_t{account} << 32 | of;
+    size_t at = (key ^ key >> 29) * 0x9E3779B97F4A7C15u >> 20 & (table_.size() - 1);
+    for (;; at = (at + 1) & (table_.size() - 1)) {
+      const CellNumber number = table_[at];
+      if (number == kNoCell || (cells_[number].account == account && cells_[number].of == of)) return at;
+    }
+  }
+  void grow() {
+    table_.assign(table_.size() * 2, kNoCell);
+    for (size_t i = 0; i < cells_.size(); ++i)
+      table_[probe(cells_[i].account, cells_[i].of)] = static_cast<CellNumber>(i);
+  }
+
+  Chunked<Cell> cells_;
+  std::vector<CellNumber> table_;
+};
+
+}  // namespace polis::exchange

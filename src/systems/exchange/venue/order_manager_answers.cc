@@ -1,0 +1,307 @@
+// What the engine says happened: money moves, orders change, and whoever is concerned is told.
+#include <algorithm>
+
+#include "systems/exchange/venue/order_manager_state.h"
+
+namespace polis::exchange {
+namespace {
+
+Refusal refusal_of(RejectReason reason) {
+  switch (reason) {
+    case RejectReason::kNone:
+      return Refusal::kNone;
+    case RejectReason::kClosed:
+      return Refusal::kClosed;
+    case RejectReason::kUnknownOrder:
+      return Refusal::kTooLate;  // the order manager knew it, so it has ended meanwhile
+    case RejectReason::kBadQuantity:
+      return Refusal::kBadQuantity;
+    case RejectReason::kBadPrice:
+      return Refusal::kBadPrice;
+    case RejectReason::kUnsupported:
+      return Refusal::kUnsupported;
+    case RejectReason::kNoLiquidity:
+      return Refusal::kNoLiquidity;
+    case RejectReason::kWouldMatch:
+      return Refusal::kWouldMatch;
+    case RejectReason::kExpired:
+      return Refusal::kExpired;
+    case RejectReason::kFull:
+      return Refusal::kFull;
+  }
+  return Refusal::kUnsupported;
+}
+
+OrderStatus status_by_fill(const HeldOrder& order) {
+  if (order.left == 0) return OrderStatus::kFilled;
+  return order.filled == 0 ? OrderStatus::kNew : OrderStatus::kPartiallyFilled;
+}
+
+}  // namespace
+
+void OrderManager::on_answer(const Stamp& stamp, const Command& command, std::span<const Event> events,
+                             std::vector<Command>& commands, Outputs& outputs) {
+  State& state = *state_;
+  OrderId about = 0;
+  if (command.kind == Command::Kind::kSubmit) about = command.body.submit.reference;
+  if (command.kind == Command::Kind::kCancel) about = command.body.cancel.reference;
+  if (command.kind == Command::Kind::kReplace) about = command.body.replace.reference;
+  const Place current = about == 0 ? 0 : state.orders.find(about);
+  for (const Event& event : events) {
+    state.on_event(event, current, outputs);
+    outputs.event(event);
+  }
+  if (current != 0) state.settle_pending(stamp.now, current, commands);
+}
+
+void OrderManager::State::on_event(const Event& event, Place current, Outputs& outputs) {
+  if (event.kind == Event::Kind::kTrade) return on_trade(event, current, outputs);
+  if (event.kind == Event::Kind::kAuction) {
+    if (event.price != 0) instruments[event.instrument].last = event.price;
+    return;
+  }
+  const Place place = event.reference == 0 ? 0 : orders.find(event.reference);
+  if (place == 0) return;  // phases and pauses
+  HeldOrder& order = orders[place];
+  switch (event.kind) {
+    case Event::Kind::kAccepted:
+      order.engine_order = event.order;
+      order.status = OrderStatus::kNew;
+      return tell(answer(place, current, ReportKind::kNew), outputs);
+    case Event::Kind::kRejected:
+      return on_rejected(event, place, outputs);
+    case Event::Kind::kCancelled:
+      return on_cancelled(event, place, current, outputs);
+    case Event::Kind::kReplaced: {
+      Report report = answer(place, current, ReportKind::kReplaced);
+      if (!order.wanted_id.empty() && order.asker == order.session) {
+        report.original_id = order.client_id;
+        report.client_id = order.client_id = order.wanted_id;
+      }
+      order.pending = HeldOrder::Pending::kNone;
+      order.price = order.wanted_price;
+      order.stop_price = order.wanted_stop_price;
+      order.bound = order.wanted_bound;
+      order.quantity = static_cast<uint32_t>(event.quantity) - order.broken;
+      order.left = static_cast<uint32_t>(event.left);
+      order.cover = 0;
+      order.status = status_by_fill(order);
+      reserve(order);
+      report.status = order.status;
+      report.price = order.price;
+      report.stop_price = order.stop_price;
+      report.quantity = order.quantity;
+      report.left = order.left;
+      return tell(report, outputs);
+    }
+    case Event::Kind::kReduced: {
+      order.left = static_cast<uint32_t>(event.left);
+      order.quantity -= static_cast<uint32_t>(event.quantity);
+      reserve(order);
+      Report report = answer(place, current, ReportKind::kRestated);
+      report.flags |= Report::kUnsolicited;
+      report.last_quantity = event.quantity;
+      return tell(report, outputs);
+    }
+    case Event::Kind::kTriggered:
+      order.triggered = true;
+      return tell(answer(place, current, ReportKind::kTriggered), outputs);
+    case Event::Kind::kRested:
+      // Now it has a price, and needs no more than that.
+      if (order.type == OrderType::kMarketToLimit) {
+        order.rested = true;
+        order.price = static_cast<uint32_t>(event.price);
+        if (order.pending != HeldOrder::Pending::kReplace) order.bound = order.price;
+        order.bound_before = order.price;
+        reserve(order);
+      }
+      return;
+    case Event::Kind::kTrade:
+    case Event::Kind::kRefilled:
+    case Event::Kind::kPhase:
+    case Event::Kind::kAuction:
+    case Event::Kind::kPaused:
+      return;
+  }
+}
+
+Report OrderManager::State::answer(Place place, Place current, ReportKind kind) const {
+  const HeldOrder& order = orders[place];
+  Report report = about(order, place, kind);
+  if (place == current) {
+    report.tag = order.tag;
+    if (order.asker == order.session) report.message_number = order.message_number;
+  }
+  return report;
+}
+
+// --- trades
+
+Amount OrderManager::State::fill(HeldOrder& order, const Event& event, Quantity left, bool maker) {
+  const InstrumentDefinition& instrument = instruments[order.instrument].definition;
+  const Amount notional = event.price * event.quantity * instrument.quote_per_tick_lot;
+  const Amount fee = charge(order, notional, maker ? order.maker_fee : order.taker_fee);
+  order.filled += static_cast<uint32_t>(event.quantity);
+  order.left = static_cast<uint32_t>(left);
+  order.notional += event.price * event.quantity;
+  order.status = status_by_fill(order);
+  const Amount base = event.quantity * instrument.base_per_lot;
+  const bool buys = order.side == Side::kBuy;
+  add(order.base, buys ? base : -base);
+  add(order.quote, buys ? -notional - fee : notional - fee);
+  positions[order.position].position += buys ? event.quantity : -event.quantity;
+  reserve(order);
+  return fee;
+}
+
+void OrderManager::State::on_trade(const Event& event, Place current, Outputs& outputs) {
+  InstrumentState& instrument = instruments[event.instrument];
+  instrument.last = event.price;
+  const bool auction = (event.flags & Event::kInAuction) != 0;
+  const Place one = orders.find(event.reference), other = orders.find(event.counter_reference);
+  if (one == 0 || other == 0) return;
+  // In an auction nobody takes.
+  const Amount one_fee = fill(orders[one], event, event.left, true);
+  const Amount other_fee = fill(orders[other], event, event.counter_left, auction);
+  add(assets[instrument.definition.quote].fees, one_fee + other_fee);
+
+  const bool one_buys = orders[one].side == Side::kBuy;
+  const Place buy = one_buys ? one : other, sell = one_buys ? other : one;
+  const TradeState trade{.match = event.match,
+                         .buy = orders.id(buy),
+                         .sell = orders.id(sell),
+                         .buyer = orders[buy].account,
+                         .seller = orders[sell].account,
+                         .buy_session = orders[buy].session,
+                         .sell_session = orders[sell].session,
+                         .price = static_cast<uint32_t>(event.price),
+                         .quantity = static_cast<uint32_t>(event.quantity),
+                         .buy_fee = one_buys ? one_fee : other_fee,
+                         .sell_fee = one_buys ? other_fee : one_fee};
+  if (instrument.trades.size() < kTradesKept) {
+    instrument.trades.push_back(trade);
+  } else {
+    instrument.trades[(event.match - 1) % kTradesKept] = trade;
+  }
+
+  const auto tell_of = [&](Place place, Amount fee, bool maker) {
+    Report report = answer(place, current, ReportKind::kTrade);
+    report.last_price = event.price;
+    report.last_quantity = event.quantity;
+    report.match = event.match;
+    report.fee = fee;
+    report.flags = auction ? Report::kInAuction : maker ? Report::kMaker : 0;
+    tell(report, outputs);
+    if (orders[place].left == 0) end(place, OrderStatus::kFilled);
+  };
+  tell_of(one, one_fee, true);
+  tell_of(other, other_fee, false);
+}
+
+// --- ends
+
+void OrderManager::State::on_cancelled(const Event& event, Place place, Place current, Outputs& outputs) {
+  HeldOrder& order = orders[place];
+  const bool is_current = place == current;
+  if (event.cancel == CancelReason::kReplaced && is_current) {
+    // Replaced to a size that it has reached already.
+    Report report = answer(place, current, ReportKind::kReplaced);
+    if (!order.wanted_id.empty() && order.asker == order.session) {
+      report.original_id = order.client_id;
+      report.client_id = order.client_id = order.wanted_id;
+    }
+    order.quantity = order.filled;
+    end(place, OrderStatus::kFilled);
+    report.status = OrderStatus::kFilled;
+    report.quantity = order.quantity;
+    report.left = 0;
+    return tell(report, outputs);
+  }
+  const bool expired =
+      event.cancel == CancelReason::kExpired || (event.cancel == CancelReason::kAsked && order.day_over) ||
+      (event.cancel == CancelReason::kNotAuctioned &&
+       (order.time_in_force == TimeInForce::kAtOpening || order.time_in_force == TimeInForce::kAtClose));
+  end(place, expired ? OrderStatus::kExpired : OrderStatus::kCancelled);
+  Report report = answer(place, current, expired ? ReportKind::kExpired : ReportKind::kCancelled);
+  report.cancel = expired && event.cancel == CancelReason::kAsked ? CancelReason::kExpired : event.cancel;
+  report.last_quantity = event.quantity;
+  const bool asked = event.cancel == CancelReason::kAsked && is_current && !order.unasked;
+  if (asked && order.asker == order.session) {
+    report.original_id = order.client_id;
+    if (!order.wanted_id.empty()) report.client_id = order.client_id = order.wanted_id;
+  } else {
+    report.flags |= Report::kUnsolicited;
+  }
+  tell(report, outputs);
+}
+
+void OrderManager::State::on_rejected(const Event& event, Place place, Outputs& outputs) {
+  HeldOrder& order = orders[place];
+  const Refusal refused = refusal_of(event.reject);
+  if (order.pending == HeldOrder::Pending::kNew) {
+    end(place, OrderStatus::kRejected);
+    Report report = answer(place, place, ReportKind::kRejected);
+    report.refusal = refused;
+    return tell(report, outputs);
+  }
+  if (order.pending == HeldOrder::Pending::kReplace) {
+    order.bound = order.bound_before;
+    order.cover = 0;
+    reserve(order);
+  } else if (order.unasked) {
+    return;  // nobody waits for it
+  }
+  Report report = about(order, place, ReportKind::kCancelReject);
+  report.refusal = refused;
+  report.session = order.asker;
+  report.message_number = order.message_number;
+  report.tag = order.tag;
+  report.original_id = order.client_id;
+  report.client_id = order.wanted_id;
+  if (order.pending == HeldOrder::Pending::kReplace) report.flags |= Report::kOfReplace;
+  tell(report, outputs);
+}
+
+// Out of every queue and sum. It is known for a while.
+void OrderManager::State::end(Place place, OrderStatus status) {
+  HeldOrder& order = orders[place];
+  order.status = status;
+  order.open = false;
+  order.left = 0;
+  order.cover = 0;
+  reserve(order);
+  --open_orders;
+  AccountState& account = accounts[order.account];
+  --account.open_orders;
+  unlink(account, &HeldOrder::of_account, place);
+  if (order.session != 0) unlink(sessions[order.session], &HeldOrder::of_session, place);
+  if (order.pending == HeldOrder::Pending::kNone) retire(place);
+}
+
+// The one that ended longest ago makes room.
+void OrderManager::State::retire(Place place) {
+  Place& slot = ended[ended_next];
+  ended_next = (ended_next + 1) % ended.size();
+  if (slot != 0) orders.give_back(slot);
+  slot = place;
+}
+
+// The command was answered: nothing about its order is pending any more.
+void OrderManager::State::settle_pending(VenueTime now, Place place, std::vector<Command>& commands) {
+  HeldOrder& order = orders[place];
+  const bool was_pending = order.pending != HeldOrder::Pending::kNone;
+  order.pending = HeldOrder::Pending::kNone;
+  order.unasked = false;
+  order.tag = 0;
+  order.message_number = 0;
+  if (!order.open) {
+    if (was_pending) retire(place);
+    return;
+  }
+  if (order.cancel_wanted) {
+    order.cancel_wanted = false;
+    cancel_unasked(now, place, commands);
+  }
+}
+
+}  // namespace polis::exchange

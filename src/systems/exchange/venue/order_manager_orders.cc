@@ -1,0 +1,482 @@
+// What sessions ask: new orders, cancels, replaces, states. Each is refused at once or becomes a command.
+#include <algorithm>
+
+#include "systems/exchange/venue/order_manager_state.h"
+
+namespace polis::exchange {
+namespace {
+
+bool is_stop_type(OrderType type) {
+  return type == OrderType::kStop || type == OrderType::kStopLimit;
+}
+bool has_limit_price(OrderType type) {
+  return type == OrderType::kLimit || type == OrderType::kStopLimit;
+}
+
+Command command_of(Command::Kind kind, const HeldOrder& order, VenueTime now) {
+  Command command;
+  command.kind = kind;
+  command.instrument = order.instrument;
+  command.now = now;
+  return command;
+}
+
+}  // namespace
+
+// --- who asks, and how often
+
+Refusal OrderManager::State::who(const Request& request, AccountId& account) const {
+  const AccountId named = request.body.order.account;
+  if (request.session == 0) {
+    account = named;
+  } else {
+    if (request.session >= sessions.size()) return Refusal::kUnknownSession;
+    const SessionDefinition& session = sessions[request.session].definition;
+    if (!session.enabled || session.role != SessionRole::kOrders) return Refusal::kUnknownSession;
+    account = session.account;
+    if (named != 0 && named != account) return Refusal::kBadAccount;
+  }
+  return account != 0 && account < accounts.size() ? Refusal::kNone : Refusal::kBadAccount;
+}
+
+// A bucket of tokens, told as the time at which it will be full again.
+bool OrderManager::State::within_rate(AccountState& account, VenueTime now) {
+  const RiskLimits& risk = account.limits;
+  if (risk.rate_per_second == 0) return true;
+  const VenueTime interval = 1'000'000'000 / risk.rate_per_second;
+  const VenueTime from = std::max(account.next_request, now);
+  if (from - now > interval * (std::max(risk.rate_burst, 1u) - 1)) return false;
+  account.next_request = from + interval;
+  return true;
+}
+
+// --- new orders
+
+void OrderManager::State::new_order(const Stamp& stamp, const Request& request, std::vector<Command>& commands,
+                                    Outputs& outputs) {
+  const OrderFields& fields = request.body.order;
+  AccountId account = 0;
+  Refusal refused = static_cast<Refusal>(fields.refused);
+  const Refusal unknown = who(request, account);
+  if (refused == Refusal::kNone) refused = unknown;
+  if (refused == Refusal::kNone) refused = take_order(stamp, request, account, commands);
+  if (refused == Refusal::kNone) return;
+  Report report = refusal(request, ReportKind::kRejected, refused);
+  report.side = fields.side;
+  report.type = fields.type;
+  report.time_in_force = fields.time_in_force;
+  report.account = unknown == Refusal::kNone ? account : fields.account;
+  report.price = fields.price;
+  report.stop_price = fields.stop_price;
+  report.quantity = fields.quantity;
+  report.client_id = fields.client_id;
+  report.original_id = fields.original_id;
+  tell(report, outputs);
+}
+
+Refusal OrderManager::State::check_fields(const OrderFields& fields) const {
+  if (fields.side > Side::kSell || fields.type > OrderType::kMarketToLimit ||
+      fields.time_in_force > TimeInForce::kAtClose || fields.self_match > SelfMatch::kDecrement ||
+      fields.self_match_id > kSelfMatchMax)
+    return Refusal::kUnsupported;
+  if (fields.quantity <= 0 || fields.quantity > kQuantityMax || fields.minimum < 0 ||
+      fields.minimum > fields.quantity || fields.shown < kShowAll || fields.shown > fields.quantity)
+    return Refusal::kBadQuantity;
+  if (fields.price < (has_limit_price(fields.type) ? 1 : 0) || fields.price > kPriceMax) return Refusal::kBadPrice;
+  if (is_stop_type(fields.type) ? fields.stop_price < 1 || fields.stop_price > kPriceMax : fields.stop_price != 0)
+    return Refusal::kBadPrice;
+  const bool immediate =
+      fields.time_in_force == TimeInForce::kImmediateOrCancel || fields.time_in_force == TimeInForce::kFillOrKill;
+  return fields.all_or_none && !immediate ? Refusal::kUnsupported : Refusal::kNone;
+}
+
+// `worth`: the price by which the order's value is measured, 0 if there is none. `added`: lots that it could trade more
+// than before.
+Refusal OrderManager::State::check_limits(const AccountState& account, const InstrumentState& instrument,
+                                          const PositionCell& position, Side side, OrderType type, Price price,
+                                          Price worth, Quantity quantity, Quantity added) const {
+  const RiskLimits& risk = account.limits;
+  if (risk.order_quantity_max != 0 && quantity > risk.order_quantity_max) return Refusal::kQuantityLimit;
+  if (risk.price_band_bp != 0 && instrument.last != 0 && has_limit_price(type) &&
+      std::abs(price - instrument.last) * 10'000 > instrument.last * risk.price_band_bp)
+    return Refusal::kBand;
+  const __int128 value = static_cast<__int128>(instrument.definition.quote_per_tick_lot) * worth * quantity;
+  if (value > kAmountMax || (risk.order_notional_max != 0 && value > risk.order_notional_max))
+    return Refusal::kNotionalLimit;
+  if (risk.position_max != 0 && added > 0) {
+    const Quantity reached = side == Side::kBuy ? position.position + position.open_buys + added
+                                                : position.open_sells + added - position.position;
+    if (reached > risk.position_max) return Refusal::kPositionLimit;
+  }
+  return Refusal::kNone;
+}
+
+Refusal OrderManager::State::bound(const AccountState& account, const InstrumentState& instrument,
+                                   const OrderFields& fields, Amount free, Price& bound, Price& worth) const {
+  const InstrumentDefinition& definition = instrument.definition;
+  const Price near = is_stop_type(fields.type) ? fields.stop_price : instrument.last;
+  if (has_limit_price(fields.type)) {
+    bound = worth = fields.price;
+    return Refusal::kNone;
+  }
+  bound = fields.price;
+  worth = near;
+  if (fields.side == Side::kSell) return Refusal::kNone;
+  // A buy at any price: as far as the collar lets it go from what is known, and no further than the account can pay.
+  Price most =
+      near == 0 ? kPriceMax : std::min(near + std::max<Price>(near * definition.collar_bp / 10'000, 1), kPriceMax);
+  if (fields.price != 0) most = std::min(most, fields.price);
+  const __int128 per_price = static_cast<__int128>(definition.quote_per_tick_lot) * fields.quantity;
+  const Amount notional_max = account.limits.order_notional_max;
+  if (near == 0 && notional_max != 0) {
+    most = static_cast<Price>(std::min<__int128>(most, notional_max / per_price));
+    if (most == 0) return Refusal::kNotionalLimit;
+  }
+  if (free <= 0) return Refusal::kBalance;
+  const __int128 affordable = static_cast<__int128>(free) * kFeeUnit / (per_price * (kFeeUnit + instrument.top_fee()));
+  if (affordable < std::min(most, std::max<Price>(near, 1))) return Refusal::kBalance;
+  bound = worth = static_cast<Price>(std::min<__int128>(most, affordable));
+  return Refusal::kNone;
+}
+
+// What a seller or buyer may still reserve.
+Amount OrderManager::State::available(const AccountState& account, Side side, CellNumber cell) const {
+  const Amount free = cell == kNoCell ? 0 : balances[cell].total - balances[cell].reserved;
+  return side == Side::kSell && account.limits.short_sale_allowed ? free + account.limits.short_max : free;
+}
+
+Refusal OrderManager::State::take_order(const Stamp& stamp, const Request& request, AccountId account_id,
+                                        std::vector<Command>& commands) {
+  const OrderFields& fields = request.body.order;
+  AccountState& account = accounts[account_id];
+  if (!within_rate(account, stamp.now)) return Refusal::kRateLimit;
+  if (halted) return Refusal::kHalted;
+  ClientIds::Entry* entry = nullptr;
+  if (!fields.client_id.empty()) {
+    if (ids.find(request.session, fields.client_id) != nullptr) return Refusal::kDuplicateClientId;
+    entry = &ids.add(request.session, fields.client_id, 0);
+  }
+  if (request.instrument == 0 || request.instrument >= instruments.size()) return Refusal::kUnknownInstrument;
+  const InstrumentState& instrument = instruments[request.instrument];
+  const InstrumentDefinition& definition = instrument.definition;
+  if (account.limits.killed) return Refusal::kKilled;
+  const CellNumber position_cell = positions.find(account_id, request.instrument);
+  const PositionCell position = position_cell == kNoCell ? PositionCell{} : positions[position_cell];
+  if (instrument.restricted || position.restricted) return Refusal::kRestricted;
+  if (const Refusal refused = check_fields(fields); refused != Refusal::kNone) return refused;
+
+  const AssetId paid = fields.side == Side::kBuy ? definition.quote : definition.base;
+  const CellNumber paid_cell = balances.find(account_id, paid);
+  const Amount free = available(account, fields.side, paid_cell);
+  Price most = 0, worth = 0;
+  if (const Refusal refused = bound(account, instrument, fields, free, most, worth); refused != Refusal::kNone)
+    return refused;
+  if (const Refusal refused = check_limits(account, instrument, position, fields.side, fields.type, fields.price, worth,
+                                           fields.quantity, fields.quantity);
+      refused != Refusal::kNone)
+    return refused;
+  if (account.limits.open_orders_max != 0 && account.open_orders >= account.limits.open_orders_max)
+    return Refusal::kOpenOrdersLimit;
+  const __int128 need = fields.side == Side::kBuy
+                            ? buying_cost(definition.quote_per_tick_lot, static_cast<uint32_t>(most),
+                                          static_cast<uint64_t>(fields.quantity), instrument.top_fee(), 0)
+                            : static_cast<__int128>(definition.base_per_lot) * fields.quantity;
+  if (need > free)
+    return fields.side == Side::kSell && account.limits.short_sale_allowed ? Refusal::kShortSale : Refusal::kBalance;
+  if (open_orders >= limits.orders_max) return Refusal::kFull;
+
+  const Place place = orders.take();
+  HeldOrder& order = orders[place];
+  order.open = true;
+  order.pending = HeldOrder::Pending::kNew;
+  order.side = fields.side;
+  order.type = fields.type;
+  order.time_in_force = fields.time_in_force;
+  order.account = account_id;
+  order.session = request.session;
+  order.instrument = request.instrument;
+  order.base = balances.make(account_id, definition.base);
+  order.quote = balances.make(account_id, definition.quote);
+  order.position = positions.make(account_id, request.instrument);
+  order.price = static_cast<uint32_t>(fields.price);
+  order.stop_price = static_cast<uint32_t>(fields.stop_price);
+  order.bound = static_cast<uint32_t>(most);
+  order.quantity = order.left = static_cast<uint32_t>(fields.quantity);
+  order.maker_fee = definition.maker_fee_hundredths_bp;
+  order.taker_fee = definition.taker_fee_hundredths_bp;
+  order.shown = fields.shown;
+  order.entered = stamp.now;
+  order.client_id = fields.client_id;
+  order.asker = request.session;
+  order.message_number = request.message_number;
+  order.tag = request.tag;
+  reserve(order);
+  ++open_orders;
+  ++account.open_orders;
+  link(account, &HeldOrder::of_account, place);
+  if (request.session != 0) link(sessions[request.session], &HeldOrder::of_session, place);
+  const OrderId id = orders.id(place);
+  if (entry != nullptr) entry->order = id;
+
+  Command& command = commands.emplace_back(command_of(Command::Kind::kSubmit, order, stamp.now));
+  const bool whole = fields.all_or_none && fields.time_in_force == TimeInForce::kImmediateOrCancel;
+  command.body.submit = {.reference = id,
+                         .account = account_id,
+                         .self_match_id = fields.self_match_id == 0 ? 0 : account_id << 15 | fields.self_match_id,
+                         .self_match = fields.self_match,
+                         .side = fields.side,
+                         .type = fields.type,
+                         .time_in_force = fields.time_in_force,
+                         .post_only = fields.post_only,
+                         .price = most,
+                         .stop_price = fields.stop_price,
+                         .quantity = fields.quantity,
+                         .minimum = whole ? fields.quantity : fields.minimum,
+                         .shown = fields.shown,
+                         .expires_at = fields.expires_at};
+  return Refusal::kNone;
+}
+
+// --- what is asked about an order
+
+Place OrderManager::State::named(const Request& request, AccountId account) const {
+  const OrderFields& fields = request.body.order;
+  Place place = 0;
+  if (fields.by_order_id) {
+    place = orders.find(fields.order_id);
+  } else if (const ClientIds::Entry* entry = ids.find(request.session, fields.original_id)) {
+    place = orders.find(entry->order);
+  }
+  return place != 0 && orders[place].account == account ? place : 0;
+}
+
+Refusal OrderManager::State::asked(const Request& request, AccountId account, Place& place) {
+  const OrderFields& fields = request.body.order;
+  place = named(request, account);
+  if (!fields.client_id.empty()) {
+    if (ids.find(request.session, fields.client_id) != nullptr) return Refusal::kDuplicateClientId;
+    ids.add(request.session, fields.client_id, place == 0 ? 0 : orders.id(place));
+  }
+  if (place == 0) {
+    // It may have ended so long ago that only its id is known.
+    if (fields.by_order_id) {
+      const auto old = static_cast<Place>(fields.order_id);
+      const bool was = old != 0 && old < orders.places() && fields.order_id >> 32 != 0 &&
+                       fields.order_id >> 32 < orders[old].generation;
+      return was ? Refusal::kTooLate : Refusal::kUnknownOrder;
+    }
+    const ClientIds::Entry* entry = ids.find(request.session, fields.original_id);
+    return entry != nullptr && entry->order != 0 && orders.find(entry->order) == 0 ? Refusal::kTooLate
+                                                                                   : Refusal::kUnknownOrder;
+  }
+  const HeldOrder& order = orders[place];
+  if (!fields.by_order_id && (order.session != request.session || order.client_id != fields.original_id))
+    return Refusal::kUnknownOrder;
+  if (request.instrument != 0 && request.instrument != order.instrument) return Refusal::kUnknownOrder;
+  if (!order.open) return Refusal::kTooLate;
+  return order.pending != HeldOrder::Pending::kNone ? Refusal::kPending : Refusal::kNone;
+}
+
+Report OrderManager::State::cancel_reject(const Request& request, AccountId account, Place place,
+                                          Refusal refused) const {
+  const OrderFields& fields = request.body.order;
+  Report report = refusal(request, ReportKind::kCancelReject, refused);
+  if (place != 0) {
+    report = about(orders[place], place, ReportKind::kCancelReject);
+    report.refusal = refused;
+    report.session = request.session;
+    report.message_number = request.message_number;
+    report.tag = request.tag;
+  } else {
+    report.account = account;
+    report.side = fields.side;
+    if (fields.by_order_id) report.order = fields.order_id;
+  }
+  if (request.kind == RequestKind::kReplace) report.flags |= Report::kOfReplace;
+  report.original_id = fields.by_order_id && place != 0 ? orders[place].client_id : fields.original_id;
+  report.client_id = fields.client_id;
+  return report;
+}
+
+void OrderManager::State::cancel(const Stamp& stamp, const Request& request, std::vector<Command>& commands,
+                                 Outputs& outputs) {
+  const OrderFields& fields = request.body.order;
+  AccountId account = 0;
+  Place place = 0;
+  Refusal refused = static_cast<Refusal>(fields.refused);
+  if (refused == Refusal::kNone) refused = who(request, account);
+  if (refused == Refusal::kNone) refused = asked(request, account, place);
+  if (refused != Refusal::kNone) return tell(cancel_reject(request, account, place, refused), outputs);
+  HeldOrder& order = orders[place];
+  order.pending = HeldOrder::Pending::kCancel;
+  order.asker = request.session;
+  order.message_number = request.message_number;
+  order.tag = request.tag;
+  order.wanted_id = fields.client_id;
+  Command& command = commands.emplace_back(command_of(Command::Kind::kCancel, order, stamp.now));
+  command.body.cancel = {.order = order.engine_order, .reference = orders.id(place)};
+}
+
+void OrderManager::State::replace(const Stamp& stamp, const Request& request, std::vector<Command>& commands,
+                                  Outputs& outputs) {
+  AccountId account = 0;
+  Place place = 0;
+  Refusal refused = static_cast<Refusal>(request.body.order.refused);
+  if (refused == Refusal::kNone) refused = who(request, account);
+  if (refused == Refusal::kNone && !within_rate(accounts[account], stamp.now)) refused = Refusal::kRateLimit;
+  if (refused == Refusal::kNone && halted) refused = Refusal::kHalted;
+  if (refused == Refusal::kNone) refused = asked(request, account, place);
+  if (refused == Refusal::kNone) refused = change(stamp, request, place, commands);
+  if (refused != Refusal::kNone) tell(cancel_reject(request, account, place, refused), outputs);
+}
+
+Refusal OrderManager::State::change(const Stamp& stamp, const Request& request, Place place,
+                                    std::vector<Command>& commands) {
+  HeldOrder& order = orders[place];
+  const AccountState& account = accounts[order.account];
+  const InstrumentState& instrument = instruments[order.instrument];
+  if (account.limits.killed) return Refusal::kKilled;
+  const PositionCell& position = positions[order.position];
+  if (instrument.restricted || position.restricted) return Refusal::kRestricted;
+
+  // What the order is by now: a stop may have become another, and a market-to-limit order have a price.
+  OrderFields wanted = request.body.order;
+  wanted.side = order.side;
+  wanted.type = order.type;
+  if (order.triggered) {
+    wanted.type = order.type == OrderType::kStop ? OrderType::kMarket : OrderType::kLimit;
+    wanted.stop_price = 0;
+  } else if (order.type == OrderType::kMarketToLimit && order.rested) {
+    wanted.type = OrderType::kLimit;
+    if (wanted.price == 0) wanted.price = order.price;
+  }
+  if (wanted.quantity <= 0 || wanted.quantity > kQuantityMax) return Refusal::kBadQuantity;
+  if (wanted.price < (has_limit_price(wanted.type) ? 1 : 0) || wanted.price > kPriceMax) return Refusal::kBadPrice;
+  if (is_stop_type(wanted.type) ? wanted.stop_price < 1 || wanted.stop_price > kPriceMax : wanted.stop_price != 0)
+    return Refusal::kBadPrice;
+
+  const Quantity left = std::max<Quantity>(wanted.quantity - order.filled, 0);
+  const Quantity most_left = std::max<Quantity>(left, order.left);
+  const CellNumber paid = order.side == Side::kBuy ? order.quote : order.base;
+  const Amount free = available(account, order.side, paid) + order.reserved;
+  const bool same_terms = wanted.price == order.price && (order.triggered || wanted.stop_price == order.stop_price);
+  Price most = order.bound, worth = order.bound;
+  if (!same_terms || most_left > order.left) {
+    OrderFields measured = wanted;
+    measured.quantity = most_left;
+    if (const Refusal refused = bound(account, instrument, measured, free, most, worth); refused != Refusal::kNone)
+      return refused;
+    if (const Refusal refused = check_limits(account, instrument, position, order.side, wanted.type, wanted.price,
+                                             worth, wanted.quantity, most_left - order.left);
+        refused != Refusal::kNone)
+      return refused;
+    const __int128 need =
+        order.side == Side::kBuy
+            ? buying_cost(instrument.definition.quote_per_tick_lot,
+                          static_cast<uint32_t>(std::max<Price>(most, order.bound)), static_cast<uint64_t>(most_left),
+                          std::max(order.maker_fee, order.taker_fee), order.fee_slack)
+            : static_cast<__int128>(instrument.definition.base_per_lot) * most_left;
+    if (need > order.reserved && need > free)
+      return order.side == Side::kSell && account.limits.short_sale_allowed ? Refusal::kShortSale : Refusal::kBalance;
+  }
+  order.pending = HeldOrder::Pending::kReplace;
+  order.asker = request.session;
+  order.message_number = request.message_number;
+  order.tag = request.tag;
+  order.wanted_id = wanted.client_id;
+  order.wanted_price = static_cast<uint32_t>(wanted.price);
+  order.wanted_stop_price = order.triggered ? order.stop_price : static_cast<uint32_t>(wanted.stop_price);
+  order.wanted_bound = static_cast<uint32_t>(most);
+  order.bound_before = order.bound;
+  order.bound = std::max(order.bound, order.wanted_bound);
+  order.cover = static_cast<uint32_t>(most_left - order.left);
+  reserve(order);
+  Command& command = commands.emplace_back(command_of(Command::Kind::kReplace, order, stamp.now));
+  command.body.replace = {.order = order.engine_order,
+                          .reference = orders.id(place),
+                          .price = most,
+                          .stop_price = wanted.stop_price,
+                          .quantity = wanted.quantity + order.broken};
+  return Refusal::kNone;
+}
+
+void OrderManager::State::status(const Request& request, Outputs& outputs) {
+  const OrderFields& fields = request.body.order;
+  AccountId account = 0;
+  Refusal refused = static_cast<Refusal>(fields.refused);
+  if (refused == Refusal::kNone) refused = who(request, account);
+  const Place place = refused == Refusal::kNone ? named(request, account) : 0;
+  if (place == 0) {
+    Report report = refusal(request, ReportKind::kStatus, refused == Refusal::kNone ? Refusal::kUnknownOrder : refused);
+    report.account = account;
+    report.side = fields.side;
+    if (fields.by_order_id) report.order = fields.order_id;
+    report.client_id = fields.client_id;
+    report.original_id = fields.original_id;
+    return tell(report, outputs);
+  }
+  Report report = about(orders[place], place, ReportKind::kStatus);
+  report.session = request.session;
+  report.message_number = request.message_number;
+  report.tag = request.tag;
+  tell(report, outputs);
+}
+
+// --- cancels of many
+
+bool OrderManager::State::cancel_unasked(VenueTime now, Place place, std::vector<Command>& commands) {
+  HeldOrder& order = orders[place];
+  if (order.pending == HeldOrder::Pending::kCancel || order.cancel_wanted) return false;
+  if (order.pending != HeldOrder::Pending::kNone) {
+    order.cancel_wanted = true;
+    return true;
+  }
+  order.pending = HeldOrder::Pending::kCancel;
+  order.unasked = true;
+  order.asker = 0;
+  order.message_number = 0;
+  order.tag = 0;
+  order.wanted_id = {};
+  Command& command = commands.emplace_back(command_of(Command::Kind::kCancel, order, now));
+  command.body.cancel = {.order = order.engine_order, .reference = orders.id(place)};
+  return true;
+}
+
+void OrderManager::State::cancel_all_of(VenueTime now, AccountId account, std::vector<Command>& commands) {
+  for (Place place = accounts[account].first; place != 0; place = orders[place].of_account.next)
+    cancel_unasked(now, place, commands);
+}
+
+void OrderManager::State::mass_cancel(const Stamp& stamp, const Request& request, std::vector<Command>& commands,
+                                      Outputs& outputs) {
+  const OrderFields& fields = request.body.order;
+  AccountId account = 0;
+  Refusal refused = static_cast<Refusal>(fields.refused);
+  // An operator may name no account: of all.
+  const bool of_all = request.session == 0 && fields.account == 0;
+  if (refused == Refusal::kNone && !of_all) refused = who(request, account);
+  if (refused == Refusal::kNone && request.instrument >= instruments.size()) refused = Refusal::kUnknownInstrument;
+  Quantity count = 0;
+  const auto one = [&](Place place) {
+    const HeldOrder& order = orders[place];
+    if (request.instrument != 0 && order.instrument != request.instrument) return;
+    if (fields.one_side && order.side != fields.side) return;
+    if (cancel_unasked(stamp.now, place, commands)) ++count;
+  };
+  if (refused == Refusal::kNone) {
+    const AccountId first = of_all ? 1 : account;
+    const auto last = of_all ? static_cast<AccountId>(accounts.size() - 1) : account;
+    for (AccountId id = first; id <= last; ++id)
+      for (Place place = accounts[id].first; place != 0; place = orders[place].of_account.next) one(place);
+  }
+  Report report = refusal(request, ReportKind::kMassCancelled, refused);
+  report.status = OrderStatus::kNone;
+  report.side = fields.side;
+  report.account = account;
+  report.quantity = count;
+  report.client_id = fields.client_id;
+  report.original_id = fields.original_id;
+  tell(report, outputs);
+}
+
+}  // namespace polis::exchange

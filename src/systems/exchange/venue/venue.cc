@@ -1,0 +1,124 @@
+#include "systems/exchange/venue/venue.h"
+
+#include <utility>
+
+namespace polis::exchange {
+
+Venue::Venue(const VenueLimits& limits) : orders_(limits), engine_(limits.instruments_max) {}
+
+// --- one step
+
+void Venue::on_request(const Request& request) {
+  if (request.session != 0 && orders_.session(request.session) != nullptr) sessions_.on_request(request);
+}
+
+// Numbers the reports, the first of them at `sequence`; returns how many slots all outputs take.
+uint64_t Venue::count_outputs(Sequence sequence, const Outputs& outputs) {
+  uint64_t slots = 0;
+  for (const Outputs::Item& item : outputs.items()) {
+    if (!item.is_report) {
+      slots += kEventSlots;
+      continue;
+    }
+    sessions_.on_report(sequence + slots, outputs.report_at(item));
+    slots += kReportSlots;
+  }
+  return slots;
+}
+
+uint64_t Venue::step(const Stamp& stamp, const Request& request, Outputs& outputs) {
+  outputs.clear();
+  // What a journal of split threads left open comes first.
+  if (pending()) {
+    uint64_t slots = this->request(stamp, request, outputs);
+    Outputs more;
+    while (pending()) {
+      slots += answer(stamp.sequence + slots - kTurnSlots, more) - kTurnSlots;
+      outputs.append(more);
+    }
+    return slots;
+  }
+  commands_.clear();
+  on_request(request);
+  orders_.on_request(stamp, request, commands_, outputs);
+  while (!commands_.empty()) {
+    followers_.clear();
+    for (const Command& command : commands_) {
+      events_.clear();
+      engine_.execute(command, events_);
+      orders_.on_answer(stamp, command, events_, followers_, outputs);
+    }
+    std::swap(commands_, followers_);
+  }
+  return kRequestSlots + count_outputs(stamp.sequence + kRequestSlots, outputs);
+}
+
+void Venue::put_unanswered(const Stamp& stamp) {
+  for (const Command& command : commands_) unanswered_.push_back({.command = command, .stamp = stamp});
+}
+
+uint64_t Venue::request(const Stamp& stamp, const Request& request, Outputs& outputs) {
+  outputs.clear();
+  commands_.clear();
+  on_request(request);
+  orders_.on_request(stamp, request, commands_, outputs);
+  put_unanswered(stamp);
+  return kRequestSlots + count_outputs(stamp.sequence + kRequestSlots, outputs);
+}
+
+uint64_t Venue::answer(Sequence sequence, Outputs& outputs) {
+  outputs.clear();
+  const Unanswered asked = unanswered_[unanswered_first_++];
+  if (unanswered_first_ == unanswered_.size()) {
+    unanswered_.clear();
+    unanswered_first_ = 0;
+  } else if (unanswered_first_ >= 4096 && unanswered_first_ * 2 >= unanswered_.size()) {
+    unanswered_.erase(unanswered_.begin(), unanswered_.begin() + static_cast<ptrdiff_t>(unanswered_first_));
+    unanswered_first_ = 0;
+  }
+  events_.clear();
+  engine_.execute(asked.command, events_);
+  commands_.clear();
+  orders_.on_answer(asked.stamp, asked.command, events_, commands_, outputs);
+  put_unanswered(asked.stamp);
+  return kTurnSlots + count_outputs(sequence + kTurnSlots, outputs);
+}
+
+std::optional<VenueTime> Venue::next_time() const {
+  return engine_.next_time();
+}
+
+// --- the halves apart
+
+uint64_t Venue::request_half(const Stamp& stamp, const Request& request, std::vector<Unanswered>& commands,
+                             Outputs& outputs) {
+  outputs.clear();
+  commands_.clear();
+  on_request(request);
+  orders_.on_request(stamp, request, commands_, outputs);
+  for (const Command& command : commands_) commands.push_back({.command = command, .stamp = stamp});
+  return kRequestSlots + count_outputs(stamp.sequence + kRequestSlots, outputs);
+}
+
+uint64_t Venue::answer_half(Sequence sequence, const Unanswered& asked, std::span<const Event> events,
+                            std::vector<Unanswered>& commands, Outputs& outputs) {
+  outputs.clear();
+  commands_.clear();
+  orders_.on_answer(asked.stamp, asked.command, events, commands_, outputs);
+  for (const Command& command : commands_) commands.push_back({.command = command, .stamp = asked.stamp});
+  return kTurnSlots + count_outputs(sequence + kTurnSlots, outputs);
+}
+
+std::vector<Venue::Unanswered> Venue::take_unanswered() {
+  std::vector<Unanswered> taken(unanswered_.begin() + static_cast<ptrdiff_t>(unanswered_first_), unanswered_.end());
+  unanswered_.clear();
+  unanswered_first_ = 0;
+  return taken;
+}
+
+void Venue::give_unanswered(std::vector<Unanswered> unanswered) {
+  unanswered_ = std::move(unanswered);
+  unanswered_first_ = 0;
+}
+
+}  // namespace polis::exchange
