@@ -36,7 +36,7 @@ void OrderManager::on_request(const Stamp& stamp, const Request& request, std::v
     case RequestKind::kDisconnected: {
       if (session(request.session) == nullptr) return answer(Refusal::kUnknownSession);
       const SessionState& gone = state.sessions[request.session];
-      for (Place place = gone.first; place != 0; place = state.orders[place].of_session.next)
+      for (TablePlace place = gone.first; place != 0; place = state.orders[place].of_session.next)
         state.cancel_unasked(stamp.now, place, commands);
       return answer(Refusal::kNone);
     }
@@ -160,7 +160,7 @@ void OrderManager::State::tell(const Report& report, Outputs& outputs) {
   if (!accounts[report.account].copies.empty()) copy_to(accounts[report.account].copies);
 }
 
-Report OrderManager::State::about(const HeldOrder& order, Place place, ReportKind kind) const {
+Report OrderManager::State::about(const HeldOrder& order, TablePlace place, ReportKind kind) const {
   Report report;
   report.kind = kind;
   report.status = order.status;
@@ -279,7 +279,7 @@ OrderState state_of(const HeldOrder& order, OrderId id) {
 }  // namespace
 
 std::optional<OrderState> OrderManager::order(OrderId id) const {
-  const Place place = state_->orders.find(id);
+  const TablePlace place = state_->orders.find(id);
   if (place == 0) return std::nullopt;
   return state_of(state_->orders[place], id);
 }
@@ -294,7 +294,7 @@ std::optional<OrderState> OrderManager::order(SessionId session, std::string_vie
 std::vector<OrderState> OrderManager::open_orders(AccountId id, size_t most) const {
   std::vector<OrderState> open;
   if (account(id) == nullptr) return open;
-  for (Place place = state_->accounts[id].first; place != 0 && open.size() < most;
+  for (TablePlace place = state_->accounts[id].first; place != 0 && open.size() < most;
        place = state_->orders[place].of_account.next)
     open.push_back(state_of(state_->orders[place], state_->orders.id(place)));
   return open;

@@ -46,7 +46,7 @@ void OrderManager::on_answer(const Stamp& stamp, const Command& command, std::sp
   if (command.kind == Command::Kind::kSubmit) about = command.body.submit.reference;
   if (command.kind == Command::Kind::kCancel) about = command.body.cancel.reference;
   if (command.kind == Command::Kind::kReplace) about = command.body.replace.reference;
-  const Place current = about == 0 ? 0 : state.orders.find(about);
+  const TablePlace current = about == 0 ? 0 : state.orders.find(about);
   for (const Event& event : events) {
     state.on_event(event, current, outputs);
     outputs.event(event);
@@ -54,13 +54,13 @@ void OrderManager::on_answer(const Stamp& stamp, const Command& command, std::sp
   if (current != 0) state.settle_pending(stamp.now, current, commands);
 }
 
-void OrderManager::State::on_event(const Event& event, Place current, Outputs& outputs) {
+void OrderManager::State::on_event(const Event& event, TablePlace current, Outputs& outputs) {
   if (event.kind == Event::Kind::kTrade) return on_trade(event, current, outputs);
   if (event.kind == Event::Kind::kAuction) {
     if (event.price != 0) instruments[event.instrument].last = event.price;
     return;
   }
-  const Place place = event.reference == 0 ? 0 : orders.find(event.reference);
+  const TablePlace place = event.reference == 0 ? 0 : orders.find(event.reference);
   if (place == 0) return;  // phases and pauses
   HeldOrder& order = orders[place];
   switch (event.kind) {
@@ -125,7 +125,7 @@ void OrderManager::State::on_event(const Event& event, Place current, Outputs& o
   }
 }
 
-Report OrderManager::State::answer(Place place, Place current, ReportKind kind) const {
+Report OrderManager::State::answer(TablePlace place, TablePlace current, ReportKind kind) const {
   const HeldOrder& order = orders[place];
   Report report = about(order, place, kind);
   if (place == current) {
@@ -154,11 +154,11 @@ Amount OrderManager::State::fill(HeldOrder& order, const Event& event, Quantity 
   return fee;
 }
 
-void OrderManager::State::on_trade(const Event& event, Place current, Outputs& outputs) {
+void OrderManager::State::on_trade(const Event& event, TablePlace current, Outputs& outputs) {
   InstrumentState& instrument = instruments[event.instrument];
   instrument.last = event.price;
   const bool auction = (event.flags & Event::kInAuction) != 0;
-  const Place one = orders.find(event.reference), other = orders.find(event.counter_reference);
+  const TablePlace one = orders.find(event.reference), other = orders.find(event.counter_reference);
   if (one == 0 || other == 0) return;
   // In an auction nobody takes.
   const Amount one_fee = fill(orders[one], event, event.left, true);
@@ -166,7 +166,7 @@ void OrderManager::State::on_trade(const Event& event, Place current, Outputs& o
   add(assets[instrument.definition.quote].fees, one_fee + other_fee);
 
   const bool one_buys = orders[one].side == Side::kBuy;
-  const Place buy = one_buys ? one : other, sell = one_buys ? other : one;
+  const TablePlace buy = one_buys ? one : other, sell = one_buys ? other : one;
   const TradeState trade{.match = event.match,
                          .buy = orders.id(buy),
                          .sell = orders.id(sell),
@@ -184,7 +184,7 @@ void OrderManager::State::on_trade(const Event& event, Place current, Outputs& o
     instrument.trades[(event.match - 1) % kTradesKept] = trade;
   }
 
-  const auto tell_of = [&](Place place, Amount fee, bool maker) {
+  const auto tell_of = [&](TablePlace place, Amount fee, bool maker) {
     Report report = answer(place, current, ReportKind::kTrade);
     report.last_price = event.price;
     report.last_quantity = event.quantity;
@@ -200,7 +200,7 @@ void OrderManager::State::on_trade(const Event& event, Place current, Outputs& o
 
 // --- ends
 
-void OrderManager::State::on_cancelled(const Event& event, Place place, Place current, Outputs& outputs) {
+void OrderManager::State::on_cancelled(const Event& event, TablePlace place, TablePlace current, Outputs& outputs) {
   HeldOrder& order = orders[place];
   const bool is_current = place == current;
   if (event.cancel == CancelReason::kReplaced && is_current) {
@@ -235,7 +235,7 @@ void OrderManager::State::on_cancelled(const Event& event, Place place, Place cu
   tell(report, outputs);
 }
 
-void OrderManager::State::on_rejected(const Event& event, Place place, Outputs& outputs) {
+void OrderManager::State::on_rejected(const Event& event, TablePlace place, Outputs& outputs) {
   HeldOrder& order = orders[place];
   const Refusal refused = refusal_of(event.reject);
   if (order.pending == HeldOrder::Pending::kNew) {
@@ -263,7 +263,7 @@ void OrderManager::State::on_rejected(const Event& event, Place place, Outputs& 
 }
 
 // Out of every queue and sum. It is known for a while.
-void OrderManager::State::end(Place place, OrderStatus status) {
+void OrderManager::State::end(TablePlace place, OrderStatus status) {
   HeldOrder& order = orders[place];
   order.status = status;
   order.open = false;
@@ -279,15 +279,15 @@ void OrderManager::State::end(Place place, OrderStatus status) {
 }
 
 // The one that ended longest ago makes room.
-void OrderManager::State::retire(Place place) {
-  Place& slot = ended[ended_next];
+void OrderManager::State::retire(TablePlace place) {
+  TablePlace& slot = ended[ended_next];
   ended_next = (ended_next + 1) % ended.size();
   if (slot != 0) orders.give_back(slot);
   slot = place;
 }
 
 // The command was answered: nothing about its order is pending any more.
-void OrderManager::State::settle_pending(VenueTime now, Place place, std::vector<Command>& commands) {
+void OrderManager::State::settle_pending(VenueTime now, TablePlace place, std::vector<Command>& commands) {
   HeldOrder& order = orders[place];
   const bool was_pending = order.pending != HeldOrder::Pending::kNone;
   order.pending = HeldOrder::Pending::kNone;

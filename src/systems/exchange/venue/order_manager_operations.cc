@@ -81,7 +81,7 @@ void OrderManager::State::settle_day(const Request& request, std::vector<Command
   // Client order ids are free again, but for those by which open orders are known.
   ids.clear();
   std::vector<OrderId> over;
-  for (Place place = 1; place < orders.places(); ++place) {
+  for (TablePlace place = 1; place < orders.places(); ++place) {
     HeldOrder& order = orders[place];
     if (!order.used || !order.open) continue;
     if (!order.client_id.empty() && ids.find(order.session, order.client_id) == nullptr)
@@ -94,7 +94,7 @@ void OrderManager::State::settle_day(const Request& request, std::vector<Command
   }
   std::sort(over.begin(), over.end());
   for (const OrderId id : over) {
-    const Place place = orders.find(id);
+    const TablePlace place = orders.find(id);
     orders[place].day_over = true;
     cancel_unasked(now, place, commands);
   }
@@ -139,7 +139,7 @@ void OrderManager::State::take_back(TradeState& trade, InstrumentId id, bool buy
   positions[positions.make(account, id)].position += buy ? -Quantity{trade.quantity} : Quantity{trade.quantity};
 
   Report report;
-  const Place place = orders.find(buy ? trade.buy : trade.sell);
+  const TablePlace place = orders.find(buy ? trade.buy : trade.sell);
   if (place != 0) {
     HeldOrder& order = orders[place];
     order.filled -= trade.quantity;

@@ -185,7 +185,7 @@ Refusal OrderManager::State::take_order(const Stamp& stamp, const Request& reque
     return fields.side == Side::kSell && account.limits.short_sale_allowed ? Refusal::kShortSale : Refusal::kBalance;
   if (open_orders >= limits.orders_max) return Refusal::kFull;
 
-  const Place place = orders.take();
+  const TablePlace place = orders.take();
   HeldOrder& order = orders[place];
   order.open = true;
   order.pending = HeldOrder::Pending::kNew;
@@ -239,9 +239,9 @@ Refusal OrderManager::State::take_order(const Stamp& stamp, const Request& reque
 
 // --- what is asked about an order
 
-Place OrderManager::State::named(const Request& request, AccountId account) const {
+TablePlace OrderManager::State::named(const Request& request, AccountId account) const {
   const OrderFields& fields = request.body.order;
-  Place place = 0;
+  TablePlace place = 0;
   if (fields.by_order_id) {
     place = orders.find(fields.order_id);
   } else if (const ClientIds::Entry* entry = ids.find(request.session, fields.original_id)) {
@@ -250,7 +250,7 @@ Place OrderManager::State::named(const Request& request, AccountId account) cons
   return place != 0 && orders[place].account == account ? place : 0;
 }
 
-Refusal OrderManager::State::asked(const Request& request, AccountId account, Place& place) {
+Refusal OrderManager::State::asked(const Request& request, AccountId account, TablePlace& place) {
   const OrderFields& fields = request.body.order;
   place = named(request, account);
   if (!fields.client_id.empty()) {
@@ -260,7 +260,7 @@ Refusal OrderManager::State::asked(const Request& request, AccountId account, Pl
   if (place == 0) {
     // It may have ended so long ago that only its id is known.
     if (fields.by_order_id) {
-      const auto old = static_cast<Place>(fields.order_id);
+      const auto old = static_cast<TablePlace>(fields.order_id);
       const bool was = old != 0 && old < orders.places() && fields.order_id >> 32 != 0 &&
                        fields.order_id >> 32 < orders[old].generation;
       return was ? Refusal::kTooLate : Refusal::kUnknownOrder;
@@ -277,7 +277,7 @@ Refusal OrderManager::State::asked(const Request& request, AccountId account, Pl
   return order.pending != HeldOrder::Pending::kNone ? Refusal::kPending : Refusal::kNone;
 }
 
-Report OrderManager::State::cancel_reject(const Request& request, AccountId account, Place place,
+Report OrderManager::State::cancel_reject(const Request& request, AccountId account, TablePlace place,
                                           Refusal refused) const {
   const OrderFields& fields = request.body.order;
   Report report = refusal(request, ReportKind::kCancelReject, refused);
@@ -302,7 +302,7 @@ void OrderManager::State::cancel(const Stamp& stamp, const Request& request, std
                                  Outputs& outputs) {
   const OrderFields& fields = request.body.order;
   AccountId account = 0;
-  Place place = 0;
+  TablePlace place = 0;
   Refusal refused = static_cast<Refusal>(fields.refused);
   if (refused == Refusal::kNone) refused = who(request, account);
   if (refused == Refusal::kNone) refused = asked(request, account, place);
@@ -320,7 +320,7 @@ void OrderManager::State::cancel(const Stamp& stamp, const Request& request, std
 void OrderManager::State::replace(const Stamp& stamp, const Request& request, std::vector<Command>& commands,
                                   Outputs& outputs) {
   AccountId account = 0;
-  Place place = 0;
+  TablePlace place = 0;
   Refusal refused = static_cast<Refusal>(request.body.order.refused);
   if (refused == Refusal::kNone) refused = who(request, account);
   if (refused == Refusal::kNone && !within_rate(accounts[account], stamp.now)) refused = Refusal::kRateLimit;
@@ -330,7 +330,7 @@ void OrderManager::State::replace(const Stamp& stamp, const Request& request, st
   if (refused != Refusal::kNone) tell(cancel_reject(request, account, place, refused), outputs);
 }
 
-Refusal OrderManager::State::change(const Stamp& stamp, const Request& request, Place place,
+Refusal OrderManager::State::change(const Stamp& stamp, const Request& request, TablePlace place,
                                     std::vector<Command>& commands) {
   HeldOrder& order = orders[place];
   const AccountState& account = accounts[order.account];
@@ -405,7 +405,7 @@ void OrderManager::State::status(const Request& request, Outputs& outputs) {
   AccountId account = 0;
   Refusal refused = static_cast<Refusal>(fields.refused);
   if (refused == Refusal::kNone) refused = who(request, account);
-  const Place place = refused == Refusal::kNone ? named(request, account) : 0;
+  const TablePlace place = refused == Refusal::kNone ? named(request, account) : 0;
   if (place == 0) {
     Report report = refusal(request, ReportKind::kStatus, refused == Refusal::kNone ? Refusal::kUnknownOrder : refused);
     report.account = account;
@@ -424,7 +424,7 @@ void OrderManager::State::status(const Request& request, Outputs& outputs) {
 
 // --- cancels of many
 
-bool OrderManager::State::cancel_unasked(VenueTime now, Place place, std::vector<Command>& commands) {
+bool OrderManager::State::cancel_unasked(VenueTime now, TablePlace place, std::vector<Command>& commands) {
   HeldOrder& order = orders[place];
   if (order.pending == HeldOrder::Pending::kCancel || order.cancel_wanted) return false;
   if (order.pending != HeldOrder::Pending::kNone) {
@@ -443,7 +443,7 @@ bool OrderManager::State::cancel_unasked(VenueTime now, Place place, std::vector
 }
 
 void OrderManager::State::cancel_all_of(VenueTime now, AccountId account, std::vector<Command>& commands) {
-  for (Place place = accounts[account].first; place != 0; place = orders[place].of_account.next)
+  for (TablePlace place = accounts[account].first; place != 0; place = orders[place].of_account.next)
     cancel_unasked(now, place, commands);
 }
 
@@ -457,7 +457,7 @@ void OrderManager::State::mass_cancel(const Stamp& stamp, const Request& request
   if (refused == Refusal::kNone && !of_all) refused = who(request, account);
   if (refused == Refusal::kNone && request.instrument >= instruments.size()) refused = Refusal::kUnknownInstrument;
   Quantity count = 0;
-  const auto one = [&](Place place) {
+  const auto one = [&](TablePlace place) {
     const HeldOrder& order = orders[place];
     if (request.instrument != 0 && order.instrument != request.instrument) return;
     if (fields.one_side && order.side != fields.side) return;
@@ -467,7 +467,7 @@ void OrderManager::State::mass_cancel(const Stamp& stamp, const Request& request
     const AccountId first = of_all ? 1 : account;
     const auto last = of_all ? static_cast<AccountId>(accounts.size() - 1) : account;
     for (AccountId id = first; id <= last; ++id)
-      for (Place place = accounts[id].first; place != 0; place = orders[place].of_account.next) one(place);
+      for (TablePlace place = accounts[id].first; place != 0; place = orders[place].of_account.next) one(place);
   }
   Report report = refusal(request, ReportKind::kMassCancelled, refused);
   report.status = OrderStatus::kNone;

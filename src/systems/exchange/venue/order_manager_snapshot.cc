@@ -193,7 +193,7 @@ class PartsSaver final : public OrderManager::Saver {
   struct Places {
     const OrderTable& orders;
     size_t size() const { return orders.places(); }
-    const HeldOrder& operator[](size_t i) const { return orders[static_cast<Place>(i)]; }
+    const HeldOrder& operator[](size_t i) const { return orders[static_cast<TablePlace>(i)]; }
   };
   struct Entries {
     const ClientIds& ids;
@@ -381,7 +381,7 @@ Result<void> OrderManager::State::check_loaded() {
   std::vector<Amount> reserved(balances.size());
   std::vector<Quantity> buys(positions.size()), sells(positions.size());
   size_t unused = 0, open = 0;
-  for (Place place = 1; place < orders.places(); ++place) {
+  for (TablePlace place = 1; place < orders.places(); ++place) {
     const HeldOrder& order = orders[place];
     if (!order.used) {
       ++unused;
@@ -409,14 +409,14 @@ Result<void> OrderManager::State::check_loaded() {
     const PositionCell& cell = positions[static_cast<CellNumber>(i)];
     if (cell.open_buys != buys[i] || cell.open_sells != sells[i]) return corrupt("open lots");
   }
-  for (Place place = orders.free(); place != 0; place = orders[place].of_account.next)
+  for (TablePlace place = orders.free(); place != 0; place = orders[place].of_account.next)
     if (place >= orders.places() || orders[place].used || unused-- == 0) return corrupt("free places");
   if (unused != 0) return corrupt("free places");
   // Each queue: as long as it says, its own orders, and ending where it says.
-  const auto is_queue = [&](Place first, Place last, HeldOrder::Links HeldOrder::* links, size_t most, auto own,
-                            size_t& length) {
-    Place before = 0;
-    for (Place place = first; place != 0; place = (orders[place].*links).next) {
+  const auto is_queue = [&](TablePlace first, TablePlace last, HeldOrder::Links HeldOrder::* links, size_t most,
+                            auto own, size_t& length) {
+    TablePlace before = 0;
+    for (TablePlace place = first; place != 0; place = (orders[place].*links).next) {
       if (place >= orders.places() || !orders[place].used || !orders[place].open || !own(orders[place]) ||
           (orders[place].*links).previous != before || ++length > most)
         return false;
@@ -440,7 +440,7 @@ Result<void> OrderManager::State::check_loaded() {
             [&](const HeldOrder& order) { return order.session == id; }, of_sessions))
       return corrupt("a session's orders");
   if (of_accounts != open || of_sessions > open) return corrupt("queues of orders");
-  for (const Place place : ended)
+  for (const TablePlace place : ended)
     if (place != 0 && (place >= orders.places() || !orders[place].used || orders[place].open))
       return corrupt("ended orders");
   for (AssetId id = 1; id < assets.size(); ++id)

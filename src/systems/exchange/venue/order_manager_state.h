@@ -59,13 +59,13 @@ struct AccountState {
   RiskLimits limits;
   VenueTime next_request = 0;  // of the rate: the time by which it is used up
   uint32_t open_orders = 0;
-  Place first = 0, last = 0;
+  TablePlace first = 0, last = 0;
   std::vector<SessionId> copies;  // its drop copy sessions
 };
 
 struct SessionState {
   SessionDefinition definition;
-  Place first = 0, last = 0;  // its open orders
+  TablePlace first = 0, last = 0;  // its open orders
 };
 
 struct OrderManager::State {
@@ -84,7 +84,7 @@ struct OrderManager::State {
   ClientIds ids;
   size_t open_orders = 0;
   // The places of orders that have ended, a ring; 0: none.
-  std::vector<Place> ended = std::vector<Place>(kEndedKept);
+  std::vector<TablePlace> ended = std::vector<TablePlace>(kEndedKept);
   size_t ended_next = 0;
 
   uint64_t ledger_time = 0;
@@ -108,7 +108,7 @@ struct OrderManager::State {
 
   // --- reports
   void tell(const Report& report, Outputs& outputs);
-  Report about(const HeldOrder& order, Place place, ReportKind kind) const;
+  Report about(const HeldOrder& order, TablePlace place, ReportKind kind) const;
   // Of a request that came to nothing.
   Report refusal(const Request& request, ReportKind kind, Refusal refusal) const;
   void done(const Request& request, Outputs& outputs);
@@ -126,42 +126,42 @@ struct OrderManager::State {
   Refusal bound(const AccountState& account, const InstrumentState& instrument, const OrderFields& fields, Amount free,
                 Price& bound, Price& worth) const;
   Amount available(const AccountState& account, Side side, CellNumber cell) const;
-  Place named(const Request& request, AccountId account) const;
+  TablePlace named(const Request& request, AccountId account) const;
   void cancel(const Stamp& stamp, const Request& request, std::vector<Command>& commands, Outputs& outputs);
   void replace(const Stamp& stamp, const Request& request, std::vector<Command>& commands, Outputs& outputs);
   // What both look at first: kNone if the order may be asked about.
-  Refusal asked(const Request& request, AccountId account, Place& place);
-  Refusal change(const Stamp& stamp, const Request& request, Place place, std::vector<Command>& commands);
-  Report cancel_reject(const Request& request, AccountId account, Place place, Refusal refused) const;
+  Refusal asked(const Request& request, AccountId account, TablePlace& place);
+  Refusal change(const Stamp& stamp, const Request& request, TablePlace place, std::vector<Command>& commands);
+  Report cancel_reject(const Request& request, AccountId account, TablePlace place, Refusal refused) const;
   void status(const Request& request, Outputs& outputs);
   void mass_cancel(const Stamp& stamp, const Request& request, std::vector<Command>& commands, Outputs& outputs);
   // Cancels without being asked by the order's client, now or when it is not pending any more. False: that was on its
   // way already.
-  bool cancel_unasked(VenueTime now, Place place, std::vector<Command>& commands);
+  bool cancel_unasked(VenueTime now, TablePlace place, std::vector<Command>& commands);
   void cancel_all_of(VenueTime now, AccountId account, std::vector<Command>& commands);
 
   // --- answers: order_manager_answers.cc. `current`: the order that the answered command was about; 0: none.
-  void on_event(const Event& event, Place current, Outputs& outputs);
-  void on_trade(const Event& event, Place current, Outputs& outputs);
-  void on_cancelled(const Event& event, Place place, Place current, Outputs& outputs);
-  void on_rejected(const Event& event, Place place, Outputs& outputs);
+  void on_event(const Event& event, TablePlace current, Outputs& outputs);
+  void on_trade(const Event& event, TablePlace current, Outputs& outputs);
+  void on_cancelled(const Event& event, TablePlace place, TablePlace current, Outputs& outputs);
+  void on_rejected(const Event& event, TablePlace place, Outputs& outputs);
   Amount fill(HeldOrder& order, const Event& event, Quantity left, bool maker);
   // The report about an order that an event changed; it answers the pending request if that is the current one.
-  Report answer(Place place, Place current, ReportKind kind) const;
-  void end(Place place, OrderStatus status);
-  void retire(Place place);
-  void settle_pending(VenueTime now, Place place, std::vector<Command>& commands);
+  Report answer(TablePlace place, TablePlace current, ReportKind kind) const;
+  void end(TablePlace place, OrderStatus status);
+  void retire(TablePlace place);
+  void settle_pending(VenueTime now, TablePlace place, std::vector<Command>& commands);
 
   // --- queues of open orders
   template <class Owner>
-  void link(Owner& owner, HeldOrder::Links HeldOrder::* links, Place place) {
+  void link(Owner& owner, HeldOrder::Links HeldOrder::* links, TablePlace place) {
     HeldOrder::Links& own = orders[place].*links;
     own = {.next = 0, .previous = owner.last};
     (owner.last != 0 ? (orders[owner.last].*links).next : owner.first) = place;
     owner.last = place;
   }
   template <class Owner>
-  void unlink(Owner& owner, HeldOrder::Links HeldOrder::* links, Place place) {
+  void unlink(Owner& owner, HeldOrder::Links HeldOrder::* links, TablePlace place) {
     const HeldOrder::Links own = orders[place].*links;
     (own.previous != 0 ? (orders[own.previous].*links).next : owner.first) = own.next;
     (own.next != 0 ? (orders[own.next].*links).previous : owner.last) = own.previous;

@@ -8,13 +8,13 @@
 
 namespace polis::exchange {
 
-using Place = uint32_t;  // in the table; 0: none
+using TablePlace = uint32_t;  // in the table; 0: none
 
 struct HeldOrder {
   // What the engine was asked about it and has not answered yet.
   enum class Pending : uint8_t { kNone, kNew, kCancel, kReplace };
   struct Links {
-    Place next = 0, previous = 0;
+    TablePlace next = 0, previous = 0;
   };
 
   uint32_t generation = 0;
@@ -63,15 +63,15 @@ class OrderTable {
  public:
   OrderTable() { orders_.push_back({}); }  // place 0 is nobody's
 
-  Place take() {
+  TablePlace take() {
     if (free_ == 0) {
-      const auto place = static_cast<Place>(orders_.size());
+      const auto place = static_cast<TablePlace>(orders_.size());
       HeldOrder& order = orders_.push_back({});
       order.generation = 1;
       order.used = true;
       return place;
     }
-    const Place place = free_;
+    const TablePlace place = free_;
     HeldOrder& order = orders_[place];
     free_ = order.of_account.next;
     const uint32_t generation = order.generation + 1;
@@ -80,18 +80,18 @@ class OrderTable {
     order.used = true;
     return place;
   }
-  void give_back(Place place) {
+  void give_back(TablePlace place) {
     HeldOrder& order = orders_[place];
     order.used = false;
     order.of_account.next = free_;
     free_ = place;
   }
 
-  HeldOrder& operator[](Place place) { return orders_[place]; }
-  const HeldOrder& operator[](Place place) const { return orders_[place]; }
-  OrderId id(Place place) const { return uint64_t{orders_[place].generation} << 32 | place; }
-  Place find(OrderId id) const {
-    const auto place = static_cast<Place>(id);
+  HeldOrder& operator[](TablePlace place) { return orders_[place]; }
+  const HeldOrder& operator[](TablePlace place) const { return orders_[place]; }
+  OrderId id(TablePlace place) const { return uint64_t{orders_[place].generation} << 32 | place; }
+  TablePlace find(OrderId id) const {
+    const auto place = static_cast<TablePlace>(id);
     if (place == 0 || place >= orders_.size()) return 0;
     const HeldOrder& order = orders_[place];
     return order.used && order.generation == id >> 32 ? place : 0;
@@ -99,13 +99,13 @@ class OrderTable {
   size_t places() const { return orders_.size(); }  // all are below
 
   // Snapshots: what stands at the next place, whole.
-  Place free() const { return free_; }
-  void set_free(Place place) { free_ = place; }
+  TablePlace free() const { return free_; }
+  void set_free(TablePlace place) { free_ = place; }
   HeldOrder& append() { return orders_.push_back({}); }
 
  private:
   Chunked<HeldOrder> orders_;
-  Place free_ = 0;
+  TablePlace free_ = 0;
 };
 
 }  // namespace polis::exchange
