@@ -33,6 +33,7 @@ void Matching::change_rules(const InstrumentRules& rules) {
   rules_.collar_bp = rules.collar_bp;
   rules_.band_bp = rules.band_bp;
   rules_.pause_ns = rules.pause_ns;
+  set_reference(reference_);
 }
 
 // Written where it stays: an event that is made elsewhere and copied costs more than all else of a quiet order.
@@ -47,6 +48,15 @@ inline Event& Matching::tell(Event::Kind kind, Slot slot, Events& events) const 
   return event;
 }
 
+void Matching::prefetch_neighbours(OrderId id) const {
+  const Slot slot = orders_.find(id);
+  if (slot == 0) return;
+  const Order& order = orders_[slot];
+  orders_.prefetch(order.next);
+  orders_.prefetch(order.previous);
+  if (order.place == Place::kShown || order.place == Place::kHidden) side(order.side).prefetch(order.price);
+}
+
 inline bool Matching::crosses(Side side, Price price) const {
   const Ladder& others = this->side(opposite(side));
   return !others.empty() && !others.better(price, others.best());
@@ -56,6 +66,13 @@ inline bool Matching::crosses(Side side, Price price) const {
 
 RejectReason Matching::check(const NewOrder& order) const {
   using enum RejectReason;
+  // Most orders, and the checks of all that is left of them.
+  if (phase_ == Phase::kContinuous && order.type == OrderType::kLimit &&
+      (order.time_in_force <= TimeInForce::kGoodTillCancel || order.time_in_force == TimeInForce::kImmediateOrCancel) &&
+      (order.minimum | order.stop_price | order.expires_at) == 0 && order.shown == kShowAll && !order.post_only)
+    return order.quantity <= 0 || order.quantity > kQuantityMax ? kBadQuantity
+           : is_price(order.price)                              ? kNone
+                                                                : kBadPrice;
   if (phase_ == Phase::kClosed) return kClosed;
   if (order.quantity <= 0 || order.quantity > kQuantityMax || order.minimum < 0 || order.minimum > order.quantity ||
       order.shown < kShowAll || order.shown > order.quantity)
@@ -403,17 +420,41 @@ bool Matching::match(Slot slot, Price limit, Events& events) {
       events.push_back({.kind = Event::Kind::kPaused, .phase = Phase::kHalted, .instrument = rules_.id, .price = best});
       break;
     }
-    const Level& level = book.at(best);
-    const Slot maker = level.head != 0 ? level.head : level.hidden_head;
-    if (taker.self_match_id != 0 && orders_[maker].self_match_id == taker.self_match_id) {
-      if (!avoid_self(slot, maker, events)) return false;
+    Level& level = book.at(best);
+    const Slot maker_slot = level.head != 0 ? level.head : level.hidden_head;
+    Order& maker = orders_[maker_slot];
+    if (taker.self_match_id != 0 && maker.self_match_id == taker.self_match_id) {
+      if (!avoid_self(slot, maker_slot, events)) return false;
       continue;
     }
-    const Quantity quantity = std::min(taker.open, orders_[maker].open);
+    const uint32_t quantity = std::min(taker.open, maker.open);
     const uint8_t flags = level.head != 0 ? 0 : Event::kHiddenMaker;
-    trade(maker, slot, taker.side, best, quantity, flags, events);
-    fill(maker, quantity, events);
-    if (!fill(slot, quantity, events)) return false;
+    trade(maker_slot, slot, taker.side, best, quantity, flags, events);
+    if (maker.place == Place::kShown && maker.left() == quantity) {
+      // Most makers: the first of the level, and over.
+      level.head = maker.next;
+      if (maker.next != 0) {
+        Order& first = orders_[maker.next];
+        first.previous = 0;
+        orders_.prefetch(first.next);  // the next one but one: by its turn it is here
+      } else {
+        level.tail = 0;
+      }
+      --level.orders;
+      level.shown -= quantity;
+      book.add_volume(best, -Quantity{quantity});
+      if (level.empty()) book.erase(best);
+      maker.place = Place::kMoving;
+      finish(maker_slot);
+    } else {
+      fill(maker_slot, quantity, events);
+    }
+    taker.filled += quantity;
+    taker.open -= quantity;
+    if (taker.left() == 0) {
+      finish(slot);
+      return false;
+    }
   }
   return true;
 }
@@ -499,10 +540,7 @@ Price Matching::limit_of_market(Side side) const {
 Quantity Matching::matchable(const Order& order, Price limit, Quantity enough) const {
   const Ladder& book = side(opposite(order.side));
   if (book.empty() || outside_band(book.best())) return 0;
-  if (rules_.band_bp != 0 && reference_ != 0) {
-    const Price width = reference_ * rules_.band_bp / 10'000;
-    limit = order.side == Side::kBuy ? std::min(limit, reference_ + width) : std::max(limit, reference_ - width);
-  }
+  limit = order.side == Side::kBuy ? std::min(limit, band_high_) : std::max(limit, band_low_);
   const Quantity volume = book.volume_until(limit);
   if (volume < enough || order.self_match_id == 0) return volume;
   // Some of it may be the owner's own.
@@ -522,10 +560,12 @@ Quantity Matching::matchable(const Order& order, Price limit, Quantity enough) c
   return sum;
 }
 
-bool Matching::outside_band(Price price) const {
-  if (rules_.band_bp == 0 || reference_ == 0) return false;
-  const Price distance = price > reference_ ? price - reference_ : reference_ - price;
-  return distance > reference_ * rules_.band_bp / 10'000;
+void Matching::set_reference(Price reference) {
+  reference_ = reference;
+  const bool banded = rules_.band_bp != 0 && reference != 0;
+  const Price width = banded ? reference * rules_.band_bp / 10'000 : kPriceMax;
+  band_low_ = reference - width;
+  band_high_ = reference + width;
 }
 
 void Matching::note_trade(Price price) {
@@ -536,22 +576,28 @@ void Matching::note_trade(Price price) {
   low_ = std::min(low_, price);
   high_ = std::max(high_, price);
   last_ = price;
-  const int64_t number = now_ / kSliceNs;
-  Slice& slice = slices_[static_cast<size_t>(number) % kSlices];
-  if (slice.number != number) {
-    // A slice begins: from now on the reference is the mean of those before it.
-    int64_t sum = 0, trades = 0;
-    for (const Slice& other : slices_) {
-      if (other.number < 0 || other.number + static_cast<int64_t>(kSlices) < number) continue;
-      sum += other.price_sum;
-      trades += other.trades;
-    }
-    if (trades > 0) reference_ = sum / trades;
-    slice = {.number = number};
-  }
+  if (now_ < slice_begin_ || now_ >= slice_begin_ + kSliceNs) begin_slice();
+  Slice& slice = slices_[slice_];
   slice.price_sum += price;
   ++slice.trades;
-  if (reference_ == 0) reference_ = price;
+  if (reference_ == 0) set_reference(price);
+}
+
+// A trade comes in another half minute than the one before it: from now on the reference is the mean of those before.
+void Matching::begin_slice() {
+  const int64_t number = now_ / kSliceNs;
+  slice_begin_ = number * kSliceNs;
+  slice_ = static_cast<size_t>(number) % kSlices;
+  Slice& slice = slices_[slice_];
+  if (slice.number == number) return;
+  int64_t sum = 0, trades = 0;
+  for (const Slice& other : slices_) {
+    if (other.number < 0 || other.number + static_cast<int64_t>(kSlices) < number) continue;
+    sum += other.price_sum;
+    trades += other.trades;
+  }
+  if (trades > 0) set_reference(sum / trades);
+  slice = {.number = number};
 }
 
 // --- stops

@@ -67,6 +67,14 @@ class Matching {
   const OrderSlab& orders() const { return orders_; }
   AuctionOutlook outlook() const;
 
+  // Memory ahead for so many more orders, so that none of them waits for the system to give it.
+  void populate(size_t orders) { orders_.populate(orders); }
+
+  // For whoever knows which orders will be cancelled or replaced next: brings near what that touches. The first call
+  // some eight commands ahead, the second some four.
+  void prefetch(OrderId order) const { orders_.prefetch(order); }
+  void prefetch_neighbours(OrderId order) const;
+
   // --- snapshots, between two commands. What is loaded goes on exactly as what was saved: ids, queues, everything.
   class Saver;
   // Looks at this one until it is done; nothing may change meanwhile.
@@ -117,8 +125,10 @@ class Matching {
   void trade(Slot order, Slot counter, Side side, Price price, Quantity quantity, uint8_t flags, Events& events);
   Price limit_of_market(Side side) const;
   Quantity matchable(const Order& order, Price limit, Quantity enough) const;
-  bool outside_band(Price price) const;
+  bool outside_band(Price price) const { return price < band_low_ || price > band_high_; }
+  void set_reference(Price reference);
   void note_trade(Price price);
+  void begin_slice();
 
   // Stops.
   bool reached(Side side, Price stop_price) const;
@@ -164,7 +174,11 @@ class Matching {
     int64_t trades = 0;
   };
   Slice slices_[kSlices];
+  // The one that trades go to now, while venue time is in its half minute.
+  size_t slice_ = 0;
+  VenueTime slice_begin_ = INT64_MAX / 2;
   Price reference_ = 0;
+  Price band_low_ = -kPriceMax, band_high_ = kPriceMax;
   VenueTime resumes_at_ = 0;  // end of a pause; 0: none
 
   // While a snapshot is loaded.

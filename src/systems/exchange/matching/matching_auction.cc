@@ -142,8 +142,9 @@ void Matching::uncross(Events& events) {
   if (std::exchange(bounded_in_call_, false))
     for (const OrderId id : ids_of(rests_without_limit)) settle(orders_.find(id));
   if (found.price == 0) return;
-  reference_ = found.price;
+  set_reference(found.price);
   for (Slice& slice : slices_) slice = {};
+  slice_begin_ = INT64_MAX / 2;
 }
 
 void Matching::set_phase(VenueTime now, Phase phase, Events& events) {

@@ -154,6 +154,7 @@ Result<std::unique_ptr<Matching>> Matching::load_first(BytesView piece) {
     *price = in.zigzag();
     if (*price < 0 || *price > kPriceMax) in.reject("a price outside all prices");
   }
+  if (in.ok()) to.set_reference(to.reference_);
   to.bounded_in_call_ = in.boolean();
   to.resumes_at_ = in.zigzag();
   for (Slice& slice : to.slices_) {
