@@ -147,6 +147,7 @@ struct WithdrawalRecord {
   AssetId asset = 0;
   Amount amount = 0;
   uint64_t wallet_low = 0, wallet_high = 0;  // the ledger account that gets it
+  uint32_t attempt = 0;                      // names in the ledger that are burned
   std::string problem;                       // why the ledger refused it last; empty: it did not
   friend bool operator==(const WithdrawalRecord&, const WithdrawalRecord&) = default;
 };

@@ -176,6 +176,10 @@ void Reporter::note_order(Sequence sequence, VenueTime time, const Report& repor
     default:
       return;  // answers that change no order
   }
+  // The venue has forgotten this order, and tells of the trade that is taken back alone.
+  if (report.kind == ReportKind::kTradeBreak && report.quantity == report.last_quantity && report.notional == 0 &&
+      report.price == 0 && report.client_id.empty())
+    return;
   const bool begins = report.kind == ReportKind::kNew || report.kind == ReportKind::kRejected;
   auto [place, first] = batch_->orders.try_emplace(report.order);
   Batch::Order& order = place->second;
