@@ -11,7 +11,7 @@ namespace polis::exchange::fix {
 
 namespace {
 
-constexpr int64_t kSecondNs = 1'000'000'000;
+constexpr int64_t kTestSecond = 1'000'000'000;
 constexpr size_t kDefinitionBytesMax = 1 << 20;
 
 struct Step {
@@ -74,7 +74,7 @@ std::string with_times(std::string_view text, VenueTime now) {
       if (offset[0] == '-') seconds = -seconds;
     }
     char time[21];
-    write_timestamp(now + seconds * kSecondNs, time);
+    write_timestamp(now + seconds * kTestSecond, time);
     result.append(time, 17);
     text.remove_prefix(end + 1);
   }
@@ -209,7 +209,7 @@ Task<CertifyOutcome> certify(const Definition& definition, CertifyTarget& target
     break;
   }
   for (const int connection : open) target.disconnect(connection);
-  outcome.seconds = static_cast<double>(target.now() - begin) / kSecondNs;
+  outcome.seconds = static_cast<double>(target.now() - begin) / kTestSecond;
   co_return outcome;
 }
 

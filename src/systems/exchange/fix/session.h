@@ -36,7 +36,7 @@ struct Moment {
 };
 
 struct SessionConfig {
-  std::string our_comp_id, their_comp_id;
+  std::string our_comp_id = {}, their_comp_id = {};
   bool reset_on_logon = false;
   uint32_t resend_chunk = 0;              // ResendRequest of so many messages at a time; 0: all
   bool next_expected_number = false;      // 789 on our Logon, and theirs is obeyed

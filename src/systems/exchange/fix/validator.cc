@@ -236,6 +236,10 @@ std::optional<Violation> validate(const Message& message) {
       part = here;
     }
     if (place && seen.has(*place)) fault(RejectReason::kTagAppearsTwice, field.tag);
+    // Raw data stands right behind its length.
+    if (const Tag length = length_tag(field.tag); length != 0 && fields[at - 1].tag != length) {
+      if (!order) order = Violation{RejectReason::kTagOutOfOrder, field.tag};
+    }
     if (place) seen.add(*place);
     if (at > 2) {
       // The first three are looked at by whoever asks for them.
