@@ -47,14 +47,14 @@ std::vector<Request> opening_requests() {
   }
   for (AccountId id = 2; id <= kAccounts; ++id) {
     AccountDefinition& account = add(RequestKind::kAccount).body.account;
-    account = {.id = id, .name = Name("account " + std::to_string(id))};
+    account = {.id = id, .name = Name("A" + std::to_string(id))};
     RiskFields risk;
     risk.account = id;
     risk.limits.rate_per_second = 0;
     risk.limits.open_orders_max = 0;
     add(RequestKind::kRisk).body.risk = risk;
     SessionDefinition session;
-    session.id = id;
+    session.id = id - 1;
     session.account = id;
     session.name = Name("S" + std::to_string(id));
     add(RequestKind::kSession).body.session = session;
@@ -83,7 +83,7 @@ class Load {
   Request next() {
     Request request;
     const AccountId account = 2 + static_cast<AccountId>(random_.below(kAccounts - 1));
-    request.session = account;
+    request.session = account - 1;
     request.instrument = 1 + static_cast<InstrumentId>(random_.below(kInstruments));
     OrderFields order;
     order.account = account;
@@ -104,7 +104,8 @@ class Load {
       sent_.push_back({account, request.instrument, order.side, order.client_id});
     } else if (what < 98) {
       Sent& sent = sent_[sent_.size() - 1 - random_.below(std::min<size_t>(sent_.size(), 40))];
-      request.session = order.account = sent.account;
+      order.account = sent.account;
+      request.session = sent.account - 1;
       request.instrument = sent.instrument;
       order.side = sent.side;
       order.original_id = sent.client_id;
@@ -156,6 +157,7 @@ class SplitTest : public testing::TestWithParam<WaitMode> {
     options_.bus_path = directory_ + "/bus";
     options_.limits = limits_;
     options_.wait = GetParam();
+    runtime_.start();
   }
   void TearDown() override {
     if (core_) stop();
@@ -176,6 +178,11 @@ class SplitTest : public testing::TestWithParam<WaitMode> {
         Read read;
         while (journaler_->poll(read.record, read.payload)) {
           reads_.push_back(read);
+          if (read.record.type == BusType::kRequest) ++requests_;
+          if (read.record.type == BusType::kReport) {
+            const auto report = read_as<Report>(read);
+            EXPECT_NE(report.kind, ReportKind::kDenied) << refusal_text(report.refusal);
+          }
         }
         journaler_->release();
         journaled_.store(journaler_->next());
@@ -191,8 +198,10 @@ class SplitTest : public testing::TestWithParam<WaitMode> {
   }
   void submit_all(unsigned shard, const std::vector<Request>& requests) {
     runtime_.call(shard, [this, &requests]() -> Task<Result<void>> {
-      for (const Request& request : requests)
+      for (const Request& request : requests) {
         while (!core_->submit(request)) co_await io::yield();
+        ++submitted_;
+      }
       co_return Result<void>();
     });
   }
@@ -203,6 +212,7 @@ class SplitTest : public testing::TestWithParam<WaitMode> {
   }
   // Until everything submitted is on the bus and read from there.
   void settle() {
+    while (requests_.load() < submitted_.load()) std::this_thread::yield();
     ASSERT_TRUE(inspect([](const Venue&) {}).has_value());
     while (journaled_.load() < bus_->written()) std::this_thread::yield();
   }
@@ -265,6 +275,7 @@ class SplitTest : public testing::TestWithParam<WaitMode> {
   std::atomic<bool> end_reading_{false};
   std::vector<Read> reads_;  // of the reader's thread until it has ended
   std::atomic<Sequence> journaled_{0};
+  std::atomic<uint64_t> submitted_{0}, requests_{0};
 };
 
 INSTANTIATE_TEST_SUITE_P(Waits, SplitTest, testing::Values(WaitMode::kFutex, WaitMode::kYield, WaitMode::kSpin),
@@ -354,7 +365,7 @@ TEST_P(SplitTest, a_step_that_is_larger_than_the_ring_passes_through) {
   for (uint32_t i = 0; i < 3000; ++i) {
     Request request;
     request.kind = RequestKind::kNewOrder;
-    request.session = 2;
+    request.session = 1;
     request.instrument = 1;
     OrderFields order;
     order.account = 2;
@@ -427,7 +438,7 @@ TEST_P(SplitTest, the_time_at_which_the_venue_wants_to_be_told_is_known) {
   submit_all(0, opening_requests());
   Request request;
   request.kind = RequestKind::kNewOrder;
-  request.session = 2;
+  request.session = 1;
   request.instrument = 1;
   OrderFields order;
   order.account = 2;
