@@ -17,24 +17,32 @@ i128 power_of_ten(int exponent) {
   return power;
 }
 
-// `value` × 10^-decimals; value's digits fit 39 places.
-size_t write_fixed(char* into, i128 value, int decimals) {
-  char* out = into;
-  if (value < 0) {
-    *out++ = '-';
-    value = -value;
-  }
+// `value` × 10^-decimals; value's digits fit 39 places. Whole: uint64_t, or unsigned __int128, whose divisions cost ten
+// times as much.
+template <class Whole>
+size_t write_digits(char* into, Whole value, int decimals) {
   char digits[44];
   int count = 0;
   do {
     digits[count++] = static_cast<char>('0' + static_cast<int>(value % 10));
     value /= 10;
   } while (value != 0 || count <= decimals);
+  char* out = into;
   while (count > 0) {
     if (count == decimals) *out++ = '.';
     *out++ = digits[--count];
   }
   return static_cast<size_t>(out - into);
+}
+
+size_t write_fixed(char* into, i128 value, int decimals) {
+  size_t sign = 0;
+  if (value < 0) {
+    into[sign++] = '-';
+    value = -value;
+  }
+  if (value <= INT64_MAX) return sign + write_digits(into + sign, static_cast<uint64_t>(value), decimals);
+  return sign + write_digits(into + sign, static_cast<unsigned __int128>(value), decimals);
 }
 
 }  // namespace
@@ -67,6 +75,10 @@ std::optional<int64_t> units_of(const Decimal& value, const Decimal& unit) {
   const int least = std::min(value.exponent, unit.exponent);
   const i128 numerator = i128{value.mantissa} * power_of_ten(value.exponent - least);
   const i128 denominator = i128{unit.mantissa} * power_of_ten(unit.exponent - least);
+  if (numerator == static_cast<int64_t>(numerator) && denominator <= INT64_MAX) {
+    const auto narrow = static_cast<int64_t>(numerator), by = static_cast<int64_t>(denominator);
+    return narrow % by == 0 ? std::optional(narrow / by) : std::nullopt;
+  }
   if (numerator % denominator != 0) return {};
   const i128 units = numerator / denominator;
   if (units > INT64_MAX || units < INT64_MIN) return {};
@@ -114,10 +126,12 @@ size_t write_average(char* into, int64_t numerator, int64_t denominator, const D
   if (left * 2 > divisor || (left * 2 == divisor && value % 2 != 0)) ++value;
   int decimals = kAverageDecimals;
   const int least = std::clamp(-exponent, 0, kAverageDecimals);
-  while (decimals > least && value % 10 == 0) {
-    value /= 10;
-    --decimals;
+  if (value <= INT64_MAX) {
+    auto narrow = static_cast<uint64_t>(value);
+    for (; decimals > least && narrow % 10 == 0; --decimals) narrow /= 10;
+    return write_digits(into, narrow, decimals);
   }
+  for (; decimals > least && value % 10 == 0; --decimals) value /= 10;
   return write_fixed(into, value, decimals);
 }
 

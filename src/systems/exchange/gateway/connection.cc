@@ -12,6 +12,9 @@ namespace {
 constexpr int64_t kFirstMessageMax = 10'000'000'000;
 // After our last byte the peer may read it and close; then we do.
 constexpr Duration kLingerMax = std::chrono::seconds(1);
+// A client that connects anew may be quicker than the end of its old connection.
+constexpr Duration kPredecessorMax = std::chrono::milliseconds(200);
+constexpr Duration kPredecessorPause = std::chrono::milliseconds(5);
 // A resend goes on when less than this waits for the client.
 constexpr size_t kResendWaitingMax = 1 << 20;
 constexpr uint32_t kResendNumbers = 500;  // looked up at a time: one short look at the venue
@@ -66,6 +69,11 @@ Task<void> Connection::serve() {
           more = false;
           break;
         case fix::Framer::Found::kFrame:
+          if (!session_) {
+            co_await wait_for_predecessor(framer_.frame());
+            if (over_) break;
+            at = now();
+          }
           more = handle(framer_.frame(), at);
           break;
         case fix::Framer::Found::kGarbled:
@@ -89,10 +97,25 @@ Task<void> Connection::serve() {
   tasks_.stop();
   co_await tasks_.join();
   alarm_->disarm();
-  if (session_) {
-    session_->disconnected();
-    gateway_.left(*this);
-  }
+  give_up_session();
+}
+
+void Connection::give_up_session() {
+  if (!session_ || given_up_) return;
+  given_up_ = true;
+  session_->disconnected();
+  gateway_.left(*this);
+}
+
+Task<void> Connection::wait_for_predecessor(std::string_view frame) {
+  if (!message_.parse(frame)) co_return;
+  const SessionDefinition* definition =
+      gateway_.definitions_.session(message_.find(fix::tag::kSenderCompId).value_or(std::string_view()));
+  if (!definition) co_return;
+  const SessionId id = definition->id;
+  for (Duration waited{}; waited < kPredecessorMax && gateway_.state(id).connection && !over_;
+       waited += kPredecessorPause)
+    if (!co_await io::sleep_for(kPredecessorPause)) co_return;
 }
 
 bool Connection::garbled(const fix::Moment& at) {
@@ -125,6 +148,10 @@ bool Connection::identify(const fix::Moment& at) {
   if (state.connection) return false;  // the live session is not touched
   id_ = definition->id;
   state.connection = this;
+  if (definition->role != SessionRole::kReflect)
+    state.reflector.reset();
+  else if (!state.reflector)
+    state.reflector = std::make_unique<fix::Reflector>();
   fix::SessionConfig config;
   config.our_comp_id = gateway_.options_.comp_id;
   config.their_comp_id = std::string(definition->name.view());
@@ -187,10 +214,21 @@ Task<void> Connection::authenticate(std::string username, std::string password) 
   settle();
 }
 
+template <class Call>
+bool Connection::reflect(Call call) {
+  fix::Reflector* reflector = gateway_.state(id_).reflector.get();
+  if (!reflector) return false;
+  const uint32_t first = session_->next_out();
+  call(*reflector);
+  for (uint32_t number = first; number < session_->next_out(); ++number) on_administrative(number);
+  return true;
+}
+
 void Connection::on_message(const fix::Message& message, uint32_t number) {
   announce();  // what went before stands before it on the bus
   gateway_.messages_in_.fetch_add(1, std::memory_order_relaxed);
   if (gateway_.metrics_) gateway_.metrics_->in->add();
+  if (reflect([&](fix::Reflector& reflector) { reflector.on_message(*session_, message, number, now()); })) return;
   Gateway::State& state = gateway_.state(id_);
   const SessionDefinition* definition = gateway_.definitions_.session(id_);
   OrderEntry entry;
@@ -208,6 +246,7 @@ void Connection::on_message(const fix::Message& message, uint32_t number) {
 
 void Connection::on_reset() {
   announce();
+  if (fix::Reflector* reflector = gateway_.state(id_).reflector.get()) reflector->on_reset();
   reset_ = true;
 }
 
@@ -262,6 +301,7 @@ void Connection::report(Sequence sequence, VenueTime time, const Report& report)
 // --- resends
 
 void Connection::on_resend(uint32_t first, uint32_t last) {
+  if (reflect([&](fix::Reflector& reflector) { reflector.on_resend(*session_, first, last, now()); })) return;
   tasks_.spawn(resend(first, last));
 }
 
@@ -356,14 +396,15 @@ Task<void> Connection::write() {
     drained_.set();
   }
   if (over_) co_return;
+  // The session may be taken up again while the peer still reads.
+  give_up_session();
   (void)co_await stream_->finish();
   (void)co_await io::sleep_for(kLingerMax);
   cut();
 }
 
 void Connection::settle() {
-  if (over_) return;
-  if (!session_) return;
+  if (over_ || given_up_ || !session_) return;
   if (sendable() != 0 || session_->closing()) wake_.set();
   if (session_->awaits_decision() || session_->closing()) return;
   if (const int64_t next = session_->next_tick(); next < alarm_at_) arm(next);
@@ -378,13 +419,13 @@ void Connection::tick() {
   alarm_at_ = INT64_MAX;
   if (over_) return;
   if (!session_) return cut();  // not one message in time
-  if (session_->closing()) return;
+  if (ended()) return;
   if (session_->awaits_decision()) return arm(now().steady + 1'000'000'000);
   operation_start_ = produced();
   session_->tick(now());
   announce();
   settle();
-  if (!session_->closing() && alarm_at_ == INT64_MAX) arm(session_->next_tick());
+  if (!ended() && alarm_at_ == INT64_MAX) arm(session_->next_tick());
 }
 
 void Connection::goodbye(std::string_view why) {

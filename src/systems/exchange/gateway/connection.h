@@ -37,7 +37,7 @@ class Connection final : public fix::SessionHost {
   void cut();
 
   SessionId id() const { return id_; }
-  bool logged_on() const { return session_ && session_->logged_on(); }
+  bool logged_on() const { return session_ && !given_up_ && session_->logged_on(); }
   std::string peer() const { return stream_->peer().text(); }
   uint32_t next_in() const { return session_ ? session_->next_in() : 1; }
   uint32_t next_out() const { return session_ ? session_->next_out() : 1; }
@@ -62,6 +62,9 @@ class Connection final : public fix::SessionHost {
   void on_reset() override;
   void on_administrative(uint32_t number) override;
 
+  // Hands a message to the reflector of a session that has one; what it sends are messages of the session itself.
+  template <class Call>
+  bool reflect(Call call);
   Task<void> write();
   Task<void> authenticate(std::string username, std::string password);
   Task<void> resend(uint32_t first, uint32_t last);
@@ -70,9 +73,13 @@ class Connection final : public fix::SessionHost {
   // One frame. False: the connection is over.
   bool handle(std::string_view frame, const fix::Moment& at);
   bool garbled(const fix::Moment& at);
+  // Gives another connection of the session that the first message names a moment to notice its end.
+  Task<void> wait_for_predecessor(std::string_view frame);
+  // Numbers go back to the gateway; another connection may take the session up.
+  void give_up_session();
   // Finds the session that the first message names.
   bool identify(const fix::Moment& at);
-  bool ended() const { return over_ || (session_ && session_->closing()); }
+  bool ended() const { return over_ || given_up_ || (session_ && session_->closing()); }
   void tick();
   void arm(int64_t at);
   // Tells the venue about the session's own messages, and numbers that nobody else tells it.
@@ -101,6 +108,7 @@ class Connection final : public fix::SessionHost {
   uint32_t own_first_ = 0, own_count_ = 0;  // numbers of the session's own messages that are not announced yet
   bool reset_ = false;                      // with a reset before them
   bool abused_ = false;                     // the rate limit, for too long
+  bool given_up_ = false;                   // the session is no longer this connection's
   bool over_ = false;                       // nothing more is read or written
   bool counted_ = false;                    // among those who are logged on
   io::Event wake_;                          // something can be written

@@ -273,10 +273,8 @@ std::string_view write_cancel_reject(VenueTime time, const Report& report, const
 std::string_view write_mass_cancel(Sequence sequence, VenueTime time, const Report& report,
                                    const Definitions& definitions, FieldWriter& body) {
   const InstrumentDefinition* instrument = definitions.instrument(report.instrument);
-  const AccountDefinition* account = definitions.account(report.account);
   const bool refused = report.refusal != Refusal::kNone;
   const char scope = report.instrument == 0 && report.refusal != Refusal::kUnknownInstrument ? '7' : '1';
-  if (account) body.text(1, account->name.view());
   if (!report.client_id.empty()) body.text(11, report.client_id.view());
   body.number(37, static_cast<int64_t>(sequence));  // an id of the report: there is no one order
   if (instrument) body.text(55, instrument->symbol.view());

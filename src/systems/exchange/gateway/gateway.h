@@ -25,6 +25,7 @@
 #include "kernel/io/acceptor.h"
 #include "kernel/obs/metrics.h"
 #include "kernel/store/store.h"
+#include "systems/exchange/fix/reflector.h"
 #include "systems/exchange/gateway/definitions.h"
 #include "systems/exchange/gateway/passwords.h"
 #include "systems/exchange/gateway/recent_reports.h"
@@ -116,6 +117,7 @@ class Gateway final : public EgressListener {
     Throttle throttle;
     uint32_t rate = 0, burst = 0;  // what it is set to
     std::unique_ptr<AwayTimer> away;
+    std::unique_ptr<fix::Reflector> reflector;  // of a session for certification
   };
   // A request that could not be handed over at once.
   struct Waiting {
