@@ -145,7 +145,7 @@ Amount OrderManager::State::charge(HeldOrder& order, Amount notional, uint32_t f
 
 void OrderManager::State::tell(const Report& report, Outputs& outputs) {
   outputs.report(report);
-  if (report.kind > ReportKind::kTradeBreak || report.account >= accounts.size()) return;
+  if (report.kind > ReportKind::kTradeBreak || report.account == 0 || report.account >= accounts.size()) return;
   const auto copy_to = [&](const std::vector<SessionId>& listeners) {
     for (const SessionId listener : listeners) {
       Report copy = report;
@@ -186,7 +186,7 @@ Report OrderManager::State::refusal(const Request& request, ReportKind kind, Ref
   report.kind = kind;
   report.status = OrderStatus::kRejected;
   report.refusal = refusal;
-  report.session = request.session;
+  report.session = request.session < sessions.size() ? request.session : 0;  // nobody reads for one that is not
   report.instrument = request.instrument;
   report.message_number = request.message_number;
   report.tag = request.tag;
