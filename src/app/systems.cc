@@ -1,5 +1,6 @@
 #include "app/systems.h"
 
+#include "systems/exchange/faces/system.h"
 #include "systems/ledger/faces/system.h"
 #include "systems/object/system.h"
 #include "systems/stream/faces/system.h"
@@ -11,6 +12,7 @@ SystemList all_systems() {
   list.push_back(object::make_system());
   list.push_back(ledger::make_system());
   list.push_back(stream::make_system());
+  list.push_back(exchange::make_system());
   return list;
 }
 

@@ -69,6 +69,9 @@ void Admin::mount(http::Router& router) {
   add(kPut, "accounts/{account}", kDefine, &Admin::put_account);
   add(kGet, "sessions", kDescribe, &Admin::list_sessions);
   add(kPut, "sessions/{session}", kDefine, &Admin::put_session);
+  add(kGet, "keys", kDescribe, &Admin::list_keys);
+  add(kPost, "keys", kDefine, &Admin::make_key);
+  add(kDelete, "keys/{key}", kDefine, &Admin::remove_key);
 
   add(kGet, "book/{symbol}", kDescribe, &Admin::show_book);
   add(kGet, "orders", kDescribe, &Admin::list_orders);

@@ -22,6 +22,7 @@
 #include "systems/body.h"
 #include "systems/exchange/faces/roster.h"
 #include "systems/exchange/faces/travel.h"
+#include "systems/json_writer.h"
 #include "systems/live.h"
 #include "systems/plan.h"
 
@@ -34,6 +35,7 @@ namespace polis::exchange {
 namespace gateway {
 class Gateway;
 }
+class ApiKeys;
 class Funding;
 class Settlement;
 
@@ -45,6 +47,7 @@ struct AdminParts {
   systems::Plans& plans;
   auth::Directory& auth;
   const Clock& clock;
+  ApiKeys& keys;
   gateway::Gateway* gateway = nullptr;
   Funding* funding = nullptr;
   Settlement* settlement = nullptr;
@@ -74,9 +77,6 @@ class Admin {
   Result<AccountDefinition> account(std::string_view name) const;
   Result<AssetDefinition> asset(std::string_view symbol) const;
   Task<void> record(const http::Request& request, std::string action, std::string resource);
-  // After a definition was taken: who keeps copies learns of it.
-  Task<Result<void>> told();
-
   // --- admin.cc
   Json status(http::Request& request, systems::Body& body);
   Json live();
@@ -91,6 +91,9 @@ class Admin {
   Json list_sessions(http::Request& request, systems::Body& body);
   Json put_session(http::Request& request, systems::Body& body);
   Task<Result<AssetId>> defined_asset(AssetDefinition asset);
+  Json list_keys(http::Request& request, systems::Body& body);
+  Json make_key(http::Request& request, systems::Body& body);
+  Json remove_key(http::Request& request, systems::Body& body);
 
   // --- admin_operate.cc
   Json show_book(http::Request& request, systems::Body& body);

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "systems/exchange/faces/admin.h"
+#include "systems/exchange/faces/api_keys.h"
 #include "systems/exchange/faces/calendar.h"
 #include "systems/exchange/faces/pictures.h"
 #include "systems/exchange/faces/terms.h"
@@ -30,11 +31,6 @@ Request defining(RequestKind kind) {
 }
 
 }  // namespace
-
-Task<Result<void>> Admin::told() {
-  if (parts_.gateway) CO_TRY(co_await parts_.gateway->refresh());
-  co_return {};
-}
 
 // --- instruments
 
@@ -86,7 +82,6 @@ Admin::Json Admin::put_instrument(http::Request& request, systems::Body& body) {
     phase.body.phase = phase_at(definition.calendar, parts_.clock.wall().time_since_epoch().count()).phase;
     if (phase.body.phase != Phase::kClosed) CO_TRY(co_await ask(phase));
   }
-  CO_TRY(co_await told());
   co_await record(request, "exchange:DefineInstrument", std::string(definition.symbol.view()));
   co_return co_await draw(
       [&](systems::JsonWriter& out, const Venue& venue) { write_definition(out, venue.orders(), definition); });
@@ -131,7 +126,6 @@ Admin::Json Admin::put_account(http::Request& request, systems::Body& body) {
     define.body.account = definition;
     CO_TRY(co_await ask(define));
     parts_.roster.put(definition);
-    CO_TRY(co_await told());
     co_await record(request, "exchange:DefineAccount", name);
   }
   systems::JsonWriter out;
@@ -143,10 +137,15 @@ Admin::Json Admin::put_account(http::Request& request, systems::Body& body) {
 
 Admin::Json Admin::list_sessions(http::Request&, systems::Body& body) {
   CO_TRY(body.finish());
-  co_return co_await draw([](systems::JsonWriter& out, const Venue& venue) {
+  std::vector<gateway::SessionView> connected;
+  if (parts_.gateway) connected = co_await parts_.gateway->sessions();
+  co_return co_await draw([&](systems::JsonWriter& out, const Venue& venue) {
     const OrderManager& orders = venue.orders();
     out.begin_object().key("sessions").begin_array();
-    for (SessionId id = 1; id <= orders.sessions(); ++id) write_definition(out, orders, *orders.session(id));
+    for (SessionId id = 1; id <= orders.sessions(); ++id) {
+      const auto view = std::ranges::find(connected, id, &gateway::SessionView::id);
+      write_definition(out, orders, *orders.session(id), view == connected.end() ? nullptr : &*view);
+    }
     out.end_array().end_object();
   });
 }
@@ -166,10 +165,53 @@ Admin::Json Admin::put_session(http::Request& request, systems::Body& body) {
   define.body.session = definition;
   CO_TRY(co_await ask(define));
   parts_.roster.put(definition);
-  CO_TRY(co_await told());
   co_await record(request, "exchange:DefineSession", std::string(definition.name.view()));
-  co_return co_await draw(
-      [&](systems::JsonWriter& out, const Venue& venue) { write_definition(out, venue.orders(), definition); });
+  co_return co_await draw([&](systems::JsonWriter& out, const Venue& venue) {
+    write_definition(out, venue.orders(), definition, nullptr);
+  });
+}
+
+// --- keys of the REST face
+
+Admin::Json Admin::list_keys(http::Request&, systems::Body& body) {
+  CO_TRY(body.finish());
+  systems::JsonWriter out;
+  out.begin_object().key("keys").begin_array();
+  for (const ApiKey& key : parts_.keys.all())
+    out.begin_object()
+        .member("key", key.id)
+        .member("session", key.session - 1 < parts_.roster.sessions().size()
+                               ? parts_.roster.sessions()[key.session - 1].name.view()
+                               : std::string_view())
+        .member("created", venue_time_text(key.created.time_since_epoch().count()))
+        .end_object();
+  out.end_array().end_object();
+  co_return out.take();
+}
+
+// The one answer that has the secret.
+Admin::Json Admin::make_key(http::Request& request, systems::Body& body) {
+  const std::string name = CO_TRY(body.text("session"));
+  CO_TRY(body.finish());
+  const SessionDefinition* session = parts_.roster.session(name);
+  if (!session) co_return fail(Code::kNotFound, fmt::format("there is no session \"{}\"", name));
+  if (session->role != SessionRole::kOrders)
+    co_return fail(Code::kInvalid, fmt::format("session {} enters no orders: a key would be of no use", name));
+  const ApiKeys::Issued issued = CO_TRY(co_await parts_.keys.issue(session->id));
+  co_await record(request, "exchange:MakeKey", fmt::format("{} for {}", issued.key.id, name));
+  systems::JsonWriter out;
+  out.begin_object().member("key", issued.key.id).member("secret", issued.secret).member("session", name).end_object();
+  co_return out.take();
+}
+
+Admin::Json Admin::remove_key(http::Request& request, systems::Body& body) {
+  const std::string key(request.param("key"));
+  CO_TRY(body.finish());
+  CO_TRY(co_await parts_.keys.remove(key));
+  co_await record(request, "exchange:RemoveKey", key);
+  systems::JsonWriter out;
+  out.begin_object().member("removed", key).end_object();
+  co_return out.take();
 }
 
 }  // namespace polis::exchange

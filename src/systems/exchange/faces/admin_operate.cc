@@ -55,6 +55,9 @@ Admin::Json Admin::replay(http::Request&, systems::Body& body) {
   journey.orders = CO_TRY(body.boolean("orders", false));
   journey.balances = CO_TRY(body.boolean("balances", false));
   CO_TRY(body.finish());
+  // What has happened up to now is on disk before the journal is read.
+  if (const Sequence next = parts_.venue.statistics().sequence; next > 1)
+    CO_TRY(co_await parts_.venue.wait_durable(next - 1));
   co_return co_await parts_.travel.go(std::move(journey));
 }
 

@@ -18,7 +18,7 @@ constexpr Turn kUsEquityDay[] = {{9 * kHour, Phase::kPreOpen},
                                  {16 * kHour, Phase::kClosed}};
 
 // Days since 1970 of a point in time, rounded down.
-int64_t day_of(VenueTime time) {
+int64_t day_number(VenueTime time) {
   return time / kDay - (time % kDay < 0);
 }
 
@@ -34,7 +34,7 @@ VenueTime local(VenueTime now) {
 }
 // Back. Turns of a day lie hours away from the hour that is skipped or repeated, so noon's offset of that day holds.
 VenueTime from_local(VenueTime wall) {
-  const VenueTime noon = day_of(wall) * kDay + 12 * kHour;
+  const VenueTime noon = day_number(wall) * kDay + 12 * kHour;
   return wall + new_york_behind_utc(noon + 5 * kHour);
 }
 
@@ -47,23 +47,16 @@ bool is_weekday(int64_t day) {
 
 VenueTime new_york_behind_utc(VenueTime now) {
   using namespace std::chrono;
-  const int64_t year = static_cast<int>(year_month_day(sys_days(days(day_of(now)))).year());
+  const int64_t year = static_cast<int>(year_month_day(sys_days(days(day_number(now)))).year());
   // 2:00 in the time that holds until then.
   const VenueTime begin = sunday_of(year, 3, 2) * kDay + 7 * kHour, end = sunday_of(year, 11, 1) * kDay + 6 * kHour;
   return now >= begin && now < end ? 4 * kHour : 5 * kHour;
 }
 
-uint32_t new_york_day(VenueTime now) {
-  using namespace std::chrono;
-  const year_month_day date{sys_days(days(day_of(local(now))))};
-  return static_cast<uint32_t>(static_cast<int>(date.year())) * 10000 + static_cast<unsigned>(date.month()) * 100 +
-         static_cast<unsigned>(date.day());
-}
-
 CalendarPhase phase_at(Calendar calendar, VenueTime now) {
   if (calendar == Calendar::kAlways) return {Phase::kContinuous, INT64_MAX};
   const VenueTime wall = local(now);
-  int64_t day = day_of(wall);
+  int64_t day = day_number(wall);
   CalendarPhase found{Phase::kClosed, 0};
   if (is_weekday(day))
     for (const Turn& turn : kUsEquityDay) {

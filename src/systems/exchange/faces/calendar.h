@@ -22,7 +22,4 @@ CalendarPhase phase_at(Calendar calendar, VenueTime now);
 // November, 2:00 local time (US Energy Policy Act of 2005); else 5.
 VenueTime new_york_behind_utc(VenueTime now);
 
-// The date in New York, yyyymmdd.
-uint32_t new_york_day(VenueTime now);
-
 }  // namespace polis::exchange

@@ -65,11 +65,5 @@ TEST(Calendar, around_the_clock_is_always_open) {
   EXPECT_EQ(phase_at(Calendar::kAlways, 0).until, INT64_MAX);
 }
 
-TEST(Calendar, the_day_is_that_of_new_york) {
-  EXPECT_EQ(new_york_day(at("2026-11-22T04:59:59Z")), 20261121u);
-  EXPECT_EQ(new_york_day(at("2026-11-22T05:00:00Z")), 20261122u);
-  EXPECT_EQ(new_york_day(at("1969-12-31T23:00:00Z")), 19691231u);
-}
-
 }  // namespace
 }  // namespace polis::exchange

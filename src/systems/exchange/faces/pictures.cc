@@ -6,6 +6,7 @@
 #include "kernel/base/time_format.h"
 #include "systems/exchange/decimal.h"
 #include "systems/exchange/faces/terms.h"
+#include "systems/exchange/gateway/gateway.h"
 #include "systems/exchange/words.h"
 
 namespace polis::exchange {
@@ -167,7 +168,8 @@ void write_definition(JsonWriter& out, const OrderManager& orders, const Instrum
       .end_object();
 }
 
-void write_definition(JsonWriter& out, const OrderManager& orders, const SessionDefinition& session) {
+void write_definition(JsonWriter& out, const OrderManager& orders, const SessionDefinition& session,
+                      const gateway::SessionView* connected) {
   const AccountDefinition* account = orders.account(session.account);
   out.begin_object()
       .member("name", session.name.view())
@@ -180,8 +182,14 @@ void write_definition(JsonWriter& out, const OrderManager& orders, const Session
                                           : fmt::format("{}s", session.cancel_on_disconnect_seconds))
       .count("rate", session.rate_per_second)
       .count("burst", session.rate_burst)
-      .count("resend_chunk", session.resend_chunk)
-      .end_object();
+      .count("resend_chunk", session.resend_chunk);
+  if (connected) {
+    out.flag("logged_on", connected->logged_on)
+        .count("next_in", connected->next_in)
+        .count("next_out", connected->next_out);
+    if (!connected->peer.empty()) out.member("peer", connected->peer);
+  }
+  out.end_object();
 }
 
 std::string venue_time_text(VenueTime time) {

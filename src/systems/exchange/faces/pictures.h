@@ -10,6 +10,10 @@
 
 namespace polis::exchange {
 
+namespace gateway {
+struct SessionView;
+}
+
 // Levels a side and orders of a level that a picture has at most: both bound what drawing it costs the path.
 inline constexpr size_t kPictureLevelsMax = 1'000, kPictureQueueMax = 100;
 inline constexpr size_t kPictureOrdersMax = 10'000;
@@ -31,7 +35,9 @@ void write_account(systems::JsonWriter& out, const Venue& venue, AccountId accou
 void write_limits(systems::JsonWriter& out, const RiskLimits& limits);
 
 void write_definition(systems::JsonWriter& out, const OrderManager& orders, const InstrumentDefinition& instrument);
-void write_definition(systems::JsonWriter& out, const OrderManager& orders, const SessionDefinition& session);
+// `connected`: what its door knows of it; null: nothing.
+void write_definition(systems::JsonWriter& out, const OrderManager& orders, const SessionDefinition& session,
+                      const gateway::SessionView* connected);
 
 // Nanoseconds since 1970 as RFC 3339 with nine digits.
 std::string venue_time_text(VenueTime time);

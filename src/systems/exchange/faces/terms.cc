@@ -14,7 +14,7 @@ constexpr uint32_t kShareMax = 10'000 * kPercent;
 constexpr uint32_t kFeeMax = 10 * kPercent;  // a tenth of the value
 // As the ladder takes them, and what one instrument may hold (see ../matching).
 constexpr int64_t kWindowMin = 64, kWindowMax = 1 << 18;
-constexpr int64_t kOrdersMax = 10'000'000;
+constexpr int64_t kInstrumentOrdersMax = 10'000'000;
 constexpr int64_t kRateMax = 10'000'000;
 
 Result<Decimal> read_step(systems::Body& body, std::string_view field, std::string otherwise) {
@@ -152,7 +152,8 @@ Result<WantedInstrument> read_instrument(systems::Body& body, std::string_view s
   into.window_ticks = static_cast<uint32_t>(TRY(body.number("window_ticks", kWindowMin, kWindowMax, 1 << 16)));
   if ((into.window_ticks & (into.window_ticks - 1)) != 0)
     return fail(Code::kInvalid, "\"window_ticks\" must be a power of two");
-  into.orders_max = static_cast<uint32_t>(TRY(body.number("orders_max", 1, kOrdersMax, kOrdersMax)));
+  into.orders_max =
+      static_cast<uint32_t>(TRY(body.number("orders_max", 1, kInstrumentOrdersMax, kInstrumentOrdersMax)));
   TRY(read_rules(body, into));
   return wanted;
 }
