@@ -64,7 +64,15 @@ Task<void> Shadow::stop() {
   stopping_.store(true, std::memory_order_release);
   advance(0);
   co_await tasks_.join();
-  while (woken_.load(std::memory_order_acquire)) co_await io::yield();
+  // Behind a wake that is in the inbox of its shard.
+  struct Behind {
+    static Task<void> come() {
+      io::Completion<bool> behind;
+      behind.set(true);
+      co_await behind;
+    }
+  };
+  co_await io::on(*shard_, [] { return Behind::come(); });
   if (own_) {
     own_->stop();
     thread_.join();
