@@ -137,7 +137,11 @@ class RandomRequests {
     if (below(300) == 0) return 1 + static_cast<Price>(below(2000));
     return center_ - 8 + static_cast<Price>(below(17));
   }
-  SessionId some_session() { return static_cast<SessionId>(below(60) == 0 ? below(25) : 1 + below(kOrderSessions)); }
+  // A third of all comes from two accounts, so that orders meet their own.
+  SessionId some_session() {
+    if (below(3) == 0) return static_cast<SessionId>(1 + below(2));
+    return static_cast<SessionId>(below(60) == 0 ? below(25) : 1 + below(kOrderSessions));
+  }
   std::string new_id() {
     if (below(60) == 0 && ids_ > 50) return "c" + std::to_string(ids_ - below(50));
     if (below(40) == 0) return "";
@@ -145,7 +149,7 @@ class RandomRequests {
   }
   OrderFields terms(VenueTime now) {
     OrderFields f;
-    f.self_match_id = below(3) == 0 ? static_cast<uint32_t>(1 + below(3)) : 0;
+    f.self_match_id = below(2) == 0 ? static_cast<uint32_t>(1 + below(8) / 7) : 0;
     f.self_match = static_cast<SelfMatch>(below(4));
     f.side = static_cast<Side>(below(2));
     f.type = below(3) != 0 ? OrderType::kLimit : static_cast<OrderType>(below(5));
@@ -335,7 +339,7 @@ class RandomRequests {
           limits.order_notional_max = 3'000;
           break;
         case 2:
-          limits.open_orders_max = static_cast<uint32_t>(below(6));
+          limits.open_orders_max = static_cast<uint32_t>(below(8));
           break;
         case 3:
           limits.rate_per_second = 2, limits.rate_burst = 3;
@@ -353,7 +357,7 @@ class RandomRequests {
           limits.short_sale_allowed = true, limits.short_max = 50'000'000;
           break;
         case 8:
-          limits.killed = true;
+          limits.killed = below(4) == 0;
           break;
         default:
           break;
@@ -364,7 +368,7 @@ class RandomRequests {
       Request made = request(RequestKind::kRestrict);
       made.body.restriction = {.account = below(4) == 0 ? 0 : static_cast<AccountId>(2 + below(kAccounts - 1)),
                                .instrument = some_instrument(),
-                               .restricted = below(4) == 0};
+                               .restricted = below(16) == 0};
       return made;
     }
     if (what < 988) {

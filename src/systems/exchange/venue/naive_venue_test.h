@@ -51,9 +51,11 @@ class NaiveVenue {
     Amount buy_fee = 0, sell_fee = 0;
     bool broken = false;
   };
-  // What the venue chose, and the model takes from it: the ids of a new order.
+  // What the model takes from the venue: the ids of a new order, and which books have something to do at a time, the
+  // one that waits longest first.
   struct Chosen {
     OrderId order = 0, book_order = 0;
+    std::vector<InstrumentId> due;
   };
 
   NaiveVenue() { names_["venue"] = 1; }
@@ -833,9 +835,9 @@ inline std::vector<NaiveVenue::Item> NaiveVenue::step(VenueTime now, const Reque
       break;
     }
     case RequestKind::kTime:
-      for (auto& [id, book] : books_) {
+      for (const InstrumentId id : chosen.due) {
         Events events;
-        book.on_time(now, events);
+        books_.at(id).on_time(now, events);
         happened(events, Asked::kNothing);
       }
       break;

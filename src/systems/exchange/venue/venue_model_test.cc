@@ -31,11 +31,11 @@ class VenueComparison {
     if (request.kind == RequestKind::kBreakTrade &&
         !model_.can_break(request.body.trade.instrument, request.body.trade.match))
       return;
-    // Whoever is due when the timer has been late is due in the order of the times.
     last_ = now_;
+    NaiveVenue::Chosen chosen;
+    chosen.due = due();
     const Stamp stamp{.sequence = sequence_, .now = now_};
     sequence_ += venue_->step(stamp, request, outputs_);
-    NaiveVenue::Chosen chosen;
     if (request.kind == RequestKind::kNewOrder)
       for (const Report& report : outputs_.reports())
         if (report.tag == request.tag && report.order != 0) {
@@ -47,6 +47,16 @@ class VenueComparison {
     const std::vector<NaiveVenue::Item> expected = model_.step(now_, request, chosen);
     compare(request, expected);
     requests_.learn(outputs_);
+  }
+  std::vector<InstrumentId> due() const {
+    std::vector<std::pair<VenueTime, InstrumentId>> times;
+    for (InstrumentId id = 1; id <= RandomRequests::kInstruments; ++id)
+      if (const Matching* book = venue_->engine().find(id))
+        if (const auto time = book->next_time(); time && *time <= now_) times.push_back({*time, id});
+    std::sort(times.begin(), times.end());
+    std::vector<InstrumentId> ids;
+    for (const auto& [time, id] : times) ids.push_back(id);
+    return ids;
   }
   static std::string text(const NaiveVenue::Item& item) {
     return std::visit([](const auto& one) { return text_of(one); }, item);
