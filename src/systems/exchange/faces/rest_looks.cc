@@ -1,4 +1,5 @@
 // What REST shows of the market and of an account.
+#include <algorithm>
 #include <fmt/format.h>
 
 #include "kernel/base/time_format.h"
@@ -15,7 +16,8 @@ namespace {
 using systems::JsonWriter;
 
 constexpr size_t kBookDepthMax = 1000;
-constexpr size_t kBookOrdersMax = 1000;  // of level 3, a side
+constexpr InstrumentId kInstrumentsAtOnce = 50;  // some 100 µs
+constexpr size_t kBookOrdersMax = 1000;          // of level 3, a side
 
 InstrumentId find_instrument(const OrderManager& orders, std::string_view symbol) {
   for (InstrumentId id = 1; id <= orders.instruments(); ++id)
@@ -81,22 +83,26 @@ Rest::Answering Rest::show_time(Call&) {
   co_return Answer{.body = out.take()};
 }
 
-// Of the shadow: thousands of instruments would hold the path up, and definitions are not in a hurry.
+// In slices, so that thousands of instruments do not hold the path up.
 Rest::Answering Rest::list_instruments(Call&) {
   JsonWriter out;
   out.begin_object().key("instruments").begin_array();
-  CO_TRY(co_await parts_.venue.inspect_shadow([&](const Venue& venue) {
-    const OrderManager& orders = venue.orders();
-    for (InstrumentId id = 1; id <= orders.instruments(); ++id) {
-      const Matching* book = venue.engine().find(id);
-      JsonWriter one;
-      write_definition(one, orders, *orders.instrument(id));
-      std::string text = one.take();
-      text.pop_back();
-      fmt::format_to(std::back_inserter(text), ",\"phase\":\"{}\"}}", word(book ? book->phase() : Phase::kClosed));
-      out.raw(text);
-    }
-  }));
+  bool more = true;
+  for (InstrumentId first = 1; more; first += kInstrumentsAtOnce)
+    CO_TRY(co_await parts_.venue.inspect([&](const Venue& venue) {
+      const OrderManager& orders = venue.orders();
+      const InstrumentId last = std::min(orders.instruments(), first + kInstrumentsAtOnce - 1);
+      for (InstrumentId id = first; id <= last; ++id) {
+        const Matching* book = venue.engine().find(id);
+        JsonWriter one;
+        write_definition(one, orders, *orders.instrument(id));
+        std::string text = one.take();
+        text.pop_back();
+        fmt::format_to(std::back_inserter(text), ",\"phase\":\"{}\"}}", word(book ? book->phase() : Phase::kClosed));
+        out.raw(text);
+      }
+      more = last < orders.instruments();
+    }));
   out.end_array().end_object();
   co_return Answer{.body = out.take()};
 }

@@ -1,0 +1,84 @@
+#include "systems/exchange/reporting/records.h"
+
+#include <gtest/gtest.h>
+
+#include "kernel/base/random.h"
+
+namespace polis::exchange {
+namespace {
+
+WithdrawalRecord a_withdrawal() {
+  return {.sequence = 1'000'000,
+          .time = -5,
+          .account = 7,
+          .asset = 3,
+          .amount = INT64_MAX,
+          .wallet_low = UINT64_MAX,
+          .wallet_high = 1,
+          .attempt = 2,
+          .problem = "exceeds_credits"};
+}
+
+TEST(Records, come_back_as_they_were) {
+  EXPECT_EQ(*decode_withdrawal(encoded(a_withdrawal())), a_withdrawal());
+  const DayRecord day{.day = 20261122,
+                      .previous_day = 20261121,
+                      .first = 5,
+                      .last = 900,
+                      .closed = 77,
+                      .state = DayState::kWritten,
+                      .file_chunks = 3,
+                      .file_bytes = 400'000,
+                      .lines = 9,
+                      .sha256 = std::string(64, 'a'),
+                      .problem = "sums"};
+  EXPECT_EQ(*decode_day(encoded(day)), day);
+  const ProgressRecord progress{.committed = 4, .first_time = 3, .last_time = 9, .day = 20261122, .day_first = 2};
+  EXPECT_EQ(*decode_progress(encoded(progress)), progress);
+
+  StoredReport stored{.sequence = 12, .time = 13, .report = {}};
+  stored.report.kind = ReportKind::kTrade;
+  stored.report.session = 6;
+  stored.report.client_id = ClientOrderId("a-1");
+  stored.report.notional = INT64_MIN;
+  stored.report.match = UINT64_MAX;
+  const auto reports = decode_reports(encoded(stored) + encoded(stored), 6);
+  ASSERT_TRUE(reports);
+  ASSERT_EQ(reports->size(), 2u);
+  EXPECT_EQ(std::memcmp(&reports->at(1).report, &stored.report, sizeof(Report)), 0);
+}
+
+TEST(Records, that_are_cut_or_damaged_are_refused) {
+  const std::string whole = encoded(a_withdrawal());
+  for (size_t size = 0; size < whole.size(); ++size)
+    EXPECT_EQ(decode_withdrawal(std::string_view(whole).substr(0, size)).error().code(), Code::kCorrupt) << size;
+  EXPECT_EQ(decode_withdrawal(whole + '\0').error().code(), Code::kCorrupt);
+  EXPECT_EQ(decode_withdrawal('\x02' + whole.substr(1)).error().code(), Code::kCorrupt);
+  EXPECT_EQ(decode_movements("\x01\x02\xFF").error().code(), Code::kCorrupt);
+  EXPECT_EQ(key_part(row_key(RowKind::kDay), 0).error().code(), Code::kCorrupt);
+}
+
+TEST(Records, noise_ends_nothing) {
+  base::SeededRandom random{3};
+  for (int i = 0; i < 20'000; ++i) {
+    std::string noise(random.below(80), 0);
+    random.fill(as_writable_bytes(noise));
+    (void)decode_order(noise);
+    (void)decode_day(noise);
+    (void)decode_progress(noise);
+    (void)decode_reports(noise, 1);
+    (void)decode_fills(noise);
+    (void)decode_trades(noise);
+    (void)decode_amounts(noise);
+    (void)decode_account_orders(noise);
+  }
+}
+
+TEST(Records, keys_sort_as_their_numbers) {
+  EXPECT_LT(row_key(RowKind::kFills, 2, 255), row_key(RowKind::kFills, 2, 256));
+  EXPECT_LT(row_key(RowKind::kFills, 2, UINT64_MAX), row_key(RowKind::kFills, 3, 0));
+  EXPECT_EQ(*key_part(row_key(RowKind::kFills, 2, 300), 1), 300u);
+}
+
+}  // namespace
+}  // namespace polis::exchange
