@@ -16,6 +16,14 @@ constexpr uint64_t kStepSlotsMax = uint64_t{1} << 40;
 // Times of the venue stay below (year 2262).
 constexpr uint64_t kTimeMax = INT64_MAX;
 
+// A bit for each byte of the word, the lowest first.
+unsigned bytes_not_zero(uint64_t word) {
+  constexpr uint64_t kLow = 0x7f7f7f7f7f7f7f7f;
+  const uint64_t high = (((word & kLow) + kLow) | word) & ~kLow;
+  // Bit 8k of the shifted word goes to bit 56 + k of the product.
+  return static_cast<unsigned>(((high >> 7) * 0x0102040810204080) >> 56);
+}
+
 void encode_head(const JournalRecordHead& head, base::Writer& out) {
   out.u8(kJournalVersion);
   out.u8(static_cast<uint8_t>((head.acknowledged_from_bus ? kFromBus : 0) | (head.closed ? kClosedInOrder : 0)));
@@ -49,45 +57,38 @@ void pack_request(const Request& request, base::Writer& out) {
       i += more;
       continue;
     }
-    std::byte* const tag = at++;
-    unsigned bits = 0;
     const uint64_t word = base::to_little(words[i]);
-    for (unsigned b = 0; b < 8; ++b) {
-      const auto byte = static_cast<uint8_t>(word >> (8 * b));
-      *at = static_cast<std::byte>(byte);
-      at += byte != 0;
-      bits |= unsigned{byte != 0} << b;
-    }
-    *tag = static_cast<std::byte>(bits);
+    unsigned bits = bytes_not_zero(word);
+    *at++ = static_cast<std::byte>(bits);
+    for (; bits != 0; bits &= bits - 1) *at++ = static_cast<std::byte>(word >> (8 * std::countr_zero(bits)));
   }
   out.bytes({packed, static_cast<size_t>(at - packed)});
 }
 
 void unpack_request(base::Reader& in, Request& request) {
+  // Looked at in place, and taken from the reader as a whole.
+  base::Reader ahead = in;
+  const BytesView packed = ahead.rest();
   uint64_t words[kRequestWords] = {};
+  size_t at = 0;
   for (size_t i = 0; i < kRequestWords; ++i) {
-    const uint8_t bits = in.u8();
+    if (packed.size() - at < 2) return in.reject("a request that is cut off");
+    unsigned bits = static_cast<uint8_t>(packed[at++]);
     if (bits == 0) {
-      const uint8_t more = in.u8();
-      if (more >= kRequestWords - i) {
-        in.reject("zeros beyond the request");
-        break;
-      }
-      if (!in.ok()) break;
+      const auto more = static_cast<uint8_t>(packed[at++]);
+      if (more >= kRequestWords - i) return in.reject("zeros beyond the request");
       i += more;
       continue;
     }
-    const BytesView bytes = in.bytes(static_cast<size_t>(std::popcount(bits)));
-    if (!in.ok()) break;
+    if (packed.size() - at < static_cast<size_t>(std::popcount(bits))) return in.reject("a request that is cut off");
+    const unsigned stored = bits;
     uint64_t word = 0;
-    size_t k = 0;
-    for (unsigned b = 0; b < 8; ++b) {
-      if ((bits >> b & 1) == 0) continue;
-      if (bytes[k] == std::byte{0}) in.reject("a zero byte that should not be stored");
-      word |= uint64_t{static_cast<uint8_t>(bytes[k++])} << (8 * b);
-    }
+    for (; bits != 0; bits &= bits - 1)
+      word |= uint64_t{static_cast<uint8_t>(packed[at++])} << (8 * std::countr_zero(bits));
+    if (bytes_not_zero(word) != stored) return in.reject("a zero byte that should not be stored");
     words[i] = base::to_little(word);
   }
+  (void)in.bytes(at);
   if (in.ok()) std::memcpy(static_cast<void*>(&request), words, sizeof request);
 }
 
