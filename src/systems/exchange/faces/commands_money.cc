@@ -33,6 +33,24 @@ Moved settle(Invocation& call) {
   co_return co_await call.plan_and_apply("POST", admin_path({"settle"}), json::serialize(body));
 }
 
+// The file may be large: it goes past the memory of the command line.
+Moved show_settlement(Invocation& call) {
+  const std::string path = systems::api_path("/api/exchange/v1", {"settlement", call.arguments[0]});
+  if (const std::string file = systems::flag(call, "file"); !file.empty()) {
+    CO_TRY(co_await call.api.receive_file(path, file));
+    co_return Result<void>();
+  }
+  const auto answer = CO_TRY(co_await call.api.request("GET", path));
+  if (call.output.json()) {
+    call.output.document(json::serialize(json::object{{"csv", answer.body}}));
+  } else {
+    std::string_view text = answer.body;
+    if (text.ends_with('\n')) text.remove_suffix(1);
+    call.output.line(text);
+  }
+  co_return Result<void>();
+}
+
 }  // namespace
 
 std::vector<systems::Command> money_commands() {
@@ -58,6 +76,11 @@ std::vector<systems::Command> money_commands() {
        .flags = {{.name = "day", .help = "yyyymmdd; else today in UTC", .value = "DAY"}},
        .destructive = true,
        .run = settle},
+      {.name = "settlement",
+       .help = "The settlement file of a day that is closed: opening balances, every movement, closing balances",
+       .arguments = {{.name = "day", .help = "yyyymmdd"}},
+       .flags = {{.name = "file", .help = "writes it here", .value = "PATH"}},
+       .run = show_settlement},
   };
 }
 

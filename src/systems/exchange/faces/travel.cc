@@ -12,7 +12,7 @@ namespace {
 
 // The shards of the process count from 0, the shadow is 1000.
 constexpr unsigned kTravelIndex = 1001;
-constexpr int kTravelNice = 15;
+constexpr int kTravelNice = 5;
 
 // A shard with a thread of its own, from begin to end of one journey. Without a pool (simulation) the caller's shard.
 class OwnThread {
