@@ -4,22 +4,29 @@
 
 namespace polis::exchange::fix {
 
-std::optional<uint16_t> place_of(Tag tag) {
-  if (tag > 0 && tag <= kTagMax) {
-    if (!kFieldTable[tag].known) return std::nullopt;
-    return static_cast<uint16_t>(tag);
-  }
-  for (size_t i = 0; i < std::size(kOwnTags); ++i) {
-    if (kOwnTags[i] == tag) return static_cast<uint16_t>(kTagMax + 1 + i);
-  }
-  return std::nullopt;
-}
+namespace {
 
-const MessageInfo* find_message(std::string_view type) {
+const MessageInfo* search_message(std::string_view type) {
   const auto* end = kMessageTable + kMessageCount;
   const auto* found =
       std::lower_bound(kMessageTable, end, type, [](const MessageInfo& m, std::string_view t) { return m.type < t; });
   return found != end && found->type == type ? found : nullptr;
+}
+
+// Types of one character, which nearly all messages have.
+struct ShortTypes {
+  std::array<const MessageInfo*, 128> messages{};
+  ShortTypes() {
+    for (char c = 1; c < 127; ++c) messages[static_cast<size_t>(c)] = search_message({&c, 1});
+  }
+};
+
+}  // namespace
+
+const MessageInfo* find_message(std::string_view type) {
+  static const ShortTypes kShort;
+  if (type.size() == 1 && type[0] > 0) return kShort.messages[static_cast<size_t>(type[0])];
+  return search_message(type);
 }
 
 std::optional<uint16_t> group_of(const Section& section, Tag count) {
@@ -30,8 +37,7 @@ std::optional<uint16_t> group_of(const Section& section, Tag count) {
   return std::nullopt;
 }
 
-Tag length_tag(Tag data) {
-  if (data <= 0 || data > kTagMax || !kDataTags.has(static_cast<uint16_t>(data))) return 0;
+Tag length_of_data(Tag data) {
   for (size_t i = 0; i < kDataFieldCount; ++i) {
     if (kDataFields[i].data == data) return kDataFields[i].length;
   }

@@ -33,20 +33,26 @@ inline constexpr Tag kTagMax = 956;     // of the standard
 inline constexpr size_t kPlaces = 959;  // those, and the venue's own behind them
 extern const Tag kOwnTags[kPlaces - kTagMax - 1];
 
-// Where a tag stands in the tables; nothing if no such field exists.
-std::optional<uint16_t> place_of(Tag tag);
-
 struct TagSet {
   std::array<uint64_t, (kPlaces + 63) / 64> words{};
   bool has(uint16_t place) const { return words[place / 64] >> (place % 64) & 1; }
   void add(uint16_t place) { words[place / 64] |= uint64_t{1} << (place % 64); }
+  bool contains(const TagSet& other) const {
+    uint64_t outside = 0;
+    for (size_t i = 0; i < words.size(); ++i) outside |= other.words[i] & ~words[i];
+    return outside == 0;
+  }
 };
+
+enum class Part : uint8_t { kHeader, kBody, kTrailer };
 
 struct FieldInfo {
   Tag tag = 0;
   FieldType type = FieldType::kString;
   bool known = false;
+  Part part = Part::kBody;
   uint16_t values_first = 0, values_count = 0;  // in kValueTable, sorted; 0: any
+  std::array<uint64_t, 2> letters{};            // those values that are one character
   std::string_view name;
 };
 struct GroupMember {
@@ -65,6 +71,7 @@ struct GroupUse {
 struct Section {
   uint16_t required_first, required_count;  // in kRequiredTable
   uint16_t groups_first, groups_count;      // in kGroupUseTable
+  TagSet required;
 };
 struct MessageInfo {
   std::string_view type, name;
@@ -82,11 +89,21 @@ extern const GroupUse kGroupUseTable[];
 extern const GroupInfo kGroupTable[];
 extern const GroupMember kGroupMemberTable[];
 extern const Section kHeaderSection, kTrailerSection;
-extern const TagSet kHeaderTags, kTrailerTags, kDataTags;
 extern const MessageInfo kMessageTable[];  // by type
 extern const size_t kMessageCount;
 extern const DataField kDataFields[];
 extern const size_t kDataFieldCount;
+
+// Where a tag stands in the tables; nothing if no such field exists.
+inline std::optional<uint16_t> place_of(Tag tag) {
+  if (tag > 0 && tag <= kTagMax) {
+    return kFieldTable[tag].known ? std::optional(static_cast<uint16_t>(tag)) : std::nullopt;
+  }
+  for (size_t i = 0; i < std::size(kOwnTags); ++i) {
+    if (kOwnTags[i] == tag) return static_cast<uint16_t>(static_cast<size_t>(kTagMax) + 1 + i);
+  }
+  return std::nullopt;
+}
 
 // Null: no such type.
 const MessageInfo* find_message(std::string_view type);
@@ -97,7 +114,12 @@ constexpr bool is_administrative(std::string_view type) {
 // The group that a count field of this section begins; nothing if it begins none.
 std::optional<uint16_t> group_of(const Section& section, Tag count);
 // The field that says how long raw data is; 0 if `data` is none.
-Tag length_tag(Tag data);
+Tag length_of_data(Tag data);
+inline Tag length_tag(Tag data) {
+  if (data <= 0 || data > kTagMax || kFieldTable[data].type != FieldType::kData) [[likely]]
+    return 0;
+  return length_of_data(data);
+}
 std::span<const std::string_view> values(const FieldInfo& field);
 
 }  // namespace polis::exchange::fix

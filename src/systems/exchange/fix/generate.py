@@ -119,23 +119,30 @@ def main():
     required, groups, rows = [], [], []
 
     def sections(members):
-        """(first, count) of the required tags, then of the groups."""
+        """(first, count) of the required tags, then of the groups; the required tags as a set."""
         a = len(required)
         required.extend(m.tag for m in members if m.required)
         b = len(groups)
         groups.extend((m.tag, tables.group(m.tag, m.members)) for m in members if m.members)
-        return a, len(required) - a, b, len(groups) - b
+        needed = bits([tables.place[tag] for tag in required[a:]], tables.places)
+        return a, len(required) - a, b, len(groups) - b, f"{{{needed}}}"
 
     head, tail = sections(header_members), sections(trailer_members)
     for number, kind, name, words in messages:
         members = known(read_members(list(words), components, number), number)
         rows.append((kind, name, bits([tables.place[m.tag] for m in members], tables.places), sections(members)))
     values, field_rows = [], []
+    header_places = {tables.place[m.tag] for m in header_members}
+    trailer_places = {tables.place[m.tag] for m in trailer_members}
     by_place = {tables.place[tag]: (tag, *fields[tag]) for tag in fields}
     for place in range(tables.places):
         if place in by_place:
             tag, name, kind, allowed = by_place[place]
-            field_rows.append(f'{{{tag}, FieldType::k{kind.capitalize()}, true, {len(values)}, {len(allowed)}, "{name}"}}')
+            part = "kHeader" if place in header_places else "kTrailer" if place in trailer_places else "kBody"
+            letters = [v for v in allowed if len(v) == 1]
+            mask = [sum(1 << (ord(v) - 64 * half) for v in letters if ord(v) // 64 == half) for half in (0, 1)]
+            field_rows.append(f'{{{tag}, FieldType::k{kind.capitalize()}, true, Part::{part}, {len(values)}, {len(allowed)}, '
+                              f'{{0x{mask[0]:x}ull, 0x{mask[1]:x}ull}}, "{name}"}}')
             values.extend(sorted(allowed))
         else:
             field_rows.append('{}')
@@ -147,7 +154,7 @@ def main():
             if len(before) != 1:
                 raise SystemExit(f"field {tag}: no length")
             lengths.append((tag, before[0]))
-    section = "{{{}, {}, {}, {}}}"
+    section = "{{{}, {}, {}, {}, {}}}"
     out = ["// Made by generate.py from dictionary.txt.", '#include "systems/exchange/fix/dictionary.h"', "",
            "namespace polis::exchange::fix {", ""]
     out.append(f"static_assert(kPlaces == {tables.places} && kTagMax == {tables.places - 1 - len(tables.own)});")
@@ -160,12 +167,9 @@ def main():
                ", ".join(f"{{{t}, {'true' if r else 'false'}, {g}}}" for t, r, g in tables.member_rows) + "};")
     out.append(f"const Section kHeaderSection = {section.format(*head)};")
     out.append(f"const Section kTrailerSection = {section.format(*tail)};")
-    out.append(f"const TagSet kHeaderTags = {{{bits([tables.place[m.tag] for m in header_members], tables.places)}}};")
-    out.append(f"const TagSet kTrailerTags = {{{bits([tables.place[m.tag] for m in trailer_members], tables.places)}}};")
     out.append("const MessageInfo kMessageTable[] = {\n" +
                ",\n".join(f'{{"{k}", "{n}", {{{b}}}, {section.format(*s)}}}' for k, n, b, s in sorted(rows)) + "};")
     out.append("const size_t kMessageCount = std::size(kMessageTable);")
-    out.append(f"const TagSet kDataTags = {{{bits([d for d, _ in lengths], tables.places)}}};")
     out.append("const DataField kDataFields[] = {" + ", ".join(f"{{{d}, {n}}}" for d, n in sorted(lengths)) + "};")
     out.append("const size_t kDataFieldCount = std::size(kDataFields);")
     out.append("const Tag kOwnTags[] = {" + ", ".join(map(str, tables.own)) + "};")

@@ -13,6 +13,7 @@ namespace {
 constexpr size_t kBeginStringMax = 16;
 constexpr size_t kChecksumFieldMax = 16;
 constexpr size_t kReadBytes = 4096;
+constexpr size_t kDigitsMax = 20;
 
 // A tag up to its '='. False if there is none, or it is no number.
 bool read_tag(std::string_view frame, size_t& at, Tag& tag) {
@@ -50,23 +51,24 @@ std::optional<uint32_t> read_digits(std::string_view text) {
 bool Message::parse(std::string_view frame) {
   frame_ = frame;
   fields_.clear();
+  // With a separator at the end every value has one behind it.
+  if (frame.empty() || frame.back() != kSeparator) return false;
   size_t at = 0, body = 0, last = 0;
   while (at < frame.size()) {
     last = at;
     Field field;
     if (!read_tag(frame, at, field.tag)) return false;
-    size_t end;
+    size_t end = at;
     const Tag length = length_tag(field.tag);
-    if (length != 0 && !fields_.empty() && fields_.back().tag == length) {
+    if (length != 0 && !fields_.empty() && fields_.back().tag == length) [[unlikely]] {
       // Raw data may hold separators; its length stands before it.
       const auto bytes = read_digits(fields_.back().value);
       if (!bytes || *bytes > frame.size() - at) return false;
       end = at + *bytes;
       if (end >= frame.size() || frame[end] != kSeparator) return false;
     } else {
-      const void* found = std::memchr(frame.data() + at, kSeparator, frame.size() - at);
-      if (found == nullptr) return false;
-      end = static_cast<size_t>(static_cast<const char*>(found) - frame.data());
+      if (at == frame.size()) return false;
+      while (frame[end] != kSeparator) ++end;
     }
     field.value = frame.substr(at, end - at);
     at = end + 1;
@@ -162,66 +164,76 @@ Framer::Found Framer::next() {
   return Found::kFrame;
 }
 
-void FieldWriter::begin(Tag tag) {
-  char digits[12];
-  const auto end = std::to_chars(digits, digits + sizeof(digits), tag).ptr;
-  *end = '=';
-  text_.append(digits, static_cast<size_t>(end - digits) + 1);
+char* FieldWriter::begin(Tag tag, size_t value_bytes) {
+  const size_t needed = used_ + value_bytes + 16;
+  if (needed > text_.size()) [[unlikely]]
+    text_.resize(std::max(needed, text_.size() * 2));
+  char* to = std::to_chars(text_.data() + used_, text_.data() + text_.size(), tag).ptr;
+  *to++ = '=';
+  return to;
+}
+
+void FieldWriter::end(char* to) {
+  *to++ = kSeparator;
+  used_ = static_cast<size_t>(to - text_.data());
 }
 
 void FieldWriter::text(Tag tag, std::string_view value) {
-  begin(tag);
-  text_.append(value);
-  text_.push_back(kSeparator);
+  char* to = begin(tag, value.size());
+  value.copy(to, value.size());
+  end(to + value.size());
 }
 
 void FieldWriter::character(Tag tag, char value) {
-  begin(tag);
-  text_.push_back(value);
-  text_.push_back(kSeparator);
+  char* to = begin(tag, 1);
+  *to++ = value;
+  end(to);
 }
 
 void FieldWriter::number(Tag tag, int64_t value) {
-  begin(tag);
-  char digits[24];
-  text_.append(digits, std::to_chars(digits, digits + sizeof(digits), value).ptr);
-  text_.push_back(kSeparator);
+  char* to = begin(tag, kDigitsMax);
+  end(std::to_chars(to, to + kDigitsMax, value).ptr);
 }
 
 void FieldWriter::decimal(Tag tag, int64_t mantissa, unsigned decimals) {
-  begin(tag);
   uint64_t value = mantissa < 0 ? 0 - static_cast<uint64_t>(mantissa) : static_cast<uint64_t>(mantissa);
   while (decimals > 0 && value % 10 == 0) {
     value /= 10;
     --decimals;
   }
-  char digits[24];
-  const auto end = std::to_chars(digits, digits + sizeof(digits), value).ptr;
-  const std::string_view text(digits, static_cast<size_t>(end - digits));
-  if (mantissa < 0) text_.push_back('-');
+  char digits[kDigitsMax];
+  const auto digits_end = std::to_chars(digits, digits + kDigitsMax, value).ptr;
+  const std::string_view all(digits, static_cast<size_t>(digits_end - digits));
+  char* to = begin(tag, kDigitsMax + decimals + 3);
+  if (mantissa < 0) *to++ = '-';
+  const auto put = [&](std::string_view part) {
+    part.copy(to, part.size());
+    to += part.size();
+  };
   if (decimals == 0) {
-    text_.append(text);
-  } else if (text.size() > decimals) {
-    text_.append(text.substr(0, text.size() - decimals)).push_back('.');
-    text_.append(text.substr(text.size() - decimals));
+    put(all);
+  } else if (all.size() > decimals) {
+    put(all.substr(0, all.size() - decimals));
+    *to++ = '.';
+    put(all.substr(all.size() - decimals));
   } else {
-    text_.append("0.").append(decimals - text.size(), '0').append(text);
+    put("0.");
+    for (size_t i = all.size(); i < decimals; ++i) *to++ = '0';
+    put(all);
   }
-  text_.push_back(kSeparator);
+  end(to);
 }
 
 void FieldWriter::time(Tag tag, VenueTime time) {
-  begin(tag);
-  char text[21];
-  write_timestamp(time, text);
-  text_.append(text, sizeof(text)).push_back(kSeparator);
+  char* to = begin(tag, kTimestampBytes);
+  write_timestamp(time, to);
+  end(to + kTimestampBytes);
 }
 
 void FieldWriter::date(Tag tag, VenueTime time) {
-  begin(tag);
-  char text[21];
-  write_timestamp(time, text);
-  text_.append(text, 8).push_back(kSeparator);
+  char* to = begin(tag, kTimestampBytes);
+  write_timestamp(time, to);
+  end(to + 8);
 }
 
 }  // namespace polis::exchange::fix

@@ -93,9 +93,9 @@ class Framer {
 // that come from outside were read from a message, or are checked by their maker.
 class FieldWriter {
  public:
-  void clear() { text_.clear(); }
-  bool empty() const { return text_.empty(); }
-  std::string_view view() const { return text_; }
+  void clear() { used_ = 0; }
+  bool empty() const { return used_ == 0; }
+  std::string_view view() const { return {text_.data(), used_}; }
 
   void text(Tag tag, std::string_view value);
   void character(Tag tag, char value);
@@ -107,11 +107,16 @@ class FieldWriter {
   void date(Tag tag, VenueTime time);  // yyyymmdd
 
  private:
-  void begin(Tag tag);
-  std::string text_;
+  // Room for a value of so many bytes behind the tag, and where it goes.
+  char* begin(Tag tag, size_t value_bytes);
+  void end(char* to);
+
+  std::string text_;  // of it the first used_
+  size_t used_ = 0;
 };
 
-// "20240102-09:30:00.000"; `to` has 21 characters.
+// "20240102-09:30:00.000"
+inline constexpr size_t kTimestampBytes = 21;
 void write_timestamp(VenueTime time, char* to);
 // A UTCTimestamp of seconds, or with 3, 6 or 9 digits of fraction; a leap second counts as the next one.
 std::optional<VenueTime> read_timestamp(std::string_view text);

@@ -16,6 +16,7 @@ constexpr int64_t kLogoutWait = 2 * kSecondNs;
 // A resend that makes no progress for so long is asked for again.
 constexpr int64_t kResendWait = 30 * kSecondNs;
 constexpr std::string_view kVersion = "FIX.4.4";
+constexpr std::string_view kBegin = "8=FIX.4.4\x01";
 
 void put_text(std::string& to, std::string_view tag_and_sign, std::string_view value) {
   to.append(tag_and_sign).append(value).push_back(kSeparator);
@@ -73,7 +74,9 @@ std::string_view name(SessionEnd end) {
 }
 
 Session::Session(SessionConfig config, uint32_t next_in, uint32_t next_out, SessionHost& host)
-    : config_(std::move(config)), host_(host), next_in_(next_in), next_out_(next_out) {}
+    : host_(host), next_in_(next_in), next_out_(next_out) {
+  set_config(std::move(config));
+}
 Session::~Session() = default;
 
 void Session::set_numbers(uint32_t next_in, uint32_t next_out) {
@@ -166,28 +169,58 @@ void Session::append(std::string& to, std::string_view type, uint32_t number, bo
   head_.clear();
   put_text(head_, "35=", type);
   put_number(head_, "34=", number);
-  if (duplicate) put_text(head_, "43=", "Y");
-  put_text(head_, "49=", config_.our_comp_id);
-  put_time(head_, "52=", time);
-  put_text(head_, "56=", config_.their_comp_id);
-  if (possible_resend) put_text(head_, "97=", "Y");
-  // 122 stands among the routing fields: behind 115 and 116.
-  size_t cut = 0;
-  while (cut < extra.size() && extra.substr(cut, 3) < "122") cut = extra.find(kSeparator, cut) + 1;
-  head_.append(extra.substr(0, cut));
-  if (duplicate) put_time(head_, "122=", original);
-  head_.append(extra.substr(cut));
+  if (duplicate) head_.append("43=Y\x01");
+  head_.append(sender_).append(timestamp(time)).append(target_);
+  if (possible_resend) head_.append("97=Y\x01");
+  if (duplicate || !extra.empty()) {
+    // 122 stands among the routing fields: behind 115 and 116.
+    size_t cut = 0;
+    while (cut < extra.size() && extra.substr(cut, 3) < "122") cut = extra.find(kSeparator, cut) + 1;
+    head_.append(extra.substr(0, cut));
+    if (duplicate) put_time(head_, "122=", original);
+    head_.append(extra.substr(cut));
+  }
   if (config_.last_processed_number) put_number(head_, "369=", next_in_ - 1);
 
   const size_t begin = to.size();
-  put_text(to, "8=", kVersion);
+  to.append(kBegin);
   put_number(to, "9=", head_.size() + body.size());
   to.append(head_).append(body);
+  const auto* bytes = reinterpret_cast<const uint8_t*>(to.data());
   uint32_t sum = 0;
-  for (size_t i = begin; i < to.size(); ++i) sum += static_cast<uint8_t>(to[i]);
-  const char digits[] = {static_cast<char>('0' + sum % 256 / 100), static_cast<char>('0' + sum % 256 / 10 % 10),
-                         static_cast<char>('0' + sum % 256 % 10)};
-  put_text(to, "10=", {digits, 3});
+  for (size_t i = begin, end = to.size(); i < end; ++i) sum += bytes[i];
+  const char trailer[] = {'1',
+                          '0',
+                          '=',
+                          static_cast<char>('0' + sum % 256 / 100),
+                          static_cast<char>('0' + sum % 256 / 10 % 10),
+                          static_cast<char>('0' + sum % 256 % 10),
+                          kSeparator};
+  to.append(trailer, sizeof(trailer));
+}
+
+std::string_view Session::timestamp(VenueTime time) {
+  // Most messages are of the same second as the one before.
+  const VenueTime second = time / kSecondNs;
+  if (second != stamp_second_ || time < 0) {
+    write_timestamp(time, stamp_);
+    stamp_second_ = second;
+  } else {
+    const auto milliseconds = static_cast<uint32_t>(time % kSecondNs / 1'000'000);
+    stamp_[18] = static_cast<char>('0' + milliseconds / 100);
+    stamp_[19] = static_cast<char>('0' + milliseconds / 10 % 10);
+    stamp_[20] = static_cast<char>('0' + milliseconds % 10);
+  }
+  return {stamp_, kTimestampBytes};
+}
+
+void Session::set_config(SessionConfig config) {
+  config_ = std::move(config);
+  sender_.clear();
+  put_text(sender_, "49=", config_.our_comp_id);
+  sender_ += "52=";
+  target_ = kSeparator;
+  put_text(target_, "56=", config_.their_comp_id);
 }
 
 void Session::send_administrative(const Moment& now, std::string_view type, std::string_view body,

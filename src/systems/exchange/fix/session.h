@@ -137,7 +137,7 @@ class Session {
   // From an operator, or from the venue's journal; between connections.
   void set_numbers(uint32_t next_in, uint32_t next_out);
   const SessionConfig& config() const { return config_; }
-  void set_config(SessionConfig config) { config_ = std::move(config); }
+  void set_config(SessionConfig config);
 
  private:
   enum class State : uint8_t { kDisconnected, kConnected, kDeciding, kLoggedOn, kClosing };
@@ -147,6 +147,7 @@ class Session {
   // Writing. `extra`: header fields between 97 and 369, ascending.
   void append(std::string& to, std::string_view type, uint32_t number, bool duplicate, std::string_view extra,
               VenueTime time, VenueTime original, std::string_view body, bool possible_resend);
+  std::string_view timestamp(VenueTime time);
   void send_administrative(const Moment& now, std::string_view type, std::string_view body,
                            std::string_view extra = {});
   void gap_fill(uint32_t first, uint32_t next, const Moment& now);
@@ -181,8 +182,10 @@ class Session {
   SessionEnd end_ = SessionEnd::kNone;
   uint32_t next_in_, next_out_;
   std::string output_, behind_;
-  // What is being put together.
-  std::string head_, scratch_;
+  // What is being put together; sender_ and target_ are what stands around the time in each header.
+  std::string head_, scratch_, sender_, target_;
+  char stamp_[kTimestampBytes] = {};
+  VenueTime stamp_second_ = -1;
   FieldWriter body_;
   Message drained_;
 

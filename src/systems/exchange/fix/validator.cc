@@ -85,6 +85,10 @@ bool well_formed(FieldType type, std::string_view value) {
 
 bool allowed(const FieldInfo& field, std::string_view value) {
   if (field.values_count == 0) return true;
+  if (value.size() == 1) {
+    const auto letter = static_cast<uint8_t>(value[0]);
+    return letter < 128 && (field.letters[letter / 64] >> (letter % 64) & 1) != 0;
+  }
   const auto all = values(field);
   const auto has = [&](std::string_view one) { return std::binary_search(all.begin(), all.end(), one); };
   if (field.type != FieldType::kWords) return has(value);
@@ -173,6 +177,7 @@ class GroupWalk {
 };
 
 std::optional<Tag> missing(const Section& section, const TagSet& seen) {
+  if (seen.contains(section.required)) return std::nullopt;
   for (size_t i = 0; i < section.required_count; ++i) {
     const Tag tag = kRequiredTable[section.required_first + i];
     const auto place = place_of(tag);
@@ -216,7 +221,6 @@ std::string_view text(RejectReason reason) {
 }
 
 std::optional<Violation> validate(const Message& message) {
-  enum Part { kHeader, kBody, kTrailer };
   const auto fields = message.fields();
   const MessageInfo* info = find_message(message.type());
   TagSet seen;
@@ -224,12 +228,11 @@ std::optional<Violation> validate(const Message& message) {
   const auto fault = [&](RejectReason reason, Tag tag) {
     if (!wrong) wrong = Violation{reason, tag};
   };
-  Part part = kHeader;
+  Part part = Part::kHeader;
   for (size_t at = 0; at < fields.size();) {
     const Field& field = fields[at];
     const auto place = place_of(field.tag);
-    const bool of_header = place && kHeaderTags.has(*place), of_trailer = place && kTrailerTags.has(*place);
-    const Part here = of_header ? kHeader : of_trailer ? kTrailer : kBody;
+    const Part here = place ? kFieldTable[*place].part : Part::kBody;
     if (here < part) {
       if (!order) order = Violation{RejectReason::kTagOutOfOrder, field.tag};
     } else {
@@ -248,8 +251,8 @@ std::optional<Violation> validate(const Message& message) {
       fault(RejectReason::kTagWithoutValue, field.tag);
     }
     const Section* section = &kHeaderSection;
-    if (here == kTrailer) section = &kTrailerSection;
-    if (here == kBody) {
+    if (here == Part::kTrailer) section = &kTrailerSection;
+    if (here == Part::kBody) {
       if (info != nullptr && place && !info->tags.has(*place)) fault(RejectReason::kTagNotDefinedForMessage, field.tag);
       section = info != nullptr ? &info->section : nullptr;
     }
@@ -283,15 +286,15 @@ void append_sorted_body(const Message& message, FieldWriter& to) {
   for (size_t at = 0; at < fields.size();) {
     const auto place = place_of(fields[at].tag);
     size_t end = at + 1;
-    const bool of_header = place && kHeaderTags.has(*place), of_trailer = place && kTrailerTags.has(*place);
+    const Part part = place ? kFieldTable[*place].part : Part::kBody;
     if (place && kFieldTable[*place].type == FieldType::kCount) {
-      const Section* section = of_header ? &kHeaderSection : info != nullptr ? &info->section : nullptr;
+      const Section* section = part == Part::kHeader ? &kHeaderSection : info != nullptr ? &info->section : nullptr;
       const auto group = section != nullptr ? group_of(*section, fields[at].tag) : std::nullopt;
       if (group) end = GroupWalk(fields, false).walk(at, *group, 0);
     }
     // Raw data stays behind its length.
     if (end < fields.size() && length_tag(fields[end].tag) == fields[at].tag) ++end;
-    if (!of_header && !of_trailer) runs.push_back({fields[at].tag, at, end});
+    if (part == Part::kBody) runs.push_back({fields[at].tag, at, end});
     at = end;
   }
   std::sort(runs.begin(), runs.end(),
