@@ -5,6 +5,7 @@
 #include "kernel/obs/log.h"
 #include "systems/exchange/gateway/execution_report.h"
 #include "systems/exchange/gateway/order_entry.h"
+#include "systems/exchange/gateway/reference.h"
 
 namespace polis::exchange::gateway {
 namespace {
@@ -12,6 +13,8 @@ namespace {
 constexpr int64_t kFirstMessageMax = 10'000'000'000;
 // After our last byte the peer may read it and close; then we do.
 constexpr Duration kLingerMax = std::chrono::seconds(1);
+// What is left to write when a session closes has so long.
+constexpr int64_t kClosingMax = 5'000'000'000;
 // A client that connects anew may be quicker than the end of its old connection.
 constexpr Duration kPredecessorMax = std::chrono::milliseconds(200);
 constexpr Duration kPredecessorPause = std::chrono::milliseconds(5);
@@ -135,6 +138,7 @@ bool Connection::handle(std::string_view frame, const fix::Moment& at) {
     return false;
   }
   operation_start_ = produced();
+  steady_ = at.steady;
   session_->received(at, message_);
   announce();
   return !ended();
@@ -233,15 +237,53 @@ void Connection::on_message(const fix::Message& message, uint32_t number) {
   const SessionDefinition* definition = gateway_.definitions_.session(id_);
   OrderEntry entry;
   Request request;
-  if (!state.throttle.take(now().steady)) {
+  if (!state.throttle.take(steady_)) {
     refused_message(message, id_, number, Refusal::kRateLimit, request);
     abused_ = abused_ || state.throttle.abused();
+  } else if (inquire(message)) {
+    return;
   } else {
     if (serves(definition->role)) entry = order_entry(message, *definition, number, gateway_.definitions_, request);
     if (!entry.served) refused_message(message, id_, number, Refusal::kUnsupported, request);
   }
   state.announced_in = number + 1;
   gateway_.submit(request, entry.possible_resend);
+}
+
+bool Connection::inquire(const fix::Message& message) {
+  if (message.type() == "x") {
+    for (InstrumentId next = 1; next != 0;) {
+      next = write_security_list(message, gateway_.definitions_, next, body_);
+      send_own("y");
+    }
+    return true;
+  }
+  if (message.type() != "g") return false;
+  tasks_.spawn(tell_session_status(std::string(message.find(335).value_or(std::string_view())),
+                                   std::string(message.find(336).value_or(std::string_view()))));
+  return true;
+}
+
+void Connection::send_own(std::string_view type) {
+  const fix::Moment at = now();
+  on_administrative(session_->send(type, at.wall, body_.view(), at));
+}
+
+Task<void> Connection::tell_session_status(std::string request_id, std::string trading_session) {
+  const InstrumentDefinition* instrument = gateway_.definitions_.instrument(trading_session);
+  SessionStatus status{.known = trading_session.empty() || instrument, .halted = false, .phase = {}};
+  auto looked =
+      co_await gateway_.parts_.venue.inspect([&status, id = instrument ? instrument->id : 0](const Venue& venue) {
+        status.halted = venue.orders().halted();
+        if (const Matching* book = id == 0 ? nullptr : venue.engine().find(id)) status.phase = book->phase();
+      });
+  if (!looked) co_return cut();
+  if (ended() || !logged_on()) co_return;
+  write_session_status(request_id, trading_session, status, body_);
+  operation_start_ = produced();
+  send_own("h");
+  announce();
+  settle();
 }
 
 void Connection::on_reset() {
@@ -288,7 +330,7 @@ void Connection::safe(uint64_t tag) {
 
 void Connection::report(Sequence sequence, VenueTime time, const Report& report) {
   const std::string_view type = write_report(sequence, time, report, gateway_.definitions_, body_);
-  session_->send(type, time, body_.view(), now());
+  session_->send(type, time, body_.view(), gateway_.batch_moment());
   gateway_.messages_out_.fetch_add(1, std::memory_order_relaxed);
   if (gateway_.metrics_) gateway_.metrics_->out->add();
   gateway_.touched(*this);
@@ -406,7 +448,12 @@ Task<void> Connection::write() {
 void Connection::settle() {
   if (over_ || given_up_ || !session_) return;
   if (sendable() != 0 || session_->closing()) wake_.set();
-  if (session_->awaits_decision() || session_->closing()) return;
+  if (session_->awaits_decision()) return;
+  if (session_->closing()) {
+    if (!closing_) arm(now().steady + kClosingMax);
+    closing_ = true;
+    return;
+  }
   if (const int64_t next = session_->next_tick(); next < alarm_at_) arm(next);
 }
 
@@ -418,8 +465,9 @@ void Connection::arm(int64_t at) {
 void Connection::tick() {
   alarm_at_ = INT64_MAX;
   if (over_) return;
-  if (!session_) return cut();  // not one message in time
-  if (ended()) return;
+  if (given_up_) return;
+  // Not one message in time, or the last ones do not become safe, or are not read.
+  if (!session_ || session_->closing()) return cut();
   if (session_->awaits_decision()) return arm(now().steady + 1'000'000'000);
   operation_start_ = produced();
   session_->tick(now());

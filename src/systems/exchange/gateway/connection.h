@@ -65,6 +65,11 @@ class Connection final : public fix::SessionHost {
   // Hands a message to the reflector of a session that has one; what it sends are messages of the session itself.
   template <class Call>
   bool reflect(Call call);
+  // A question about the venue itself. False: another message.
+  bool inquire(const fix::Message& message);
+  Task<void> tell_session_status(std::string request_id, std::string trading_session);
+  // A message of the session itself that is none of FIX's session layer.
+  void send_own(std::string_view type);
   Task<void> write();
   Task<void> authenticate(std::string username, std::string password);
   Task<void> resend(uint32_t first, uint32_t last);
@@ -104,12 +109,14 @@ class Connection final : public fix::SessionHost {
   std::string sending_;  // being written
   uint64_t taken_ = 0;   // bytes of output that went to sending_
   std::deque<Unsafe> unsafe_;
+  int64_t steady_ = 0;                      // when the message at work was read
   uint64_t operation_start_ = 0;            // produced() when the present call into the session began
   uint32_t own_first_ = 0, own_count_ = 0;  // numbers of the session's own messages that are not announced yet
   bool reset_ = false;                      // with a reset before them
   bool abused_ = false;                     // the rate limit, for too long
   bool given_up_ = false;                   // the session is no longer this connection's
   bool over_ = false;                       // nothing more is read or written
+  bool closing_ = false;                    // the session has ended; its last words have a time limit
   bool counted_ = false;                    // among those who are logged on
   io::Event wake_;                          // something can be written
   io::Event decided_;                       // on a Logon

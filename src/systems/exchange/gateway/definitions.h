@@ -25,6 +25,7 @@ class Definitions {
     return id - 1 < sessions_.size() ? &sessions_[id - 1] : nullptr;
   }
   const SessionDefinition* session(std::string_view name) const;
+  InstrumentId instruments() const { return static_cast<InstrumentId>(instruments_.size()); }
   SessionId sessions() const { return static_cast<SessionId>(sessions_.size()); }
 
   // Takes what is new; `all`: what is known already too, for it may have changed.

@@ -284,12 +284,22 @@ void Gateway::on_report(Sequence sequence, VenueTime time, const Report& report)
       ++session.next_out;
     return;
   }
-  if (report.tag == 0) return;
+  // Of our own announcements; operators' tags have the highest bit.
+  if (report.tag == 0 || report.tag > tag_) return;
   if (report.tag == session.reset_tag) session.reset_tag = 0;
   if (session.connection) session.connection->safe(report.tag);
 }
 
+const fix::Moment& Gateway::batch_moment() {
+  if (!moment_known_) {
+    moment_known_ = true;
+    moment_ = {parts_.clock.wall().time_since_epoch().count(), parts_.clock.steady().time_since_epoch().count()};
+  }
+  return moment_;
+}
+
 void Gateway::on_batch_end() {
+  moment_known_ = false;
   for (Connection* connection : touched_) {
     connection->in_touched = false;
     connection->settle();

@@ -147,6 +147,8 @@ class Gateway final : public EgressListener {
   // becomes a refusal that says so.
   void submit(const Request& request, bool possible_resend);
   uint64_t next_tag() { return ++tag_; }
+  // Now, as of the first message of the batch that is being told.
+  const fix::Moment& batch_moment();
   // The session may log on: its definition, newer than the copy.
   Task<Result<SessionDefinition>> fresh_definition(SessionId id);
   bool congested() const { return waiting_.size() > kWaitingMax; }
@@ -168,6 +170,8 @@ class Gateway final : public EgressListener {
   std::deque<State> states_;  // by session id
   std::vector<Connection*> touched_;
   std::deque<Waiting> waiting_;
+  fix::Moment moment_;
+  bool moment_known_ = false;
   bool busy_ = false;  // the head of waiting_ was refused as busy
   bool handing_over_ = false;
   io::Event relieved_;  // waiting_ is empty

@@ -18,9 +18,11 @@ using namespace std::chrono_literals;
 // A FIX client that counts its own numbers and says what it is told. Fields are separated by '|' here.
 class Client {
  public:
-  static Task<Result<std::unique_ptr<Client>>> connect(const Clock& clock, uint16_t port, std::string name) {
+  static Task<Result<std::unique_ptr<Client>>> connect(const Clock& clock, uint16_t port, std::string name,
+                                                       std::shared_ptr<io::TlsContext> tls = nullptr) {
     auto client = std::make_unique<Client>(clock, std::move(name));
     client->stream_ = CO_TRY(co_await io::connect({.address = "127.0.0.1", .port = port}));
+    if (tls) client->stream_ = CO_TRY(co_await io::tls_connect(std::move(client->stream_), tls, "localhost"));
     co_return std::move(client);
   }
   Client(const Clock& clock, std::string name) : clock_(clock), name_(std::move(name)) {}
@@ -568,6 +570,58 @@ TEST(gateway, a_possible_resend_has_its_effect_once) {
     co_await client->send("D", "97=Y|" + order("p2", "38=1|40=2|44=99.5|54=1|"));
     answer = co_await client->receive();
     EXPECT_EQ(Client::field(answer, "150"), "0") << answer;
+  });
+}
+
+TEST(gateway, over_tls_a_certificate_names_the_session) {
+  play([](World& world) -> Task<void> {
+    const std::string host[] = {"localhost"}, broker[] = {"BRK1"};
+    const auto ours = io::make_self_signed(host, 1h).value(), theirs = io::make_self_signed(broker, 1h).value();
+    Door door;
+    door.tls = io::TlsContext::server({.certificate_chain_pem = ours.chain_pem,
+                                       .private_key_pem = ours.key_pem,
+                                       .protocols = {},
+                                       .client_authorities_pem = theirs.chain_pem})
+                   .value();
+    door.certificates = true;
+    EXPECT_TRUE(co_await world.gateway->set_password("BRK1", "not needed with a certificate"));
+    auto port = co_await world.gateway->listen({.address = "127.0.0.1", .port = 0}, door);
+    EXPECT_TRUE(port);
+    auto context = io::TlsContext::client({.authorities_pem = ours.chain_pem,
+                                           .verify = true,
+                                           .protocols = {},
+                                           .certificate_chain_pem = theirs.chain_pem,
+                                           .private_key_pem = theirs.key_pem})
+                       .value();
+    auto stranger = co_await Client::connect(world.clock, *port, "MM", context);
+    EXPECT_TRUE(stranger);
+    co_await (*stranger)->send("A", "98=0|108=30|");
+    EXPECT_EQ(Client::field(co_await (*stranger)->receive(), "58"), "The certificate is another session's");
+    auto named = co_await Client::connect(world.clock, *port, "BRK1", context);
+    EXPECT_TRUE(named);
+    EXPECT_EQ(co_await (*named)->logon(), "35=A|34=1|98=0|108=30|");
+    co_await (*named)->send("D", order("t1", "38=1|40=2|44=99.5|54=1|"));
+    EXPECT_EQ(Client::field(co_await (*named)->receive(), "39"), "0");
+  });
+}
+
+TEST(gateway, instruments_and_trading_sessions_can_be_asked_for) {
+  play([](World& world) -> Task<void> {
+    auto client = co_await world.client("BRK1");
+    (void)co_await client->logon();
+    co_await client->send("x", "320=r1|559=4|");
+    EXPECT_EQ(co_await client->brief(), "35=y|34=2|146=1|55=ABC|561=1|320=r1|322=r1|393=1|560=0|893=Y|");
+    co_await client->send("x", "55=NONE|320=r2|559=0|");
+    EXPECT_EQ(co_await client->brief(), "35=y|34=3|320=r2|322=r2|393=0|560=2|893=Y|");
+    co_await client->send("g", "263=0|335=r3|336=ABC|");
+    EXPECT_EQ(co_await client->brief(), "35=h|34=4|335=r3|336=ABC|340=2|");
+    co_await client->send("g", "263=0|335=r4|336=XYZ|");
+    EXPECT_EQ(co_await client->brief(), "35=h|34=5|335=r4|336=XYZ|340=6|567=1|");
+    co_await client->send("g", "263=0|335=r5|");
+    EXPECT_EQ(co_await client->brief(), "35=h|34=6|335=r5|336=ALL|340=2|");
+    co_await client->send("2", "7=2|16=0|");
+    const std::string gap = co_await client->receive();
+    EXPECT_EQ(Client::field(gap, "36"), "7") << gap;
   });
 }
 
