@@ -3,6 +3,7 @@ import json
 import os
 import re
 
+from exchange_fix import bench_fix
 from measure import RELEASE, build, google_benchmark, median, run, table
 
 SATURATED_STEPS = 1_000_000
@@ -87,3 +88,4 @@ def bench_exchange(options):
     latency(saturation)
     growth(int(options.resting_millions * 1e6))
     bus()
+    bench_fix()
