@@ -908,8 +908,11 @@ inline std::vector<NaiveVenue::Item> NaiveVenue::step(VenueTime now, const Reque
       std::vector<OrderId> over;
       for (const auto& [id, one] : held_) {
         if (!one.open) continue;
-        if (!one.client_id.empty()) ids_[{one.session, one.client_id}] = id;
-        if (one.terms.time_in_force == TimeInForce::kDay) over.push_back(id);
+        if (one.terms.time_in_force == TimeInForce::kDay) {
+          over.push_back(id);
+        } else if (!one.client_id.empty()) {
+          ids_[{one.session, one.client_id}] = id;
+        }
       }
       std::sort(over.begin(), over.end());
       cancel_unasked(over, true);

@@ -78,19 +78,22 @@ void OrderManager::State::settle_day(const Request& request, std::vector<Command
   report.quantity = day;
   tell(report, outputs);
 
-  // Client order ids are free again, but for those by which open orders are known.
+  // Client order ids are free again, but for those by which orders are known that go on.
   ids.clear();
   std::vector<OrderId> over;
   for (TablePlace place = 1; place < orders.places(); ++place) {
     HeldOrder& order = orders[place];
     if (!order.used || !order.open) continue;
+    if (order.time_in_force == TimeInForce::kDay) {
+      over.push_back(orders.id(place));
+      continue;
+    }
     if (!order.client_id.empty() && ids.find(order.session, order.client_id) == nullptr)
       ids.add(order.session, order.client_id, orders.id(place));
     // What is being asked stays used up too.
     if (order.pending != HeldOrder::Pending::kNone && !order.wanted_id.empty() &&
         ids.find(order.asker, order.wanted_id) == nullptr)
       ids.add(order.asker, order.wanted_id, orders.id(place));
-    if (order.time_in_force == TimeInForce::kDay) over.push_back(orders.id(place));
   }
   std::sort(over.begin(), over.end());
   for (const OrderId id : over) {
@@ -152,7 +155,7 @@ void OrderManager::State::take_back(TradeState& trade, InstrumentId id, bool buy
     } else if (order.status == OrderStatus::kFilled) {
       order.status = OrderStatus::kCancelled;
     }
-    report = about(order, place, ReportKind::kTradeBreak);
+    report = about(place, ReportKind::kTradeBreak);
   } else {
     report.kind = ReportKind::kTradeBreak;
     report.status = OrderStatus::kCancelled;
