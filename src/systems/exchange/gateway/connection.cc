@@ -1,6 +1,7 @@
 #include "systems/exchange/gateway/connection.h"
 
 #include <algorithm>
+#include <fmt/format.h>
 
 #include "kernel/obs/log.h"
 #include "systems/exchange/gateway/execution_report.h"
@@ -20,6 +21,7 @@ constexpr Duration kPredecessorMax = std::chrono::milliseconds(200);
 constexpr Duration kPredecessorPause = std::chrono::milliseconds(5);
 // A resend goes on when less than this waits for the client.
 constexpr size_t kResendWaitingMax = 1 << 20;
+constexpr Duration kArchivePause = std::chrono::milliseconds(20);
 constexpr uint32_t kResendNumbers = 500;  // looked up at a time: one short look at the venue
 // What a writing buffer keeps of its size after a burst.
 constexpr size_t kSendingKept = 1 << 20;
@@ -348,15 +350,27 @@ void Connection::on_resend(uint32_t first, uint32_t last) {
 }
 
 Task<Result<void>> Connection::reports_of(uint64_t first, uint64_t last, std::vector<StoredReport>& into) {
-  into.clear();
-  if (gateway_.recent_->find(id_, first, last, into)) co_return {};
-  if (gateway_.parts_.archive) {
-    into = CO_TRY(co_await gateway_.parts_.archive->of_session(id_, first, last - first + 1));
+  ReportArchive* archive = gateway_.parts_.archive;
+  for (int overlapping = 0; !over_;) {
+    into.clear();
+    if (gateway_.recent_->find(id_, first, last, into)) co_return {};
+    if (!archive) co_return {};
+    const Sequence committed = archive->committed();
+    into = CO_TRY(co_await archive->of_session(id_, first, last - first + 1));
     if (into.size() > last - first + 1) into.resize(last - first + 1);
+    // What the archive has not got yet is in memory.
+    if (into.size() <= last - first) gateway_.recent_->find(id_, first + into.size(), last, into);
+    if (into.size() == last - first + 1) co_return {};
+    // After a start the archive is told again what it had not committed, while memory has what is newer than the
+    // snapshot: between them may be a hole for a while. To fill it with nothing would take it out of a client's
+    // history.
+    const Sequence oldest = gateway_.recent_->oldest();
+    if (committed >= (oldest != 0 ? oldest : gateway_.parts_.venue.statistics().sequence) && ++overlapping == 3)
+      co_return fail(Code::kCorrupt, fmt::format("reports {} to {} of the session are not in the archive any more",
+                                                 first + into.size(), last));
+    CO_TRY(co_await io::sleep_for(kArchivePause));
   }
-  // What the archive has not got yet is in memory.
-  if (into.size() <= last - first) gateway_.recent_->find(id_, first + into.size(), last, into);
-  co_return {};
+  co_return fail(Code::kClosed, "the connection has ended");
 }
 
 Task<void> Connection::resend(uint32_t first, uint32_t last) {

@@ -73,7 +73,8 @@ class Connection final : public fix::SessionHost {
   Task<void> write();
   Task<void> authenticate(std::string username, std::string password);
   Task<void> resend(uint32_t first, uint32_t last);
-  // The reports of ordinals [first, last], from memory or from the archive; fewer if some are gone.
+  // The reports of ordinals [first, last], from memory or from the archive; kCorrupt if some are gone; without an
+  // archive fewer, if they have left memory.
   Task<Result<void>> reports_of(uint64_t first, uint64_t last, std::vector<StoredReport>& into);
   // One frame. False: the connection is over.
   bool handle(std::string_view frame, const fix::Moment& at);

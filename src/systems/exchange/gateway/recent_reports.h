@@ -32,6 +32,8 @@ class RecentReports {
   // Reports with ordinals [first, last] if they are all here: appended in order. False: ask the archive.
   bool find(SessionId session, uint64_t first, uint64_t last, std::vector<StoredReport>& into) const;
 
+  // The sequence of the oldest one here; 0: none is.
+  Sequence oldest() const { return size() == 0 ? 0 : at(oldest_).stored.sequence; }
   size_t size() const { return static_cast<size_t>(next_ - oldest_); }
 
  private:
