@@ -2,6 +2,7 @@
 import { lazy, type ComponentType, type LazyExoticComponent } from "react";
 import type { IconName } from "../parts/icons";
 import type { SearchHit } from "../parts/search";
+import { rates as exchangeRates } from "../systems/exchange/rates";
 import { rates as ledgerRates } from "../systems/ledger/rates";
 import { rates as objectRates } from "../systems/object/rates";
 import { rates as streamRates } from "../systems/stream/rates";
@@ -48,5 +49,14 @@ export const PAGES: Page[] = [
     component: lazy(() => import("../systems/ledger/LedgerPage")),
     rates: ledgerRates,
     search: (text) => import("../systems/ledger/search").then((module) => module.search(text)),
+  },
+  {
+    id: "exchange",
+    title: "Exchange",
+    group: "money",
+    icon: "exchange",
+    component: lazy(() => import("../systems/exchange/ExchangePage")),
+    rates: exchangeRates,
+    search: (text) => import("../systems/exchange/search").then((module) => module.search(text)),
   },
 ];

@@ -102,6 +102,8 @@ class ExchangeSystem final : public systems::System {
     travel_.reset();
     rest_.reset();
     keys_.reset();
+    working_settlement_ = nullptr;
+    working_funding_ = nullptr;
     if (settlement_) co_await settlement_->stop();
     if (funding_) co_await funding_->stop();
     observed_.clear();
