@@ -17,7 +17,7 @@ constexpr size_t kBatchBytesMax = size_t{8} << 20;
 struct Reporter::Batch {
   struct Chunk {
     std::string key;
-    std::string value;
+    Bytes value;
     size_t records = 0;
   };
   struct Order {
@@ -45,17 +45,21 @@ struct Reporter::Batch {
   void append(RowKind kind, uint32_t first, uint64_t second, const Record& record) {
     Chunk& chunk = chunks[uint64_t{static_cast<uint8_t>(kind)} << 32 | first];
     if (chunk.records == 0) chunk.key = row_key(kind, first, second);
-    const std::string value = encoded(record);
-    chunk.value += value;
-    bytes += value.size();
-    if (++chunk.records == kChunkRecordsMax) {
-      rows.emplace_back(std::move(chunk.key), std::move(chunk.value));
-      chunk = Chunk();
-    }
+    const size_t before = chunk.value.size();
+    base::Writer out(chunk.value);
+    encode(record, out);
+    bytes += chunk.value.size() - before;
+    if (++chunk.records == kChunkRecordsMax) close(chunk);
+  }
+  // The chunk's memory serves the next one.
+  void close(Chunk& chunk) {
+    rows.emplace_back(std::move(chunk.key), as_text(chunk.value));
+    chunk.value.clear();
+    chunk.records = 0;
   }
   void close_chunks() {
     for (auto& [where, chunk] : chunks)
-      if (chunk.records > 0) rows.emplace_back(std::move(chunk.key), std::move(chunk.value));
+      if (chunk.records > 0) close(chunk);
     chunks.clear();
   }
 };
