@@ -1,6 +1,6 @@
 // Offers: what one system gives the others of its process, by the type of its public header: the event log is found as
 // stream::EventLog. Who uses whom is in README.md; a system that stands earlier in the list (app/systems.cc) starts
-// earlier and stops later, so what start() finds here lives until stop() has returned.
+// earlier, and one that System::uses() names stops later, so what start() finds here lives until stop() has returned.
 //
 // Shard 0, from start() to stop().
 #pragma once

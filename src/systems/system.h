@@ -134,6 +134,8 @@ class System {
   // Opens listeners and recovers; runs on shard 0 and returns when the system answers on all its ports. The context
   // lives until stop() returns. On failure everything opened so far is closed again and stop() is not called.
   virtual Task<Result<OpenPorts>> start(Context& context) = 0;
+  // Names of systems whose offers (offers.h) it uses while it runs: they stop when this one has stopped.
+  virtual std::vector<std::string_view> uses() const { return {}; }
   // Refuses new work, finishes what was accepted, closes; within 4 s (requests still running then are cut off). Shard
   // 0.
   virtual Task<void> stop() = 0;

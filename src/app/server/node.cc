@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <deque>
 #include <filesystem>
 #include <fmt/format.h>
 
@@ -76,7 +77,11 @@ struct Node::State {
   Task<Result<void>> open_main_port();
   Task<Result<void>> start();
   Task<void> stop();
-  Task<void> stop_system(systems::System* system);
+  struct Stopping {
+    systems::System* system;
+    std::unique_ptr<io::Event> stopped;
+  };
+  Task<void> stop_system(Stopping& mine, const std::deque<Stopping>& all);
   Task<void> care();
   bool is_api(std::string_view path) const;
   Task<void> answer(http::Request& request, http::Response& response);
@@ -290,15 +295,23 @@ Task<Result<void>> Node::State::start() {
   co_return Result<void>();
 }
 
-Task<void> Node::State::stop_system(systems::System* system) {
-  co_await system->stop();
+// All at once, but whoever others use comes after them.
+Task<void> Node::State::stop_system(Stopping& mine, const std::deque<Stopping>& all) {
+  for (const Stopping& other : all) {
+    const auto used = other.system->uses();
+    if (std::find(used.begin(), used.end(), mine.system->name()) != used.end()) (void)co_await other.stopped->wait();
+  }
+  co_await mine.system->stop();
+  mine.stopped->set();
 }
 
 Task<void> Node::State::stop() {
   if (live) co_await live->stop();
   if (servers) co_await servers->drain(kDrainGrace);
   io::TaskGroup stopping;
-  for (const RunningSystem& entry : running) stopping.spawn(stop_system(entry.system));
+  std::deque<Stopping> all;
+  for (const RunningSystem& entry : running) all.push_back({entry.system, std::make_unique<io::Event>()});
+  for (Stopping& one : all) stopping.spawn(stop_system(one, all));
   co_await stopping.join();
   if (background) {
     background->stop();

@@ -92,6 +92,9 @@ class ExchangeSystem final : public systems::System {
     co_return ports;
   }
 
+  // Its books are the venue's wallets.
+  std::vector<std::string_view> uses() const override { return {"ledger"}; }
+
   // Who asks ends first, what keeps the history last.
   Task<void> stop() override {
     if (clerk_) co_await clerk_->stop();
