@@ -305,6 +305,8 @@ Task<Result<Report>> Funding::withdraw(AccountId account, AssetId asset, Amount 
   if (report.kind == ReportKind::kDenied)
     co_return fail(report.refusal == Refusal::kHalted ? Code::kUnavailable : Code::kInvalid,
                    std::string(refusal_text(report.refusal)));
+  // Whatever `ack` says of trading: money leaves once it is on disk that it does.
+  CO_TRY(co_await parts_.runtime.wait_durable(parts_.runtime.statistics().sequence - 1));
   co_return report;
 }
 
