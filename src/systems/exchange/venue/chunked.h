@@ -18,7 +18,7 @@ class Chunked {
   size_t size() const { return size_; }
   T& operator[](size_t i) { return chunks_[i >> kChunkBits][i & (kChunkSize - 1)]; }
   const T& operator[](size_t i) const { return chunks_[i >> kChunkBits][i & (kChunkSize - 1)]; }
-  T& push_back(const T& value) {
+  T& push_back(const T& value = T()) {
     if (size_ == chunks_.size() << kChunkBits) chunks_.push_back(std::make_unique<T[]>(kChunkSize));
     T& place = (*this)[size_++];
     place = value;

@@ -145,10 +145,17 @@ Amount OrderManager::State::charge(HeldOrder& order, Amount notional, uint32_t f
 
 void OrderManager::State::tell(const Report& report, Outputs& outputs) {
   outputs.report(report);
+  tell_copies(outputs);
+}
+
+void OrderManager::State::tell_copies(Outputs& outputs) {
+  const Report& report = outputs.last_report();
   if (report.kind > ReportKind::kTradeBreak || report.account == 0 || report.account >= accounts.size()) return;
+  if (copies_of_all.empty() && accounts[report.account].copies.empty()) return;
+  const Report original = report;
   const auto copy_to = [&](const std::vector<SessionId>& listeners) {
     for (const SessionId listener : listeners) {
-      Report copy = report;
+      Report copy = original;
       copy.session = listener;
       copy.tag = 0;
       copy.message_number = 0;
@@ -156,12 +163,12 @@ void OrderManager::State::tell(const Report& report, Outputs& outputs) {
       outputs.report(copy);
     }
   };
-  if (!copies_of_all.empty()) copy_to(copies_of_all);
-  if (!accounts[report.account].copies.empty()) copy_to(accounts[report.account].copies);
+  copy_to(copies_of_all);
+  copy_to(accounts[original.account].copies);
 }
 
-Report OrderManager::State::about(const HeldOrder& order, TablePlace place, ReportKind kind) const {
-  Report report;
+void OrderManager::State::describe(Report& report, TablePlace place, ReportKind kind) const {
+  const HeldOrder& order = orders[place];
   report.kind = kind;
   report.status = order.status;
   report.side = order.side;
@@ -178,6 +185,11 @@ Report OrderManager::State::about(const HeldOrder& order, TablePlace place, Repo
   report.left = order.open ? order.left : 0;
   report.notional = order.notional;
   report.client_id = order.client_id;
+}
+
+Report OrderManager::State::about(TablePlace place, ReportKind kind) const {
+  Report report;
+  describe(report, place, kind);
   return report;
 }
 

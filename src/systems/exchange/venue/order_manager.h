@@ -3,7 +3,7 @@
 // and the engine's answers, in whatever order the sequencer put them, and says commands and reports.
 //
 //     on_request(stamp, request) ─► reports now, and commands for the engine in order (none, one, or many)
-//     on_answer(stamp, events)   ─► the answer to the oldest command that is not answered yet: reports, and the events
+//     on_answer(stamp, outputs)  ─► the answer to the oldest command that is not answered yet: reports, and the events
 //
 // Between a command and its answer an order is pending: what else is asked about it is refused as pending (or too late)
 // by what is known then, so fused and split threads agree on every journal, though not on every race.
@@ -70,9 +70,9 @@ class OrderManager {
 
   // Appends to both. A request that makes no sense is answered by a report, never by an assertion.
   void on_request(const Stamp& stamp, const Request& request, std::vector<Command>& commands, Outputs& outputs);
-  // `stamp`: of the request that caused the command. May cause commands of its own (a cancel that waited).
-  void on_answer(const Stamp& stamp, const Command& command, std::span<const Event> events,
-                 std::vector<Command>& commands, Outputs& outputs);
+  // `stamp`: of the request that caused the command. The answer's events stand in outputs.engine_events() and find their
+  // places among the outputs here. May cause commands of its own (a cancel that waited).
+  void on_answer(const Stamp& stamp, const Command& command, std::vector<Command>& commands, Outputs& outputs);
 
   // --- looking, between two steps
   std::optional<OrderState> order(OrderId order) const;

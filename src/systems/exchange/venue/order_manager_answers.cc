@@ -39,17 +39,18 @@ OrderStatus status_by_fill(const HeldOrder& order) {
 
 }  // namespace
 
-void OrderManager::on_answer(const Stamp& stamp, const Command& command, std::span<const Event> events,
-                             std::vector<Command>& commands, Outputs& outputs) {
+void OrderManager::on_answer(const Stamp& stamp, const Command& command, std::vector<Command>& commands,
+                             Outputs& outputs) {
   State& state = *state_;
   OrderId about = 0;
   if (command.kind == Command::Kind::kSubmit) about = command.body.submit.reference;
   if (command.kind == Command::Kind::kCancel) about = command.body.cancel.reference;
   if (command.kind == Command::Kind::kReplace) about = command.body.replace.reference;
   const TablePlace current = about == 0 ? 0 : state.orders.find(about);
-  for (const Event& event : events) {
-    state.on_event(event, current, outputs);
-    outputs.event(event);
+  const std::vector<Event>& events = outputs.engine_events();
+  while (outputs.events_listed() < events.size()) {
+    state.on_event(events[outputs.events_listed()], current, outputs);
+    outputs.list_event();
   }
   if (current != 0) state.settle_pending(stamp.now, current, commands);
 }
@@ -67,13 +68,14 @@ void OrderManager::State::on_event(const Event& event, TablePlace current, Outpu
     case Event::Kind::kAccepted:
       order.engine_order = event.order;
       order.status = OrderStatus::kNew;
-      return tell(answer(place, current, ReportKind::kNew), outputs);
+      answer(place, current, ReportKind::kNew, outputs);
+      return told(outputs);
     case Event::Kind::kRejected:
       return on_rejected(event, place, outputs);
     case Event::Kind::kCancelled:
       return on_cancelled(event, place, current, outputs);
     case Event::Kind::kReplaced: {
-      Report report = answer(place, current, ReportKind::kReplaced);
+      Report& report = answer(place, current, ReportKind::kReplaced, outputs);
       if (!order.wanted_id.empty() && order.asker == order.session) {
         report.original_id = order.client_id;
         report.client_id = order.client_id = order.wanted_id;
@@ -92,20 +94,21 @@ void OrderManager::State::on_event(const Event& event, TablePlace current, Outpu
       report.stop_price = order.stop_price;
       report.quantity = order.quantity;
       report.left = order.left;
-      return tell(report, outputs);
+      return told(outputs);
     }
     case Event::Kind::kReduced: {
       order.left = static_cast<uint32_t>(event.left);
       order.quantity -= static_cast<uint32_t>(event.quantity);
       reserve(order);
-      Report report = answer(place, current, ReportKind::kRestated);
+      Report& report = answer(place, current, ReportKind::kRestated, outputs);
       report.flags |= Report::kUnsolicited;
       report.last_quantity = event.quantity;
-      return tell(report, outputs);
+      return told(outputs);
     }
     case Event::Kind::kTriggered:
       order.triggered = true;
-      return tell(answer(place, current, ReportKind::kTriggered), outputs);
+      answer(place, current, ReportKind::kTriggered, outputs);
+      return told(outputs);
     case Event::Kind::kRested:
       // Now it has a price, and needs no more than that.
       if (order.type == OrderType::kMarketToLimit) {
@@ -125,9 +128,10 @@ void OrderManager::State::on_event(const Event& event, TablePlace current, Outpu
   }
 }
 
-Report OrderManager::State::answer(TablePlace place, TablePlace current, ReportKind kind) const {
+Report& OrderManager::State::answer(TablePlace place, TablePlace current, ReportKind kind, Outputs& outputs) const {
   const HeldOrder& order = orders[place];
-  Report report = about(order, place, kind);
+  Report& report = outputs.report();
+  describe(report, place, kind);
   if (place == current) {
     report.tag = order.tag;
     if (order.asker == order.session) report.message_number = order.message_number;
@@ -185,13 +189,13 @@ void OrderManager::State::on_trade(const Event& event, TablePlace current, Outpu
   }
 
   const auto tell_of = [&](TablePlace place, Amount fee, bool maker) {
-    Report report = answer(place, current, ReportKind::kTrade);
+    Report& report = answer(place, current, ReportKind::kTrade, outputs);
     report.last_price = event.price;
     report.last_quantity = event.quantity;
     report.match = event.match;
     report.fee = fee;
     report.flags = auction ? Report::kInAuction : maker ? Report::kMaker : 0;
-    tell(report, outputs);
+    told(outputs);
     if (orders[place].left == 0) end(place, OrderStatus::kFilled);
   };
   tell_of(one, one_fee, true);
@@ -205,7 +209,7 @@ void OrderManager::State::on_cancelled(const Event& event, TablePlace place, Tab
   const bool is_current = place == current;
   if (event.cancel == CancelReason::kReplaced && is_current) {
     // Replaced to a size that it has reached already.
-    Report report = answer(place, current, ReportKind::kReplaced);
+    Report& report = answer(place, current, ReportKind::kReplaced, outputs);
     if (!order.wanted_id.empty() && order.asker == order.session) {
       report.original_id = order.client_id;
       report.client_id = order.client_id = order.wanted_id;
@@ -215,14 +219,14 @@ void OrderManager::State::on_cancelled(const Event& event, TablePlace place, Tab
     report.status = OrderStatus::kFilled;
     report.quantity = order.quantity;
     report.left = 0;
-    return tell(report, outputs);
+    return told(outputs);
   }
   const bool expired =
       event.cancel == CancelReason::kExpired || (event.cancel == CancelReason::kAsked && order.day_over) ||
       (event.cancel == CancelReason::kNotAuctioned &&
        (order.time_in_force == TimeInForce::kAtOpening || order.time_in_force == TimeInForce::kAtClose));
   end(place, expired ? OrderStatus::kExpired : OrderStatus::kCancelled);
-  Report report = answer(place, current, expired ? ReportKind::kExpired : ReportKind::kCancelled);
+  Report& report = answer(place, current, expired ? ReportKind::kExpired : ReportKind::kCancelled, outputs);
   report.cancel = expired && event.cancel == CancelReason::kAsked ? CancelReason::kExpired : event.cancel;
   report.last_quantity = event.quantity;
   const bool asked = event.cancel == CancelReason::kAsked && is_current && !order.unasked;
@@ -232,7 +236,7 @@ void OrderManager::State::on_cancelled(const Event& event, TablePlace place, Tab
   } else {
     report.flags |= Report::kUnsolicited;
   }
-  tell(report, outputs);
+  told(outputs);
 }
 
 void OrderManager::State::on_rejected(const Event& event, TablePlace place, Outputs& outputs) {
@@ -240,9 +244,9 @@ void OrderManager::State::on_rejected(const Event& event, TablePlace place, Outp
   const Refusal refused = refusal_of(event.reject);
   if (order.pending == HeldOrder::Pending::kNew) {
     end(place, OrderStatus::kRejected);
-    Report report = answer(place, place, ReportKind::kRejected);
+    Report& report = answer(place, place, ReportKind::kRejected, outputs);
     report.refusal = refused;
-    return tell(report, outputs);
+    return told(outputs);
   }
   if (order.pending == HeldOrder::Pending::kReplace) {
     order.bound = order.bound_before;
@@ -251,7 +255,7 @@ void OrderManager::State::on_rejected(const Event& event, TablePlace place, Outp
   } else if (order.unasked) {
     return;  // nobody waits for it
   }
-  Report report = about(order, place, ReportKind::kCancelReject);
+  Report report = about(place, ReportKind::kCancelReject);
   report.refusal = refused;
   report.session = order.asker;
   report.message_number = order.message_number;

@@ -13,8 +13,8 @@ bool has_limit_price(OrderType type) {
   return type == OrderType::kLimit || type == OrderType::kStopLimit;
 }
 
-Command command_of(Command::Kind kind, const HeldOrder& order, VenueTime now) {
-  Command command;
+Command& add_command(std::vector<Command>& commands, Command::Kind kind, const HeldOrder& order, VenueTime now) {
+  Command& command = commands.emplace_back();
   command.kind = kind;
   command.instrument = order.instrument;
   command.now = now;
@@ -218,9 +218,9 @@ Refusal OrderManager::State::take_order(const Stamp& stamp, const Request& reque
   const OrderId id = orders.id(place);
   if (entry != nullptr) entry->order = id;
 
-  Command& command = commands.emplace_back(command_of(Command::Kind::kSubmit, order, stamp.now));
+  Command& command = add_command(commands, Command::Kind::kSubmit, order, stamp.now);
   const bool whole = fields.all_or_none && fields.time_in_force == TimeInForce::kImmediateOrCancel;
-  command.body.submit = {.reference = id,
+  new (&command.body.submit) NewOrder{.reference = id,
                          .account = account_id,
                          .self_match_id = fields.self_match_id == 0 ? 0 : account_id << 15 | fields.self_match_id,
                          .self_match = fields.self_match,
@@ -282,7 +282,7 @@ Report OrderManager::State::cancel_reject(const Request& request, AccountId acco
   const OrderFields& fields = request.body.order;
   Report report = refusal(request, ReportKind::kCancelReject, refused);
   if (place != 0) {
-    report = about(orders[place], place, ReportKind::kCancelReject);
+    report = about(place, ReportKind::kCancelReject);
     report.refusal = refused;
     report.session = request.session;
     report.message_number = request.message_number;
@@ -313,7 +313,7 @@ void OrderManager::State::cancel(const Stamp& stamp, const Request& request, std
   order.message_number = request.message_number;
   order.tag = request.tag;
   order.wanted_id = fields.client_id;
-  Command& command = commands.emplace_back(command_of(Command::Kind::kCancel, order, stamp.now));
+  Command& command = add_command(commands, Command::Kind::kCancel, order, stamp.now);
   command.body.cancel = {.order = order.engine_order, .reference = orders.id(place)};
 }
 
@@ -391,8 +391,8 @@ Refusal OrderManager::State::change(const Stamp& stamp, const Request& request, 
   order.bound = std::max(order.bound, order.wanted_bound);
   order.cover = static_cast<uint32_t>(most_left - order.left);
   reserve(order);
-  Command& command = commands.emplace_back(command_of(Command::Kind::kReplace, order, stamp.now));
-  command.body.replace = {.order = order.engine_order,
+  Command& command = add_command(commands, Command::Kind::kReplace, order, stamp.now);
+  new (&command.body.replace) ReplaceOrder{.order = order.engine_order,
                           .reference = orders.id(place),
                           .price = most,
                           .stop_price = wanted.stop_price,
@@ -415,7 +415,7 @@ void OrderManager::State::status(const Request& request, Outputs& outputs) {
     report.original_id = fields.original_id;
     return tell(report, outputs);
   }
-  Report report = about(orders[place], place, ReportKind::kStatus);
+  Report report = about(place, ReportKind::kStatus);
   report.session = request.session;
   report.message_number = request.message_number;
   report.tag = request.tag;
@@ -437,7 +437,7 @@ bool OrderManager::State::cancel_unasked(VenueTime now, TablePlace place, std::v
   order.message_number = 0;
   order.tag = 0;
   order.wanted_id = {};
-  Command& command = commands.emplace_back(command_of(Command::Kind::kCancel, order, now));
+  Command& command = add_command(commands, Command::Kind::kCancel, order, now);
   command.body.cancel = {.order = order.engine_order, .reference = orders.id(place)};
   return true;
 }

@@ -256,7 +256,14 @@ Result<void> OrderManager::load(BytesView piece) {
     if (!holds) in.reject(why);
     return holds && in.ok();
   };
-  switch (static_cast<Piece>(in.u8())) {
+  // In their order; the head and the end once.
+  const uint8_t kind = in.u8();
+  const bool once = static_cast<Piece>(kind) == Piece::kHead || static_cast<Piece>(kind) == Piece::kEnd;
+  if (state.loaded_piece == 0 ? static_cast<Piece>(kind) != Piece::kHead
+                              : kind < state.loaded_piece || (once && kind == state.loaded_piece))
+    return fail(Code::kCorrupt, "pieces of an order manager are out of order");
+  state.loaded_piece = kind;
+  switch (static_cast<Piece>(kind)) {
     case Piece::kHead: {
       state.day = in.u32();
       state.ledger_time = in.u64();
@@ -357,7 +364,9 @@ Result<void> OrderManager::load(BytesView piece) {
       each([&] {
         TradeState trade;
         trade_fields(fields, trade);
-        if (refuse_unless(state.instruments[id].trades.size() < kTradesKept, "too many trades"))
+        const size_t place = state.instruments[id].trades.size();
+        if (refuse_unless(place < kTradesKept && trade.match != 0 && (trade.match - 1) % kTradesKept == place,
+                          "a trade out of its place"))
           state.instruments[id].trades.push_back(trade);
       });
       break;

@@ -19,7 +19,7 @@ inline constexpr Amount kShortMax = Amount{1} << 44;
 // Fees are 10^-6 of the notional; this is all of it.
 inline constexpr uint32_t kFeeUnit = 1'000'000;
 // Orders that have ended and are still known. Older ones are in the reporter's tables.
-inline constexpr size_t kEndedKept = 1 << 16;
+inline constexpr size_t kEndedKept = 1 << 13;
 // The newest trades of an instrument: those that can still be broken.
 inline constexpr size_t kTradesKept = 1 << 16;
 // Self-match ids are the account's own: 15 bits of its choice below 17 bits of the account.
@@ -54,16 +54,16 @@ struct InstrumentState {
   }
 };
 
-struct AccountState {
-  AccountDefinition definition;
+struct alignas(64) AccountState {
   RiskLimits limits;
   VenueTime next_request = 0;  // of the rate: the time by which it is used up
+  AccountDefinition definition;
   uint32_t open_orders = 0;
   TablePlace first = 0, last = 0;
   std::vector<SessionId> copies;  // its drop copy sessions
 };
 
-struct SessionState {
+struct alignas(64) SessionState {
   SessionDefinition definition;
   TablePlace first = 0, last = 0;  // its open orders
 };
@@ -90,6 +90,7 @@ struct OrderManager::State {
   uint64_t ledger_time = 0;
   uint32_t day = 0;
   bool halted = false;
+  uint8_t loaded_piece = 0;  // the kind of the newest piece of a snapshot that was loaded
 
   explicit State(const VenueLimits& limits);
 
@@ -108,7 +109,10 @@ struct OrderManager::State {
 
   // --- reports
   void tell(const Report& report, Outputs& outputs);
-  Report about(const HeldOrder& order, TablePlace place, ReportKind kind) const;
+  // The drop copies of the report that was told last.
+  void tell_copies(Outputs& outputs);
+  void describe(Report& report, TablePlace place, ReportKind kind) const;
+  Report about(TablePlace place, ReportKind kind) const;
   // Of a request that came to nothing.
   Report refusal(const Request& request, ReportKind kind, Refusal refusal) const;
   void done(const Request& request, Outputs& outputs);
@@ -146,8 +150,14 @@ struct OrderManager::State {
   void on_cancelled(const Event& event, TablePlace place, TablePlace current, Outputs& outputs);
   void on_rejected(const Event& event, TablePlace place, Outputs& outputs);
   Amount fill(HeldOrder& order, const Event& event, Quantity left, bool maker);
-  // The report about an order that an event changed; it answers the pending request if that is the current one.
-  Report answer(TablePlace place, TablePlace current, ReportKind kind) const;
+  // A report about an order that an event changed, where it stays; it answers the pending request if that is the
+  // current one. When it is complete: told().
+  Report& answer(TablePlace place, TablePlace current, ReportKind kind, Outputs& outputs) const;
+  void told(Outputs& outputs) {
+    const Report& report = outputs.last_report();
+    if (!copies_of_all.empty() || (report.account != 0 && !accounts[report.account].copies.empty()))
+      tell_copies(outputs);
+  }
   void end(TablePlace place, OrderStatus status);
   void retire(TablePlace place);
   void settle_pending(VenueTime now, TablePlace place, std::vector<Command>& commands);

@@ -16,18 +16,27 @@ class Outputs {
     bool is_report = false;
     uint32_t index = 0;
   };
-  void report(const Report& report) {
+  // One more, for the caller to fill where it stays: a value that is made elsewhere and copied at once stalls the
+  // processor longer than making it takes. Good until the next report.
+  Report& report() {
     items_.push_back({true, static_cast<uint32_t>(reports_.size())});
-    reports_.push_back(report);
+    return reports_.emplace_back();
   }
+  void report(const Report& report) { this->report() = report; }
+  Report& last_report() { return reports_.back(); }
   void event(const Event& event) {
-    items_.push_back({false, static_cast<uint32_t>(events_.size())});
     events_.push_back(event);
+    list_event();
   }
+  // The engine appends its answer here; each event takes its place among the outputs by list_event().
+  std::vector<Event>& engine_events() { return events_; }
+  size_t events_listed() const { return listed_; }
+  void list_event() { items_.push_back({false, static_cast<uint32_t>(listed_++)}); }
   void clear() {
     items_.clear();
     reports_.clear();
     events_.clear();
+    listed_ = 0;
   }
   void append(const Outputs& more) {
     for (const Item& item : more.items()) item.is_report ? report(more.report_at(item)) : event(more.event_at(item));
@@ -46,6 +55,7 @@ class Outputs {
   std::vector<Item> items_;
   std::vector<Report> reports_;
   std::vector<Event> events_;
+  size_t listed_ = 0;
 };
 
 }  // namespace polis::exchange

@@ -96,7 +96,7 @@ SessionId SessionBook::save(SessionId from, size_t bytes, base::Writer& out) con
 Result<void> SessionBook::load(base::Reader& in, SessionId sessions_max) {
   while (in.ok() && in.boolean()) {
     const SessionId id = in.u32();
-    if (id == 0 || id > sessions_max || (id < sessions_.size() && sessions_[id].numbers.reports != 0)) {
+    if (id == 0 || id > sessions_max || id < sessions_.size()) {
       in.reject("a session that cannot be");
       break;
     }

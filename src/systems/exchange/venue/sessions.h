@@ -54,7 +54,7 @@ class SessionBook {
   // Three weeks of a heartbeat between reports each half minute, and a session's book in one piece of a snapshot. Older
   // runs are forgotten by halves, and numbers that old can be told of as administrative only.
   static constexpr size_t kRunsMax = 1 << 16;
-  struct Session {
+  struct alignas(64) Session {
     SessionNumbers numbers;
     uint32_t forgotten = 0;  // numbers up to here
     std::vector<Run> administrative;

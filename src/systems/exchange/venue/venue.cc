@@ -44,9 +44,8 @@ uint64_t Venue::step(const Stamp& stamp, const Request& request, Outputs& output
   while (!commands_.empty()) {
     followers_.clear();
     for (const Command& command : commands_) {
-      events_.clear();
-      engine_.execute(command, events_);
-      orders_.on_answer(stamp, command, events_, followers_, outputs);
+      engine_.execute(command, outputs.engine_events());
+      orders_.on_answer(stamp, command, followers_, outputs);
     }
     std::swap(commands_, followers_);
   }
@@ -76,10 +75,9 @@ uint64_t Venue::answer(Sequence sequence, Outputs& outputs) {
     unanswered_.erase(unanswered_.begin(), unanswered_.begin() + static_cast<ptrdiff_t>(unanswered_first_));
     unanswered_first_ = 0;
   }
-  events_.clear();
-  engine_.execute(asked.command, events_);
+  engine_.execute(asked.command, outputs.engine_events());
   commands_.clear();
-  orders_.on_answer(asked.stamp, asked.command, events_, commands_, outputs);
+  orders_.on_answer(asked.stamp, asked.command, commands_, outputs);
   put_unanswered(asked.stamp);
   return kTurnSlots + count_outputs(sequence + kTurnSlots, outputs);
 }
@@ -104,7 +102,8 @@ uint64_t Venue::answer_half(Sequence sequence, const Unanswered& asked, std::spa
                             std::vector<Unanswered>& commands, Outputs& outputs) {
   outputs.clear();
   commands_.clear();
-  orders_.on_answer(asked.stamp, asked.command, events, commands_, outputs);
+  outputs.engine_events().insert(outputs.engine_events().end(), events.begin(), events.end());
+  orders_.on_answer(asked.stamp, asked.command, commands_, outputs);
   for (const Command& command : commands_) commands.push_back({.command = command, .stamp = asked.stamp});
   return kTurnSlots + count_outputs(sequence + kTurnSlots, outputs);
 }

@@ -78,7 +78,6 @@ class Venue {
   size_t unanswered_first_ = 0;
   // Of the step at work; kept for their memory.
   std::vector<Command> commands_, followers_;
-  Events events_;
 };
 
 class Venue::Saver {

@@ -101,6 +101,7 @@ class VenueSaver final : public Venue::Saver {
     }
     if (next_unanswered_ < unanswered_.size()) {
       piece.u8(static_cast<uint8_t>(Part::kUnanswered));
+      piece.u64(next_unanswered_);
       SavedFields fields(piece);
       for (; next_unanswered_ < unanswered_.size() && piece.size_bytes() < kUnansweredBytes; ++next_unanswered_) {
         const Venue::Unanswered& one = unanswered_[next_unanswered_];
@@ -153,6 +154,7 @@ Result<void> Venue::load(BytesView piece) {
       TRY(sessions_.load(in, orders_.sessions()));
       return in.finish();
     case Part::kUnanswered:
+      if (in.u64() != unanswered_.size()) in.reject("commands out of order");
       while (in.ok() && in.remaining_bytes() > 0) {
         Unanswered one;
         LoadedFields fields(in);
