@@ -244,7 +244,9 @@ class ExchangeSystem final : public systems::System {
                                                     .reporter = *reporter_,
                                                     .reports = *reports_,
                                                     .funding = *funding_,
-                                                    .clock = context.clock},
+                                                    .clock = context.clock,
+                                                    // The ledger's, and not the venue's.
+                                                    .worker = &context.runtime.shard(context.runtime.size() - 1)},
                                                    {.automatic = context.config.boolean("exchange.settle_daily")}));
     working_settlement_.store(settlement_.get(), std::memory_order_release);
     co_return {};

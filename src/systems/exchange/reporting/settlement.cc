@@ -285,9 +285,9 @@ Task<Result<void>> Settlement::finish_days() {
     if (day.state == DayState::kWritten) break;
     open.push_back(day);
   }
-  std::string problem;
   for (auto day = open.rbegin(); day != open.rend(); ++day) {
-    CO_TRY(co_await finish(*day));
+    io::Shard& worker = parts_.worker ? *parts_.worker : home_;
+    CO_TRY(co_await io::on(worker, [this, day] { return finish(*day); }));
     written_ = day->day;
   }
   if (open.empty()) written_ = parts_.reporter.progress().day;
@@ -322,12 +322,12 @@ Task<Result<void>> Settlement::finish(DayRecord day) {
   };
 
   for (AccountId account = 1; account <= names.accounts(); ++account) {
-    if (stopping_) co_return fail(Code::kCancelled, "the venue is closing");
     std::vector<AssetAmount> opening;
     if (day.previous_day != 0) opening = CO_TRY(co_await parts_.reports.closing(day.previous_day, account));
     pass.begin(account, opening);
     // In slices, so that the text of an account that did much never lies in memory as a whole.
     for (Sequence from = day.first; from < day.last;) {
+      if (stopping_) co_return fail(Code::kCancelled, "the venue is closing");
       Sequence next = day.last;
       Sequence current = 0;
       CO_TRY(co_await parts_.reports.movements(account, from, day.last, [&](const Movement& movement) {

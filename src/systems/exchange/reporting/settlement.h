@@ -15,7 +15,7 @@
 // Every sum is made twice, from movements and from balances; where they differ nothing is booked for that asset, and
 // the day says so (`problem`).
 //
-// Lives on the shard that opens it; settle() and read() are for any shard.
+// Lives on the shard that opens it, and works on `worker`; settle() and read() are for any shard.
 #pragma once
 
 #include <atomic>
@@ -37,6 +37,8 @@ struct SettlementParts {
   Reports& reports;
   Funding& funding;
   const Clock& clock;
+  // Where files are written: a core's work for a while. Best not the venue's home; null: there.
+  io::Shard* worker = nullptr;
 };
 
 struct SettlementOptions {
@@ -84,7 +86,7 @@ class Settlement {
   io::TaskGroup group_;
   io::Event woken_, finished_;
   std::atomic<bool> posted_{false};
-  bool stopping_ = false;
+  std::atomic<bool> stopping_{false};
   uint32_t written_ = 0;  // every day up to here is
 
   mutable std::mutex mutex_;
