@@ -52,7 +52,7 @@ function Row({ level, side, most }: { level: Level; side: "bid" | "ask"; most: n
   const size = <span className="ladder-size">{level.size}</span>;
   const bar = <Queue level={level} most={most} side={side} />;
   return (
-    <div className="ladder-row" role="row">
+    <div className="ladder-row" role="row" data-testid="level" data-side={side} data-price={level.price}>
       <div role="cell" className="ladder-side left">
         {side === "bid" && (
           <>

@@ -61,6 +61,12 @@ export interface Level {
   // First in turn first; at most 100 of them.
   queue?: string[];
 }
+// What a call's auction would match now.
+export interface Auction {
+  size: string;
+  price?: string;
+  imbalance: string;
+}
 export interface Book {
   symbol: string;
   phase: string;
@@ -68,7 +74,7 @@ export interface Book {
   reference?: string;
   bids: Level[];
   asks: Level[];
-  auction?: { size: string; price?: string; imbalance: string };
+  auction?: Auction;
 }
 export const book = (symbol: string, depth: number): Promise<Book> => get(`${at("book", symbol)}?depth=${depth}&queues=true`);
 
@@ -86,10 +92,14 @@ export interface Balance {
   reserved: string;
   free: string;
 }
+export interface Position {
+  symbol: string;
+  quantity: string;
+}
 export interface Account {
   account: string;
   balances: Balance[];
-  positions: { symbol: string; quantity: string }[];
+  positions: Position[];
 }
 export const account = (name: string): Promise<Account> => get(at("accounts", name));
 
