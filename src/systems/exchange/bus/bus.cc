@@ -24,7 +24,6 @@ static_assert(std::endian::native == std::endian::little);
 constexpr size_t kHeaderBytes = 4096;
 constexpr size_t kCursorBytes = 128;
 constexpr size_t kSlotWords = kBusSlotBytes / 8;
-constexpr size_t kHeadWords = 4;  // of a slot: marker, ns, type..length, session..delta
 constexpr size_t kOwnCursors = kBusCursorsMax / 2;
 constexpr uint32_t kBusVersion = 1;
 constexpr char kBusMagic[8] = {'P', 'X', 'B', 'U', 'S', '0', '0', '1'};
@@ -329,10 +328,6 @@ BusTail Bus::find_tail() const {
 
 // --- the writer
 
-bool Bus::room(uint32_t slots) {
-  return next_ + slots <= free_until_ || look_at_cursors(slots);
-}
-
 // A reader that registers while this looks is either seen here, or begins at a sequence that is not before next_
 // (reader() reads `next` behind a fence of its own): so a lap from next_ is never too far.
 bool Bus::look_at_cursors(uint32_t slots) {
@@ -360,22 +355,23 @@ Sequence Bus::write(BusType type, uint16_t flags, SessionId session, uint64_t ns
   const std::byte* from = payload.data();
   size_t left = payload.size();
   for (uint32_t i = 0; i < slots; ++i) {
-    uint64_t* words = slot(sequence + i);
-    store(words[1], ns);
-    store(words[2], kind);
-    store(words[3], origin);
+    uint64_t* to = slot(sequence + i) + 1;
+    store(to[0], ns);
+    store(to[1], kind);
+    store(to[2], origin);
+    to += 3;
     const size_t here = std::min(left, kBusPayloadBytes);
-    for (size_t word = 0; word < here / 8; ++word, from += 8) {
+    left -= here;
+    for (const std::byte* end = from + here / 8 * 8; from != end; from += 8, ++to) {
       uint64_t value;
       std::memcpy(&value, from, 8);
-      store(words[kHeadWords + word], value);
+      store(*to, value);
     }
-    if (here % 8 != 0) {
+    if (here % 8 != 0) {  // the last of them
       uint64_t value = 0;
       std::memcpy(&value, from, here % 8);
-      store(words[kHeadWords + here / 8], value);
+      store(*to, value);
     }
-    left -= here;
   }
   for (uint32_t i = slots; i-- > 0;)
     store(slot(sequence + i)[0], marker_of(sequence + i, slots - 1 - i), std::memory_order_release);
@@ -470,47 +466,33 @@ BusReader::~BusReader() {
   store(cursor.kind, kFree, std::memory_order_release);
 }
 
-bool BusReader::poll(BusRecord& record, std::byte* payload) {
+BusReader::BusReader(Bus& bus, size_t cursor, Sequence next, bool gating)
+    : bus_(bus), slots_(bus.slots_begin_), mask_(bus.mask_), cursor_(cursor), next_(next), gating_(gating) {}
+
+bool BusReader::poll_slowly(BusRecord& record, std::byte* payload) {
   const uint64_t* words = bus_.slot(next_);
   const uint64_t marker = load(words[0], std::memory_order_acquire);
-  if (marker >> 8 != next_) [[unlikely]] {
+  if (marker >> 8 != next_) {
     // A later lap is here, or the bus began anew behind this reader. A smaller one: not written yet.
     if (marker >> 8 > next_ || load(header_of(bus_.memory_).first, std::memory_order_acquire) > next_)
       overtaken_ = true;
     return false;
   }
   if (overtaken_) return false;
-  const uint64_t kind = load(words[2]), origin = load(words[3]);
-  record.sequence = next_;
-  record.slots = static_cast<uint32_t>(marker & 0xff) + 1;
-  record.ns = load(words[1]);
-  record.type = static_cast<BusType>(kind & 0xffff);
-  record.flags = static_cast<uint16_t>(kind >> 16);
-  record.length = static_cast<uint32_t>(kind >> 32);
-  record.session = static_cast<SessionId>(origin);
-  record.input_delta = static_cast<uint32_t>(origin >> 32);
+  fill(record, marker, words);
+  // Otherwise nobody wrote this: damaged memory, somebody else's file, or half of the next lap.
   const bool whole = record.length <= kBusRecordBytesMax && record.slots == bus_slots_of(record.length);
   if (whole) {
     size_t left = record.length;
     for (uint32_t i = 0; i < record.slots; ++i) {
       const uint64_t* from = bus_.slot(next_ + i) + kHeadWords;
       const size_t here = std::min(left, kBusPayloadBytes);
-      for (size_t word = 0; word < (here + 7) / 8; ++word, payload += 8) {
-        const uint64_t value = load(from[word]);
-        std::memcpy(payload, &value, 8);
-      }
+      for (size_t word = 0; word < (here + 7) / 8; ++word, payload += 8) copy<1>(from + word, payload);
       left -= here;
     }
   }
-  // The writer takes the first marker away before it changes any byte of the record; a gating reader holds it back.
-  if (!gating_) {
-    std::atomic_thread_fence(std::memory_order_acquire);
-    if (load(words[0]) != marker) {
-      overtaken_ = true;
-      return false;
-    }
-  }
-  if (!whole) {  // nobody wrote this: damaged memory, or somebody else's file
+  if (!gating_ && !still(words, marker)) return false;
+  if (!whole) {
     overtaken_ = true;
     return false;
   }

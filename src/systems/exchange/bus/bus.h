@@ -20,6 +20,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
@@ -95,7 +96,21 @@ class BusReader {
   BusReader& operator=(const BusReader&) = delete;
   // The next record, its payload copied to `payload` (kBusRecordBytesMax bytes); nothing if there is none yet. False in
   // `overtaken()` readers only.
-  bool poll(BusRecord& record, std::byte* payload);
+  bool poll(BusRecord& record, std::byte* payload) {
+    const uint64_t* words = slots_ + (next_ & mask_) * (kBusSlotBytes / 8);
+    const uint64_t marker = word(words[0], std::memory_order_acquire);
+    const uint64_t length = word(words[2]) >> 32;
+    if (marker != next_ << 8 || length > kBusPayloadBytes || overtaken_) [[unlikely]]
+      return poll_slowly(record, payload);
+    // One slot, as most: its first line, and the second if there is something in it.
+    fill(record, marker, words);
+    copy<kFirstLine>(words + kHeadWords, payload);
+    if (length > kFirstLine * 8)
+      copy<kPayloadWords - kFirstLine>(words + kHeadWords + kFirstLine, payload + kFirstLine * 8);
+    if (!gating_ && !still(words, marker)) return false;
+    ++next_;
+    return true;
+  }
   // What stands before that place, or everything read so far, is not needed any more: a gating reader lets the writer
   // go on. Cheap, but not free: after a batch rather than after each record.
   void release(Sequence before);
@@ -108,10 +123,45 @@ class BusReader {
 
  private:
   friend class Bus;
-  BusReader(Bus& bus, size_t cursor, Sequence next, bool gating)
-      : bus_(bus), cursor_(cursor), next_(next), gating_(gating) {}
+  static constexpr size_t kHeadWords = 4;  // of a slot: marker, ns, type..length, session..delta
+  static constexpr size_t kPayloadWords = kBusPayloadBytes / 8;
+  static constexpr size_t kFirstLine = 8 - kHeadWords;  // words of payload in the slot's first line
+
+  BusReader(Bus& bus, size_t cursor, Sequence next, bool gating);
+  static uint64_t word(const uint64_t& from, std::memory_order order = std::memory_order_relaxed) {
+    return std::atomic_ref<uint64_t>(const_cast<uint64_t&>(from)).load(order);
+  }
+  template <size_t kWords>
+  static void copy(const uint64_t* from, std::byte* to) {
+    for (size_t i = 0; i < kWords; ++i) {
+      const uint64_t value = word(from[i]);
+      std::memcpy(to + i * 8, &value, 8);
+    }
+  }
+  void fill(BusRecord& record, uint64_t marker, const uint64_t* words) const {
+    const uint64_t kind = word(words[2]), origin = word(words[3]);
+    record.sequence = next_;
+    record.slots = static_cast<uint32_t>(marker & 0xff) + 1;
+    record.ns = word(words[1]);
+    record.type = static_cast<BusType>(kind & 0xffff);
+    record.flags = static_cast<uint16_t>(kind >> 16);
+    record.session = static_cast<SessionId>(origin);
+    record.input_delta = static_cast<uint32_t>(origin >> 32);
+    record.length = static_cast<uint32_t>(kind >> 32);
+  }
+  // Whether what was copied was whole. The writer takes the first marker away before it changes any byte of a record.
+  bool still(const uint64_t* words, uint64_t marker) {
+    std::atomic_thread_fence(std::memory_order_acquire);
+    if (word(words[0]) == marker) return true;
+    overtaken_ = true;
+    return false;
+  }
+  bool poll_slowly(BusRecord& record, std::byte* payload);
   bool ready() const;
+
   Bus& bus_;
+  const uint64_t* slots_;
+  uint64_t mask_;
   size_t cursor_;  // kBusCursorsMax: none, for the file cannot be written here
   Sequence next_;
   bool gating_;
@@ -131,7 +181,7 @@ class Bus {
 
   // --- the writer: one thread.
   // Room for so many slots, looking at the gating cursors only when the last look is used up.
-  bool room(uint32_t slots);
+  bool room(uint32_t slots) { return next_ + slots <= free_until_ || look_at_cursors(slots); }
   // Needs room. Fills and releases one record; returns its sequence.
   Sequence write(BusType type, uint16_t flags, SessionId session, uint64_t ns, uint32_t input_delta, BytesView payload);
   // Wakes readers that sleep. A fence and one load if nobody does: once a batch.
