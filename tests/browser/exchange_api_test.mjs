@@ -33,6 +33,9 @@ run(
       same(types.Book, halted, "book of a halt");
       same(types.Auction, halted.auction, "book.auction");
       await polis.json(`${base}/phase`, send({ symbol: "ABC", phase: "continuous" }));
+      const past = await polis.json(`${base}/replay`, send({ to: "0", book: "ABC", depth: 5 }));
+      same(types.Past, past, "replay");
+      same(types.Book, past.book, "replay.book");
       const status = await polis.json(`${base}/status`);
       same(types.LiveSample, status, "status");
       same(types.BusReader, status.readers.journal, "status.readers");

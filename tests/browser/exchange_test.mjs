@@ -40,6 +40,7 @@ async function everyPage(state, suffix, width) {
     overview: ["/exchange", '[data-testid="level"]'],
     risk: ["/exchange/risk", "table"],
     sessions: ["/exchange/sessions", "table"],
+    past: ["/exchange/past", "text=The book as it was"],
   };
   await lookAt(state, places, { prefix: "exchange-", suffix, width, settle: (name) => state.page.waitForTimeout(name === "overview" ? 2000 : 500) });
 }
@@ -72,6 +73,7 @@ run(
       check((await page.locator('[data-testid="level"]').count()) === ORDERS.length, "one row a level");
       const prices = await page.locator('[data-testid="level"]').evaluateAll((rows) => rows.map((row) => row.dataset.price));
       check(prices.join(" ") === "100.11 100.10 100.08 100.07", prices.join(" "));
+      state.full = (await polis.json(`${base}/status`)).sequence;
     },
 
     async an_instrument_is_halted_and_goes_on(state) {
@@ -105,6 +107,20 @@ run(
       await page.getByRole("button", { name: "Let it trade again …" }).click();
       await page.getByRole("button", { name: "Let it trade", exact: true }).click();
       await page.getByText("may trade", { exact: true }).waitFor();
+    },
+
+    async the_book_before_that_is_shown_again(state) {
+      const { page } = state;
+      await open(state, "/exchange/past");
+      // What the account had in the book is gone at the end, and was there some requests before.
+      await page.getByRole("button", { name: "Show it" }).click();
+      await page.getByText("Nobody waits here.").waitFor();
+      await page.getByLabel("Before sequence").fill(state.full);
+      await page.getByRole("button", { name: "Show it" }).click();
+      await page.locator('[data-testid="level"]').first().waitFor();
+      check((await page.locator('[data-testid="level"]').count()) === ORDERS.length, "every level is there again");
+      await checkPage(page, "the past");
+      await screenshot(page, "exchange-past");
     },
 
     async the_search_finds_instruments(state) {

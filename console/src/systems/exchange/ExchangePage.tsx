@@ -1,7 +1,8 @@
-// The exchange: the book of an instrument comes first, then what moves and who follows the bus; risk and FIX sessions have pages of
-// their own.
+// The exchange: the book of an instrument comes first, then what moves and who follows the bus; risk, FIX sessions and the past
+// have pages of their own.
 import { usePlace } from "../../app/router";
 import { SystemFrame } from "../../parts/SystemFrame";
+import { LookBack } from "./LookBack";
 import { Overview } from "./Overview";
 import { Risk } from "./Risk";
 import { Sessions } from "./Sessions";
@@ -11,6 +12,7 @@ const TABS = [
   { path: "/exchange", title: "Overview" },
   { path: "/exchange/risk", title: "Risk" },
   { path: "/exchange/sessions", title: "FIX sessions" },
+  { path: "/exchange/past", title: "Look back" },
 ];
 
 function Tab({ path, query }: { path: string; query: URLSearchParams }) {
@@ -19,6 +21,8 @@ function Tab({ path, query }: { path: string; query: URLSearchParams }) {
       return <Risk />;
     case "/exchange/sessions":
       return <Sessions />;
+    case "/exchange/past":
+      return <LookBack />;
     default:
       return <Overview wanted={query.get("symbol")} />;
   }

@@ -76,6 +76,44 @@ function Row({ level, side, most }: { level: Level; side: "bid" | "ask"; most: n
   );
 }
 
+// The levels of a book as it is given.
+export function Levels({ book }: { book: Book }) {
+  const most = Math.max(1, ...[...book.bids, ...book.asks].map((level) => Number(level.size)));
+  return (
+    <>
+      <p className="soft">
+        {PHASES[book.phase] ?? book.phase}
+        {book.last && <>, last trade at {book.last}</>}
+        {book.auction?.price && (
+          <>
+            ; the auction would match {book.auction.size} at {book.auction.price}, imbalance {book.auction.imbalance}
+          </>
+        )}
+      </p>
+      <div className="ladder" role="table" aria-label={`Levels of ${book.symbol}`}>
+        <div className="ladder-row ladder-title" role="row">
+          <div role="columnheader" className="ladder-side left">
+            Bids
+          </div>
+          <div role="columnheader" className="ladder-price">
+            Price
+          </div>
+          <div role="columnheader" className="ladder-side">
+            Asks
+          </div>
+        </div>
+        {[...book.asks].reverse().map((level) => (
+          <Row key={level.price} level={level} side="ask" most={most} />
+        ))}
+        {book.bids.map((level) => (
+          <Row key={level.price} level={level} side="bid" most={most} />
+        ))}
+      </div>
+      {book.bids.length + book.asks.length === 0 && <p className="soft">Nobody waits here.</p>}
+    </>
+  );
+}
+
 function Controls({ symbol, phase, done }: { symbol: string; phase: string; done: () => void }) {
   const [error, setError] = useState<unknown>();
   const halted = phase === "halted";
@@ -98,7 +136,6 @@ function Controls({ symbol, phase, done }: { symbol: string; phase: string; done
 export function Ladder({ symbols, symbol, set }: { symbols: string[]; symbol: string; set: (symbol: string) => void }) {
   const { book, error, ask } = useBook(symbol);
   const shown = book?.symbol === symbol ? book : undefined;
-  const most = Math.max(1, ...(shown ? [...shown.bids, ...shown.asks].map((level) => Number(level.size)) : []));
   return (
     <section className="card" aria-label={`Book of ${symbol}`}>
       <div className="card-head">
@@ -117,35 +154,7 @@ export function Ladder({ symbols, symbol, set }: { symbols: string[]; symbol: st
       <ErrorNote error={error} />
       {shown && (
         <div className="card-body">
-          <p className="soft">
-            {PHASES[shown.phase] ?? shown.phase}
-            {shown.last && <>, last trade at {shown.last}</>}
-            {shown.auction?.price && (
-              <>
-                ; the auction would match {shown.auction.size} at {shown.auction.price}, imbalance {shown.auction.imbalance}
-              </>
-            )}
-          </p>
-          <div className="ladder" role="table" aria-label={`Levels of ${symbol}`}>
-            <div className="ladder-row ladder-title" role="row">
-              <div role="columnheader" className="ladder-side left">
-                Bids
-              </div>
-              <div role="columnheader" className="ladder-price">
-                Price
-              </div>
-              <div role="columnheader" className="ladder-side">
-                Asks
-              </div>
-            </div>
-            {[...shown.asks].reverse().map((level) => (
-              <Row key={level.price} level={level} side="ask" most={most} />
-            ))}
-            {shown.bids.map((level) => (
-              <Row key={level.price} level={level} side="bid" most={most} />
-            ))}
-          </div>
-          {shown.bids.length + shown.asks.length === 0 && <p className="soft">Nobody waits here.</p>}
+          <Levels book={shown} />
           <Controls symbol={symbol} phase={shown.phase} done={ask} />
         </div>
       )}

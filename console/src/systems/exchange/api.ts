@@ -137,3 +137,15 @@ export interface Sessions {
   sessions: Session[];
 }
 export const sessions = (): Promise<Sessions> => get(at("sessions"));
+
+// What a replay found: nothing is asked of the live venue.
+export interface Past {
+  sequence: string;
+  steps: string;
+  reports: string;
+  events: string;
+  hash: string;
+  seconds: number;
+  book: Book;
+}
+export const past = (to: string, symbol: string, depth: number): Promise<Past> => post(at("replay"), { to, book: symbol, depth });

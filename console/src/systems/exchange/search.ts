@@ -7,6 +7,7 @@ const PLACES: SearchHit[] = [
   { kind: "page", title: "Exchange: book, bus, rates", to: "/exchange" },
   { kind: "page", title: "Exchange: risk, kill switch, balances", to: "/exchange/risk" },
   { kind: "page", title: "Exchange: FIX sessions", to: "/exchange/sessions" },
+  { kind: "page", title: "Exchange: the book at any sequence number", to: "/exchange/past" },
 ];
 
 const HITS_MAX = 20;

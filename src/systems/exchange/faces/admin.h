@@ -19,6 +19,7 @@
 
 #include "kernel/http/request.h"
 #include "kernel/http/router.h"
+#include "kernel/io/shard.h"
 #include "systems/body.h"
 #include "systems/exchange/faces/roster.h"
 #include "systems/exchange/faces/travel.h"
@@ -51,6 +52,18 @@ struct AdminParts {
   gateway::Gateway* gateway = nullptr;
   Funding* funding = nullptr;
   Settlement* settlement = nullptr;
+};
+
+// Holds one permit of a semaphore that it did not acquire itself.
+class ChangingTurn {
+ public:
+  explicit ChangingTurn(io::Semaphore& semaphore) : semaphore_(semaphore) {}
+  ~ChangingTurn() { semaphore_.release(); }
+  ChangingTurn(const ChangingTurn&) = delete;
+  ChangingTurn& operator=(const ChangingTurn&) = delete;
+
+ private:
+  io::Semaphore& semaphore_;
 };
 
 class Admin {
@@ -116,7 +129,8 @@ class Admin {
 
   const AdminParts parts_;
   io::Shard& home_;
-  io::Semaphore defining_{1};  // ids are given one after the other
+  // Changes that begin with a look: ids are given one after the other, limits change one by one.
+  io::Semaphore changing_{1};
 };
 
 }  // namespace polis::exchange

@@ -12,18 +12,6 @@
 namespace polis::exchange {
 namespace {
 
-// One at a time: what comes next is defined under the id behind the last one.
-class DefiningTurn {
- public:
-  explicit DefiningTurn(io::Semaphore& semaphore) : semaphore_(semaphore) {}
-  ~DefiningTurn() { semaphore_.release(); }
-  DefiningTurn(const DefiningTurn&) = delete;
-  DefiningTurn& operator=(const DefiningTurn&) = delete;
-
- private:
-  io::Semaphore& semaphore_;
-};
-
 Request defining(RequestKind kind) {
   Request request;
   request.kind = kind;
@@ -59,8 +47,8 @@ Task<Result<AssetId>> Admin::defined_asset(AssetDefinition asset) {
 }
 
 Admin::Json Admin::put_instrument(http::Request& request, systems::Body& body) {
-  CO_TRY(co_await defining_.acquire());
-  const DefiningTurn turn(defining_);
+  CO_TRY(co_await changing_.acquire());
+  const ChangingTurn turn(changing_);
   WantedInstrument wanted = CO_TRY(read_instrument(body, request.param("symbol"), parts_.roster));
   CO_TRY(body.finish());
   InstrumentDefinition& definition = wanted.definition;
@@ -114,8 +102,8 @@ Admin::Json Admin::show_account(http::Request& request, systems::Body& body) {
 Admin::Json Admin::put_account(http::Request& request, systems::Body& body) {
   const std::string name(request.param("account"));
   CO_TRY(body.finish());
-  CO_TRY(co_await defining_.acquire());
-  const DefiningTurn turn(defining_);
+  CO_TRY(co_await changing_.acquire());
+  const ChangingTurn turn(changing_);
   if (!parts_.roster.account(name)) {
     if (name.empty() || !Name::fits(name) || !std::ranges::all_of(name, [](char c) { return c > ' ' && c < 0x7f; }))
       co_return fail(Code::kInvalid, "an account's name has 1 to 24 printable characters without spaces");
@@ -151,8 +139,8 @@ Admin::Json Admin::list_sessions(http::Request&, systems::Body& body) {
 }
 
 Admin::Json Admin::put_session(http::Request& request, systems::Body& body) {
-  CO_TRY(co_await defining_.acquire());
-  const DefiningTurn turn(defining_);
+  CO_TRY(co_await changing_.acquire());
+  const ChangingTurn turn(changing_);
   SessionDefinition definition = CO_TRY(read_session(body, request.param("session"), parts_.roster));
   const bool has_password = body.has("password");
   const std::string password = CO_TRY(body.text("password", ""));

@@ -135,6 +135,8 @@ Admin::Json Admin::show_risk(http::Request& request, systems::Body& body) {
 
 Admin::Json Admin::put_risk(http::Request& request, systems::Body& body) {
   const AccountDefinition of = CO_TRY(account(request.param("account")));
+  CO_TRY(co_await changing_.acquire());
+  const ChangingTurn turn(changing_);
   const RiskLimits limits = CO_TRY(read_limits(body, CO_TRY(co_await limits_of(of.id))));
   CO_TRY(body.finish());
   Request change = operating(RequestKind::kRisk);
@@ -150,6 +152,8 @@ Admin::Json Admin::kill(http::Request& request, systems::Body& body) {
   const AccountDefinition of = CO_TRY(account(CO_TRY(body.text("account"))));
   const bool killed = CO_TRY(body.boolean("killed", true));
   CO_TRY(body.finish());
+  CO_TRY(co_await changing_.acquire());
+  const ChangingTurn turn(changing_);
   RiskLimits limits = CO_TRY(co_await limits_of(of.id));
   limits.killed = killed;
   Request change = operating(RequestKind::kRisk);

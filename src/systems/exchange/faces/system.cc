@@ -1,5 +1,6 @@
 #include "systems/exchange/faces/system.h"
 
+#include <algorithm>
 #include <charconv>
 #include <fmt/format.h>
 
@@ -100,7 +101,6 @@ class ExchangeSystem final : public systems::System {
     if (clerk_) co_await clerk_->stop();
     clerk_.reset();
     if (gateway_) co_await gateway_->drain(kDrain);
-    if (travel_) travel_->stop();
     admin_.reset();
     travel_.reset();
     rest_.reset();
@@ -214,6 +214,8 @@ class ExchangeSystem final : public systems::System {
                                                   }));
     gateway::GatewayOptions door;
     door.comp_id = context.config.text("exchange.comp_id");
+    if (door.comp_id.empty() || !std::ranges::all_of(door.comp_id, [](char c) { return c > ' ' && c < 0x7f; }))
+      co_return fail(Code::kInvalid, "exchange.comp_id has printable characters without spaces");
     door.connections_max = static_cast<size_t>(context.config.integer("exchange.connections_max"));
     door.egress_bytes_max = context.config.size_bytes("exchange.egress_buffer");
     gateway_ = CO_TRY(co_await gateway::Gateway::open({.venue = *runtime_,

@@ -5,6 +5,7 @@
 #include <thread>
 #include <unistd.h>
 
+#include "kernel/io/scope.h"
 #include "systems/exchange/faces/pictures.h"
 
 namespace polis::exchange {
@@ -40,6 +41,16 @@ class OwnThread {
  private:
   std::unique_ptr<io::Shard> shard_;
   std::thread thread_;
+};
+
+// The flag that a replay looks at, set when a scope stops.
+class StopFlag final : public io::Cancellable {
+ public:
+  const std::atomic<bool>& flag() const { return flag_; }
+
+ private:
+  void cancel(Code) override { flag_.store(true, std::memory_order_relaxed); }
+  std::atomic<bool> flag_{false};
 };
 
 template <class Count, class Find>
@@ -80,6 +91,9 @@ Result<void> write_state(systems::JsonWriter& out, const Venue& venue, const Jou
 }  // namespace
 
 Task<Result<std::string>> Travel::travel(const Journey& journey) {
+  StopFlag stopped;
+  if (io::Scope* scope = co_await io::this_scope(); scope && !scope->link(stopped))
+    co_return fail(Code::kCancelled, "the replay was stopped");
   Venue venue(parts_.limits);
   const Replayed replayed = CO_TRY(co_await replay(parts_.disk,
                                                    {.journal_directory = parts_.journal_directory,
@@ -87,7 +101,7 @@ Task<Result<std::string>> Travel::travel(const Journey& journey) {
                                                     .limits = parts_.limits,
                                                     .to = journey.to,
                                                     .from_beginning = journey.from_beginning,
-                                                    .stopped = &stopped_},
+                                                    .stopped = &stopped.flag()},
                                                    venue, {}));
   systems::JsonWriter out;
   out.begin_object()

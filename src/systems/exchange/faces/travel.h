@@ -36,16 +36,14 @@ class Travel {
 
   // {"sequence","steps","reports","events","hash","seconds","book":{...},"accounts":{...}}. kCorrupt names the first
   // step whose outputs differ; kNotFound a symbol or account that was not defined then; kBusy while another journey is
-  // under way. Any shard.
+  // under way. Any shard. Ends soon, with kCancelled, when the scope of who asks stops.
   Task<Result<std::string>> go(Journey journey);
-  // Ends the one that is under way, soon. Who asked joins it.
-  void stop() { stopped_.store(true, std::memory_order_relaxed); }
 
  private:
   Task<Result<std::string>> travel(const Journey& journey);
 
   const TravelParts parts_;
-  std::atomic<bool> under_way_{false}, stopped_{false};
+  std::atomic<bool> under_way_{false};
 };
 
 }  // namespace polis::exchange
