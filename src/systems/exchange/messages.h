@@ -32,7 +32,9 @@ struct Text {
   // Whether it can be held.
   static constexpr bool fits(std::string_view text) { return text.size() <= N && text.find('\0') == text.npos; }
   constexpr Text() = default;
-  explicit Text(std::string_view text) { std::memcpy(characters, text.data(), text.size() < N ? text.size() : N); }
+  explicit Text(std::string_view text) {
+    if (!text.empty()) std::memcpy(characters, text.data(), text.size() < N ? text.size() : N);
+  }
   std::string_view view() const { return {characters, strnlen(characters, N)}; }
   bool empty() const { return characters[0] == 0; }
   friend bool operator==(const Text&, const Text&) = default;

@@ -65,7 +65,7 @@ class TestDesk {
                                       .accounts_max = 64,
                                       .sessions_max = 64,
                                       .orders_max = 1'000'000},
-                           .threads = ThreadMode::kFused,
+                           .threads = threads,
                            .cpus = {},
                            .bus_slots = 1 << 12};
     options.lock_memory = false;
@@ -116,6 +116,7 @@ class TestDesk {
     while (reporter->committed() < all) (void)co_await io::sleep_for(std::chrono::milliseconds(2));
   }
 
+  ThreadMode threads = ThreadMode::kFused;
   io::Runtime runtime_{{.shards = 1}};
   base::SystemClock clock;
   base::SystemRandom random;

@@ -44,8 +44,9 @@ class Witness final : public EgressListener {
   std::map<InstrumentId, size_t> trades;
 };
 
-class ReporterTest : public testing::Test {
+class ReporterTest : public testing::TestWithParam<ThreadMode> {
  protected:
+  ReporterTest() { desk.threads = GetParam(); }
   Task<void> compare() {
     co_await desk.caught_up();
     for (const auto& [session, told] : witness.of_session) {
@@ -134,7 +135,7 @@ class ReporterTest : public testing::Test {
   base::SeededRandom random{7};
 };
 
-TEST_F(ReporterTest, what_was_told_stands_in_the_rows_over_restarts) {
+TEST_P(ReporterTest, what_was_told_stands_in_the_rows_over_restarts) {
   desk.run([this]() -> Task<void> {
     CO_EXPECT(co_await desk.open());
     desk.venue->subscribe(witness);
@@ -157,7 +158,7 @@ TEST_F(ReporterTest, what_was_told_stands_in_the_rows_over_restarts) {
   });
 }
 
-TEST_F(ReporterTest, a_trade_that_is_broken_is_taken_back_in_the_rows) {
+TEST_P(ReporterTest, a_trade_that_is_broken_is_taken_back_in_the_rows) {
   desk.run([this]() -> Task<void> {
     CO_EXPECT(co_await desk.open());
     for (const Request& request : TestMarket::beginning()) CO_EXPECT(desk.venue->submit(request));
@@ -183,7 +184,7 @@ TEST_F(ReporterTest, a_trade_that_is_broken_is_taken_back_in_the_rows) {
   });
 }
 
-TEST_F(ReporterTest, pages_of_orders_and_fills_end_where_they_should) {
+TEST_P(ReporterTest, pages_of_orders_and_fills_end_where_they_should) {
   desk.run([this]() -> Task<void> {
     CO_EXPECT(co_await desk.open());
     for (const Request& request : TestMarket::beginning()) CO_EXPECT(desk.venue->submit(request));
@@ -212,6 +213,9 @@ TEST_F(ReporterTest, pages_of_orders_and_fills_end_where_they_should) {
     co_await desk.close();
   });
 }
+
+INSTANTIATE_TEST_SUITE_P(Threads, ReporterTest, testing::Values(ThreadMode::kFused, ThreadMode::kSplit),
+                         [](const auto& mode) { return mode.param == ThreadMode::kFused ? "Fused" : "Split"; });
 
 }  // namespace
 }  // namespace polis::exchange
