@@ -70,9 +70,17 @@ class OrderManager {
 
   // Appends to both. A request that makes no sense is answered by a report, never by an assertion.
   void on_request(const Stamp& stamp, const Request& request, std::vector<Command>& commands, Outputs& outputs);
-  // `stamp`: of the request that caused the command. The answer's events stand in outputs.engine_events() and find their
-  // places among the outputs here. May cause commands of its own (a cancel that waited).
+  // `stamp`: of the request that caused the command. The answer's events stand in outputs.engine_events() and find
+  // their places among the outputs here. May cause commands of its own (a cancel that waited).
   void on_answer(const Stamp& stamp, const Command& command, std::vector<Command>& commands, Outputs& outputs);
+
+  // Brings near what a request that will come soon touches (venue.h says when), and names the book's order that it is
+  // about, 0 if that is not known.
+  struct Ahead {
+    InstrumentId instrument = 0;
+    OrderId order = 0;
+  };
+  Ahead prefetch(const Request& request, unsigned stage) const;
 
   // --- looking, between two steps
   std::optional<OrderState> order(OrderId order) const;

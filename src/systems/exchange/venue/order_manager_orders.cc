@@ -112,21 +112,21 @@ Refusal OrderManager::State::check_limits(const AccountState& account, const Ins
 }
 
 Refusal OrderManager::State::bound(const AccountState& account, const InstrumentState& instrument,
-                                   const OrderFields& fields, Amount free, Price& bound, Price& worth) const {
+                                   const OrderTermsAsked& asked, Amount free, Price& bound, Price& worth) const {
   const InstrumentDefinition& definition = instrument.definition;
-  const Price near = is_stop_type(fields.type) ? fields.stop_price : instrument.last;
-  if (has_limit_price(fields.type)) {
-    bound = worth = fields.price;
+  const Price near = is_stop_type(asked.type) ? asked.stop_price : instrument.last;
+  if (has_limit_price(asked.type)) {
+    bound = worth = asked.price;
     return Refusal::kNone;
   }
-  bound = fields.price;
+  bound = asked.price;
   worth = near;
-  if (fields.side == Side::kSell) return Refusal::kNone;
+  if (asked.side == Side::kSell) return Refusal::kNone;
   // A buy at any price: as far as the collar lets it go from what is known, and no further than the account can pay.
   Price most =
       near == 0 ? kPriceMax : std::min(near + std::max<Price>(near * definition.collar_bp / 10'000, 1), kPriceMax);
-  if (fields.price != 0) most = std::min(most, fields.price);
-  const __int128 per_price = static_cast<__int128>(definition.quote_per_tick_lot) * fields.quantity;
+  if (asked.price != 0) most = std::min(most, asked.price);
+  const __int128 per_price = static_cast<__int128>(definition.quote_per_tick_lot) * asked.quantity;
   const Amount notional_max = account.limits.order_notional_max;
   if (near == 0 && notional_max != 0) {
     most = static_cast<Price>(std::min<__int128>(most, notional_max / per_price));
@@ -169,7 +169,12 @@ Refusal OrderManager::State::take_order(const Stamp& stamp, const Request& reque
   const CellNumber paid_cell = balances.find(account_id, paid);
   const Amount free = available(account, fields.side, paid_cell);
   Price most = 0, worth = 0;
-  if (const Refusal refused = bound(account, instrument, fields, free, most, worth); refused != Refusal::kNone)
+  const OrderTermsAsked terms{.side = fields.side,
+                              .type = fields.type,
+                              .price = fields.price,
+                              .stop_price = fields.stop_price,
+                              .quantity = fields.quantity};
+  if (const Refusal refused = bound(account, instrument, terms, free, most, worth); refused != Refusal::kNone)
     return refused;
   if (const Refusal refused = check_limits(account, instrument, position, fields.side, fields.type, fields.price, worth,
                                            fields.quantity, fields.quantity);
@@ -220,20 +225,21 @@ Refusal OrderManager::State::take_order(const Stamp& stamp, const Request& reque
 
   Command& command = add_command(commands, Command::Kind::kSubmit, order, stamp.now);
   const bool whole = fields.all_or_none && fields.time_in_force == TimeInForce::kImmediateOrCancel;
-  new (&command.body.submit) NewOrder{.reference = id,
-                         .account = account_id,
-                         .self_match_id = fields.self_match_id == 0 ? 0 : account_id << 15 | fields.self_match_id,
-                         .self_match = fields.self_match,
-                         .side = fields.side,
-                         .type = fields.type,
-                         .time_in_force = fields.time_in_force,
-                         .post_only = fields.post_only,
-                         .price = most,
-                         .stop_price = fields.stop_price,
-                         .quantity = fields.quantity,
-                         .minimum = whole ? fields.quantity : fields.minimum,
-                         .shown = fields.shown,
-                         .expires_at = fields.expires_at};
+  new (&command.body.submit)
+      NewOrder{.reference = id,
+               .account = account_id,
+               .self_match_id = fields.self_match_id == 0 ? 0 : account_id << 15 | fields.self_match_id,
+               .self_match = fields.self_match,
+               .side = fields.side,
+               .type = fields.type,
+               .time_in_force = fields.time_in_force,
+               .post_only = fields.post_only,
+               .price = most,
+               .stop_price = fields.stop_price,
+               .quantity = fields.quantity,
+               .minimum = whole ? fields.quantity : fields.minimum,
+               .shown = fields.shown,
+               .expires_at = fields.expires_at};
   return Refusal::kNone;
 }
 
@@ -340,9 +346,12 @@ Refusal OrderManager::State::change(const Stamp& stamp, const Request& request, 
   if (instrument.restricted || position.restricted) return Refusal::kRestricted;
 
   // What the order is by now: a stop may have become another, and a market-to-limit order have a price.
-  OrderFields wanted = request.body.order;
-  wanted.side = order.side;
-  wanted.type = order.type;
+  const OrderFields& fields = request.body.order;
+  OrderTermsAsked wanted{.side = order.side,
+                         .type = order.type,
+                         .price = fields.price,
+                         .stop_price = fields.stop_price,
+                         .quantity = fields.quantity};
   if (order.triggered) {
     wanted.type = order.type == OrderType::kStop ? OrderType::kMarket : OrderType::kLimit;
     wanted.stop_price = 0;
@@ -362,7 +371,7 @@ Refusal OrderManager::State::change(const Stamp& stamp, const Request& request, 
   const bool same_terms = wanted.price == order.price && (order.triggered || wanted.stop_price == order.stop_price);
   Price most = order.bound, worth = order.bound;
   if (!same_terms || most_left > order.left) {
-    OrderFields measured = wanted;
+    OrderTermsAsked measured = wanted;
     measured.quantity = most_left;
     if (const Refusal refused = bound(account, instrument, measured, free, most, worth); refused != Refusal::kNone)
       return refused;
@@ -383,7 +392,7 @@ Refusal OrderManager::State::change(const Stamp& stamp, const Request& request, 
   order.asker = request.session;
   order.message_number = request.message_number;
   order.tag = request.tag;
-  order.wanted_id = wanted.client_id;
+  order.wanted_id = fields.client_id;
   order.wanted_price = static_cast<uint32_t>(wanted.price);
   order.wanted_stop_price = order.triggered ? order.stop_price : static_cast<uint32_t>(wanted.stop_price);
   order.wanted_bound = static_cast<uint32_t>(most);
@@ -393,10 +402,10 @@ Refusal OrderManager::State::change(const Stamp& stamp, const Request& request, 
   reserve(order);
   Command& command = add_command(commands, Command::Kind::kReplace, order, stamp.now);
   new (&command.body.replace) ReplaceOrder{.order = order.engine_order,
-                          .reference = orders.id(place),
-                          .price = most,
-                          .stop_price = wanted.stop_price,
-                          .quantity = wanted.quantity + order.broken};
+                                           .reference = orders.id(place),
+                                           .price = most,
+                                           .stop_price = wanted.stop_price,
+                                           .quantity = wanted.quantity + order.broken};
   return Refusal::kNone;
 }
 

@@ -68,6 +68,14 @@ struct alignas(64) SessionState {
   TablePlace first = 0, last = 0;  // its open orders
 };
 
+// What an order asks for at most, of all that a request says.
+struct OrderTermsAsked {
+  Side side = Side::kBuy;
+  OrderType type = OrderType::kLimit;
+  Price price = 0, stop_price = 0;
+  Quantity quantity = 0;
+};
+
 struct OrderManager::State {
   VenueLimits limits;
   // By id; 0 is nobody's.
@@ -127,8 +135,8 @@ struct OrderManager::State {
   Refusal check_limits(const AccountState& account, const InstrumentState& instrument, const PositionCell& position,
                        Side side, OrderType type, Price price, Price worth, Quantity quantity, Quantity added) const;
   // The price that bounds a buy and the one that its value is measured by; kBalance if nothing is affordable.
-  Refusal bound(const AccountState& account, const InstrumentState& instrument, const OrderFields& fields, Amount free,
-                Price& bound, Price& worth) const;
+  Refusal bound(const AccountState& account, const InstrumentState& instrument, const OrderTermsAsked& asked,
+                Amount free, Price& bound, Price& worth) const;
   Amount available(const AccountState& account, Side side, CellNumber cell) const;
   TablePlace named(const Request& request, AccountId account) const;
   void cancel(const Stamp& stamp, const Request& request, std::vector<Command>& commands, Outputs& outputs);

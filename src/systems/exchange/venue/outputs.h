@@ -12,14 +12,14 @@ namespace polis::exchange {
 
 class Outputs {
  public:
-  struct Item {
-    bool is_report = false;
-    uint32_t index = 0;
+  struct Item {  // one word, which is written and read as one
+    uint32_t is_report : 1;
+    uint32_t index : 31;
   };
   // One more, for the caller to fill where it stays: a value that is made elsewhere and copied at once stalls the
   // processor longer than making it takes. Good until the next report.
   Report& report() {
-    items_.push_back({true, static_cast<uint32_t>(reports_.size())});
+    items_.push_back({.is_report = 1, .index = static_cast<uint32_t>(reports_.size()) & kIndexMask});
     return reports_.emplace_back();
   }
   void report(const Report& report) { this->report() = report; }
@@ -31,7 +31,7 @@ class Outputs {
   // The engine appends its answer here; each event takes its place among the outputs by list_event().
   std::vector<Event>& engine_events() { return events_; }
   size_t events_listed() const { return listed_; }
-  void list_event() { items_.push_back({false, static_cast<uint32_t>(listed_++)}); }
+  void list_event() { items_.push_back({.is_report = 0, .index = static_cast<uint32_t>(listed_++) & kIndexMask}); }
   void clear() {
     items_.clear();
     reports_.clear();
@@ -52,6 +52,7 @@ class Outputs {
   uint64_t digest() const;
 
  private:
+  static constexpr uint32_t kIndexMask = UINT32_MAX >> 1;
   std::vector<Item> items_;
   std::vector<Report> reports_;
   std::vector<Event> events_;

@@ -86,6 +86,14 @@ std::optional<VenueTime> Venue::next_time() const {
   return engine_.next_time();
 }
 
+void Venue::prefetch(const Request& request, unsigned stage) const {
+  if (stage == 0) sessions_.prefetch(request.session);
+  const OrderManager::Ahead ahead = orders_.prefetch(request, stage);
+  const Matching* book = ahead.order == 0 ? nullptr : engine_.find(ahead.instrument);
+  if (book == nullptr) return;
+  stage == 1 ? book->prefetch(ahead.order) : book->prefetch_neighbours(ahead.order);
+}
+
 // --- the halves apart
 
 uint64_t Venue::request_half(const Stamp& stamp, const Request& request, std::vector<Unanswered>& commands,

@@ -54,6 +54,10 @@ class Venue {
   std::vector<Unanswered> take_unanswered();
   void give_unanswered(std::vector<Unanswered> unanswered);
 
+  // For whoever holds requests that wait for their step (a queue, a journal that is replayed): brings near what they
+  // will touch, stage 0 some twelve requests ahead, 1 some eight, 2 some four. Never changes what comes out.
+  void prefetch(const Request& request, unsigned stage) const;
+
   const OrderManager& orders() const { return orders_; }
   const Engine& engine() const { return engine_; }
   const SessionBook& sessions() const { return sessions_; }
