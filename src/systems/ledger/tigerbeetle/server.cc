@@ -7,10 +7,6 @@
 namespace polis::ledger::tigerbeetle {
 namespace {
 
-constexpr Duration kHandshakeMax = std::chrono::seconds(10);
-// After a failed accept (descriptors exhausted), and between looks whether there is room for one more connection.
-constexpr Duration kAcceptPause = std::chrono::milliseconds(20);
-
 size_t share(size_t total, unsigned shards) {
   return std::max<size_t>(total / std::max(shards, 1u), 4);
 }
@@ -19,75 +15,39 @@ size_t share(size_t total, unsigned shards) {
 
 Acceptor::Acceptor(Ledger& ledger, const ServerOptions& options, unsigned shards, Metrics* metrics,
                    std::atomic<size_t>& open)
-    : options_(options),
-      open_(open),
-      buffers_(share(options.buffers_max, shards)),
+    : buffers_(share(options.buffers_max, shards)),
       answers_(share(options.buffers_max, shards)),
-      shared_{.ledger = ledger, .options = options, .buffers = buffers_, .answers = answers_, .metrics = metrics} {}
+      shared_{.ledger = ledger, .options = options, .buffers = buffers_, .answers = answers_, .metrics = metrics},
+      acceptor_({.connections_max = options.connections_max}, open,
+                [this](std::unique_ptr<io::Stream> stream, size_t door) { return run(std::move(stream), door); }) {}
 
 Acceptor::~Acceptor() = default;
 
 void Acceptor::listen(std::unique_ptr<io::Listener> listener, Door door) {
-  listeners_.push_back(std::move(listener));
-  accepting_.spawn(accept_from(*listeners_.back(), std::move(door)));
-}
-
-Task<void> Acceptor::accept_from(io::Listener& listener, Door door) {
-  while (true) {
-    // Whoever comes now waits in the kernel's queue.
-    while (open_.load(std::memory_order_relaxed) >= options_.connections_max)
-      if (!co_await io::sleep_for(kAcceptPause)) co_return;
-    auto stream = co_await listener.accept();
-    if (stream) {
-      serve(std::move(*stream), door);
-      continue;
-    }
-    if (stream.error().code() == Code::kClosed || stream.error().code() == Code::kCancelled) co_return;
-    if (!co_await io::sleep_for(kAcceptPause)) co_return;
-  }
+  doors_.push_back(door);
+  acceptor_.listen(std::move(listener), std::move(door.tls), doors_.size() - 1);
 }
 
 void Acceptor::serve(std::unique_ptr<io::Stream> stream, Door door) {
-  ++accepted_;
-  open_.fetch_add(1, std::memory_order_relaxed);
-  if (shared_.metrics) shared_.metrics->connections->add();
-  serving_.spawn(run(std::move(stream), std::move(door)));
+  doors_.push_back(door);
+  acceptor_.serve(std::move(stream), std::move(door.tls), doors_.size() - 1);
 }
 
-Task<void> Acceptor::run(std::unique_ptr<io::Stream> stream, Door door) {
-  std::string common_name;
-  if (door.tls) {
-    auto secured = co_await io::with_timeout<Result<std::unique_ptr<io::Stream>>>(
-        kHandshakeMax, io::tls_accept(std::move(stream), std::move(door.tls)));
-    stream = secured ? std::move(*secured) : nullptr;
-    if (stream) common_name = io::peer_common_name(*stream);
-  }
-  if (stream && !shared_.draining) {
-    Connection connection(shared_, std::move(stream), std::move(door.identify), std::move(common_name));
-    connections_.insert(&connection);
-    co_await connection.serve();
-    connections_.erase(&connection);
-  }
-  open_.fetch_sub(1, std::memory_order_relaxed);
-  if (!connections_.empty()) co_return;
-  buffers_.trim();
-  all_closed_.set();
+Task<void> Acceptor::run(std::unique_ptr<io::Stream> stream, size_t door) {
+  if (shared_.metrics) shared_.metrics->connections->add();
+  std::string common_name = doors_[door].tls ? io::peer_common_name(*stream) : std::string();
+  Connection connection(shared_, std::move(stream), doors_[door].identify, std::move(common_name));
+  connections_.insert(&connection);
+  co_await connection.serve();
+  connections_.erase(&connection);
+  if (connections_.empty()) buffers_.trim();
 }
 
 Task<void> Acceptor::drain(Duration grace) {
   shared_.draining = true;
-  accepting_.stop();
-  for (const auto& listener : listeners_) listener->close();
-  co_await accepting_.join();
-  for (Connection* connection : connections_) connection->drain();
-  if (!connections_.empty()) {
-    all_closed_.reset();
-    // Whoever is not done by then is cut off below.
-    (void)co_await io::with_timeout<Result<void>>(grace, all_closed_.wait());
-  }
-  serving_.stop();
-  co_await serving_.join();
-  listeners_.clear();
+  co_await acceptor_.drain(grace, [this] {
+    for (Connection* connection : connections_) connection->drain();
+  });
 }
 
 Server::Server(io::Runtime& runtime, Ledger& ledger, ServerOptions options)

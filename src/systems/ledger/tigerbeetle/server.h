@@ -3,11 +3,13 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <set>
 #include <vector>
 
+#include "kernel/io/acceptor.h"
 #include "systems/ledger/tigerbeetle/connection.h"
 
 namespace polis::ledger::tigerbeetle {
@@ -35,22 +37,17 @@ class Acceptor {
   void serve(std::unique_ptr<io::Stream> stream, Door door);
   // Accepts no more, closes who is idle, lets requests under way end within `grace`, then cuts them off.
   Task<void> drain(Duration grace);
-  ServerStatistics statistics() const { return {accepted_, connections_.size()}; }
+  ServerStatistics statistics() const { return {acceptor_.accepted(), connections_.size()}; }
 
  private:
-  Task<void> accept_from(io::Listener& listener, Door door);
-  Task<void> run(std::unique_ptr<io::Stream> stream, Door door);
+  Task<void> run(std::unique_ptr<io::Stream> stream, size_t door);
 
-  const ServerOptions& options_;
-  std::atomic<size_t>& open_;
   Buffers buffers_;
   io::Semaphore answers_;
   Shared shared_;
-  std::vector<std::unique_ptr<io::Listener>> listeners_;
+  std::deque<Door> doors_;
   std::set<Connection*> connections_;
-  uint64_t accepted_ = 0;
-  io::Event all_closed_;
-  io::TaskGroup accepting_, serving_;
+  io::Acceptor acceptor_;
 };
 
 // The acceptors of all shards. Started, drained and destroyed on one shard.

@@ -5,58 +5,30 @@
 #include "kernel/obs/log.h"
 
 namespace polis::stream {
-namespace {
-
-constexpr Duration kHandshakeMax = std::chrono::seconds(10);
-// After a failed accept (descriptors exhausted), and between looks whether there is room for one more connection.
-constexpr Duration kAcceptPause = std::chrono::milliseconds(20);
-
-}  // namespace
 
 Acceptor::Acceptor(ServerParts& parts, const ServerOptions& options, unsigned shards, Metrics* metrics,
                    std::atomic<size_t>& open)
-    : options_(options),
-      open_(open),
-      shared_{.parts = parts,
+    : shared_{.parts = parts,
               .options = options,
               .buffers = Buffers(options.memory_bytes_max / std::max(shards, 1u)),
-              .metrics = metrics} {}
+              .metrics = metrics},
+      acceptor_({.connections_max = options.connections_max}, open,
+                [this](std::unique_ptr<io::Stream> stream, size_t door) { return run(std::move(stream), door); }) {}
 
 Acceptor::~Acceptor() = default;
 
 ServerStatistics Acceptor::statistics() const {
-  return {.accepted = accepted_, .open = connections_.size(), .held_bytes = shared_.buffers.large_bytes()};
+  return {.accepted = acceptor_.accepted(), .open = connections_.size(), .held_bytes = shared_.buffers.large_bytes()};
 }
 
 void Acceptor::listen(std::unique_ptr<io::Listener> listener, Door door) {
-  listeners_.push_back(std::move(listener));
-  // Shared by its connections, which live on after the listener.
-  accepting_.spawn(accept_from(*listeners_.back(), std::make_shared<const Door>(std::move(door))));
-}
-
-Task<void> Acceptor::accept_from(io::Listener& listener, std::shared_ptr<const Door> door) {
-  while (true) {
-    // Whoever comes now waits in the kernel's queue.
-    while (open_.load(std::memory_order_relaxed) >= options_.connections_max)
-      if (!co_await io::sleep_for(kAcceptPause)) co_return;
-    auto stream = co_await listener.accept();
-    if (stream) {
-      ++accepted_;
-      open_.fetch_add(1, std::memory_order_relaxed);
-      if (shared_.metrics) shared_.metrics->connections->add();
-      serving_.spawn(run(std::move(*stream), door));
-      continue;
-    }
-    if (stream.error().code() == Code::kClosed || stream.error().code() == Code::kCancelled) co_return;
-    if (!co_await io::sleep_for(kAcceptPause)) co_return;
-  }
+  doors_.push_back(door);
+  acceptor_.listen(std::move(listener), std::move(door.tls), doors_.size() - 1);
 }
 
 void Acceptor::serve(std::unique_ptr<io::Stream> stream, Door door) {
-  ++accepted_;
-  open_.fetch_add(1, std::memory_order_relaxed);
-  if (shared_.metrics) shared_.metrics->connections->add();
-  serving_.spawn(run(std::move(stream), std::make_shared<const Door>(std::move(door))));
+  doors_.push_back(door);
+  acceptor_.serve(std::move(stream), std::move(door.tls), doors_.size() - 1);
 }
 
 Task<Result<std::shared_ptr<const Identity>>> Acceptor::identity_of(const io::Stream& stream, const Door& door) {
@@ -68,45 +40,30 @@ Task<Result<std::shared_ptr<const Identity>>> Acceptor::identity_of(const io::St
   co_return std::make_shared<const Identity>(std::move(identity));
 }
 
-Task<void> Acceptor::run(std::unique_ptr<io::Stream> stream, std::shared_ptr<const Door> door) {
-  const std::string peer = stream->peer().text();
-  if (door->tls) {
-    auto secured = co_await io::with_timeout<Result<std::unique_ptr<io::Stream>>>(
-        kHandshakeMax, io::tls_accept(std::move(stream), door->tls));
-    stream = secured ? std::move(*secured) : nullptr;
+Task<void> Acceptor::run(std::unique_ptr<io::Stream> stream, size_t number) {
+  const Door& door = doors_[number];
+  if (shared_.metrics) shared_.metrics->connections->add();
+  auto identity = co_await identity_of(*stream, door);
+  if (!identity) {
+    obs::log_info("a stream client was refused",
+                  {{"peer", stream->peer().text()}, {"door", door.name}, {"error", identity.error()}});
+    co_return;
   }
-  if (stream && !shared_.draining) {
-    auto identity = co_await identity_of(*stream, *door);
-    if (!identity) {
-      obs::log_info("a stream client was refused", {{"peer", peer}, {"door", door->name}, {"error", identity.error()}});
-    } else if (!shared_.draining) {
-      // Addresses that connect too often wait for their first answer.
-      const Duration wait = shared_.parts.quotas.charge(**identity, std::string_view(), QuotaKind::kConnections, 1);
-      if (wait > Duration::zero()) (void)co_await io::sleep_for(wait);
-      Connection connection(shared_, std::move(stream), std::move(*identity), door->must_authenticate);
-      connections_.insert(&connection);
-      co_await connection.serve();
-      connections_.erase(&connection);
-    }
-  }
-  open_.fetch_sub(1, std::memory_order_relaxed);
-  if (connections_.empty()) all_closed_.set();
+  if (shared_.draining) co_return;
+  // Addresses that connect too often wait for their first answer.
+  const Duration wait = shared_.parts.quotas.charge(**identity, std::string_view(), QuotaKind::kConnections, 1);
+  if (wait > Duration::zero()) (void)co_await io::sleep_for(wait);
+  Connection connection(shared_, std::move(stream), std::move(*identity), door.must_authenticate);
+  connections_.insert(&connection);
+  co_await connection.serve();
+  connections_.erase(&connection);
 }
 
 Task<void> Acceptor::drain(Duration grace) {
   shared_.draining = true;
-  accepting_.stop();
-  for (const auto& listener : listeners_) listener->close();
-  co_await accepting_.join();
-  for (Connection* connection : connections_) connection->drain();
-  if (!connections_.empty()) {
-    all_closed_.reset();
-    // Whoever is not done by then is cut off below.
-    (void)co_await io::with_timeout<Result<void>>(grace, all_closed_.wait());
-  }
-  serving_.stop();
-  co_await serving_.join();
-  listeners_.clear();
+  co_await acceptor_.drain(grace, [this] {
+    for (Connection* connection : connections_) connection->drain();
+  });
 }
 
 Server::Server(io::Runtime& runtime, ServerParts& parts, ServerOptions options)

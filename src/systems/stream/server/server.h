@@ -5,12 +5,14 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "kernel/io/acceptor.h"
 #include "systems/stream/server/connection.h"
 
 namespace polis::stream {
@@ -49,18 +51,13 @@ class Acceptor {
   ServerStatistics statistics() const;
 
  private:
-  Task<void> accept_from(io::Listener& listener, std::shared_ptr<const Door> door);
-  Task<void> run(std::unique_ptr<io::Stream> stream, std::shared_ptr<const Door> door);
+  Task<void> run(std::unique_ptr<io::Stream> stream, size_t door);
   Task<Result<std::shared_ptr<const Identity>>> identity_of(const io::Stream& stream, const Door& door);
 
-  const ServerOptions& options_;
-  std::atomic<size_t>& open_;
   Shared shared_;
-  std::vector<std::unique_ptr<io::Listener>> listeners_;
+  std::deque<Door> doors_;
   std::set<Connection*> connections_;
-  uint64_t accepted_ = 0;
-  io::Event all_closed_;
-  io::TaskGroup accepting_, serving_;
+  io::Acceptor acceptor_;
 };
 
 // The acceptors of all shards. Started, drained and destroyed on one shard.
