@@ -441,7 +441,7 @@ void Session::take(const Moment& now, const Message& message, uint32_t number) {
     return drain(now);
   }
   if (type == "4" && !message.flag(tag::kGapFillFlag)) {
-    on_sequence_reset(now, message, number);
+    on_sequence_reset(now, message, number, false);
     return drain(now);
   }
   if (type == "A") return on_logon(now, message, number);
@@ -494,16 +494,7 @@ void Session::ask_again(const Moment& now) {
 }
 
 void Session::drain(const Moment& now) {
-  while (state_ == State::kLoggedOn && !held_.empty() && held_.begin()->first <= next_in_) {
-    const auto first = held_.extract(held_.begin());
-    held_bytes_ -= first.mapped().size();
-    if (first.key() < next_in_) continue;
-    if (first.mapped().empty() || !drained_.parse(first.mapped())) {
-      count(first.key());
-    } else {
-      handle(now, drained_, first.key());
-    }
-  }
+  while (state_ == State::kLoggedOn && !held_.empty() && held_.begin()->first <= next_in_) take_held(now, next_in_ + 1);
   if (state_ != State::kLoggedOn || asked_from_ == 0) return;
   if (held_.empty()) {
     asked_from_ = asked_to_ = 0;
@@ -514,7 +505,7 @@ void Session::drain(const Moment& now) {
 
 void Session::handle(const Moment& now, const Message& message, uint32_t number) {
   const auto type = message.type();
-  if (type == "4") return on_sequence_reset(now, message, number);
+  if (type == "4") return on_sequence_reset(now, message, number, true);
   count(number);
   if (type == "1") {
     body_.clear();
@@ -564,10 +555,12 @@ void Session::on_logout(const Moment& now, uint32_t number) {
   close(SessionEnd::kPeerLogout);
 }
 
-void Session::on_sequence_reset(const Moment& now, const Message& message, uint32_t number) {
+void Session::on_sequence_reset(const Moment& now, const Message& message, uint32_t number, bool gap_fill) {
   const uint32_t next = message.number(tag::kNewSeqNo).value_or(0);
   if (next > next_in_) {
-    next_in_ = next;
+    // A gap fill says what will not be sent again; what was sent already and waits here counts all the same.
+    if (gap_fill) take_held(now, next);
+    next_in_ = std::max(next, next_in_);
   } else if (next < next_in_) {
     // Its number is not used up, unlike that of other rejects.
     body_.clear();
@@ -576,6 +569,20 @@ void Session::on_sequence_reset(const Moment& now, const Message& message, uint3
     body_.text(tag::kRefMsgType, "4");
     body_.number(tag::kSessionRejectReason, static_cast<int>(RejectReason::kValueIncorrect));
     send_administrative(now, "3", body_.view());
+  }
+}
+
+void Session::take_held(const Moment& now, uint32_t before) {
+  while (state_ == State::kLoggedOn && !held_.empty() && held_.begin()->first < before) {
+    const auto first = held_.extract(held_.begin());
+    held_bytes_ -= first.mapped().size();
+    if (first.key() < next_in_) continue;
+    next_in_ = first.key();
+    if (first.mapped().empty() || !drained_.parse(first.mapped())) {
+      count(first.key());
+    } else {
+      handle(now, drained_, first.key());
+    }
   }
 }
 

@@ -171,7 +171,9 @@ class Session {
   void on_logon(const Moment& now, const Message& message, uint32_t number);
   void on_logout(const Moment& now, uint32_t number);
   void on_resend_request(const Message& message, uint32_t number);
-  void on_sequence_reset(const Moment& now, const Message& message, uint32_t number);
+  void on_sequence_reset(const Moment& now, const Message& message, uint32_t number, bool gap_fill);
+  // What is held below a number, in order, gaps left out.
+  void take_held(const Moment& now, uint32_t before);
   void begin_resend(uint32_t first, uint32_t last);
   void reset_numbers();
   void close(SessionEnd end);

@@ -352,6 +352,21 @@ TEST(session, obeys_gap_fills_by_their_number_and_resets_without_it) {
   EXPECT_EQ(desk.in("35=4|34=29|36=40|123=Y|"), Lines{"5 34=4 58=MsgSeqNum too low, expecting 30 but received 29"});
 }
 
+TEST(session, takes_what_it_holds_though_a_gap_fill_goes_over_it) {
+  Desk desk;
+  desk.log_on();
+  desk.in(order(4));
+  desk.in("35=1|34=6|112=x|");
+  desk.in(order(9));
+  EXPECT_EQ(desk.in("35=4|34=2|43=Y|122=20240102-09:30:00|36=8|123=Y|").size(), 2u);
+  EXPECT_EQ(desk.taken, Lines{"D 4"});
+  EXPECT_EQ(desk.session.next_in(), 8u);
+  // A reset forgets.
+  desk.in("35=4|34=1|36=20|");
+  EXPECT_EQ(desk.session.next_in(), 20u);
+  EXPECT_EQ(desk.taken, Lines{"D 4"});
+}
+
 // --- rejects
 
 TEST(session, rejects_what_the_dictionary_forbids_and_counts_it) {
