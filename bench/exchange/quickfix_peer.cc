@@ -1,11 +1,15 @@
-// The peer of the FIX benchmark: a QuickFIX acceptor with the book that its own example order match has: a map of price
-// to orders on each side. Answers each NewOrderSingle by an ExecutionReport, and matches what crosses. Sessions in
-// memory, no log: the least that QuickFIX can do. C++14, as QuickFIX 1.15's headers want it. Prints its port.
+// The peer of the FIX benchmark: a QuickFIX acceptor with a map book: a map of price to orders on each side. Answers
+// each NewOrderSingle by an ExecutionReport, and matches what crosses. No dictionary, no log. C++14, as QuickFIX 1.15's
+// headers want it.
+//
+//     quickfix_peer PORT [DIR]     DIR: messages are kept there for resends (FileStore), as the venue keeps them in its
+//                                  journal; without one nothing is kept, the least that QuickFIX can do
 #include <cstdio>
 #include <cstdlib>
 #include <list>
 #include <map>
 #include <quickfix/Application.h>
+#include <quickfix/FileStore.h>
 #include <quickfix/MessageCracker.h>
 #include <quickfix/NullStore.h>
 #include <quickfix/Session.h>
@@ -93,18 +97,20 @@ class Market : public FIX::Application, public FIX::MessageCracker {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string port = argc > 1 ? argv[1] : "9999";
+  const std::string port = argc > 1 ? argv[1] : "9999", directory = argc > 2 ? argv[2] : "";
   std::istringstream text(
       "[DEFAULT]\nConnectionType=acceptor\nSocketAcceptPort=" + port +
       "\nSocketReuseAddress=Y\nSocketNodelay=Y\nStartTime=00:00:00\nEndTime=00:00:00\nUseDataDictionary=N\n"
-      "CheckLatency=N\nResetOnLogon=Y\nPersistMessages=N\n"
+      "CheckLatency=N\nResetOnLogon=Y\nPersistMessages=" +
+      (directory.empty() ? "N" : "Y\nFileStorePath=" + directory) +
+      "\n"
       "[SESSION]\nBeginString=FIX.4.4\nSenderCompID=POLIS\nTargetCompID=BRK1\n");
   Market market;
   FIX::SessionSettings settings(text);
-  FIX::NullStoreFactory store;
+  FIX::NullStoreFactory nothing;
+  FIX::FileStoreFactory files(settings);
+  FIX::MessageStoreFactory& store = directory.empty() ? static_cast<FIX::MessageStoreFactory&>(nothing) : files;
   FIX::SocketAcceptor acceptor(market, store, settings);
   acceptor.start();
-  std::printf("%s\n", port.c_str());
-  std::fflush(stdout);
   while (true) pause();
 }
