@@ -83,12 +83,14 @@ void OrderManager::State::on_event(const Event& event, TablePlace current, Outpu
       order.pending = HeldOrder::Pending::kNone;
       order.price = order.wanted_price;
       order.stop_price = order.wanted_stop_price;
+      const bool same = order.left + order.cover == static_cast<uint32_t>(event.left) &&
+                        (order.side == Side::kSell || order.bound == order.wanted_bound);
       order.bound = order.wanted_bound;
       order.quantity = static_cast<uint32_t>(event.quantity) - order.broken;
       order.left = static_cast<uint32_t>(event.left);
       order.cover = 0;
       order.status = status_by_fill(order);
-      reserve(order);
+      if (!same) reserve(order);
       report.status = order.status;
       report.price = order.price;
       report.stop_price = order.stop_price;

@@ -399,7 +399,7 @@ Refusal OrderManager::State::change(const Stamp& stamp, const Request& request, 
   order.bound_before = order.bound;
   order.bound = std::max(order.bound, order.wanted_bound);
   order.cover = static_cast<uint32_t>(most_left - order.left);
-  reserve(order);
+  if (order.cover != 0 || (order.side == Side::kBuy && order.bound != order.bound_before)) reserve(order);
   Command& command = add_command(commands, Command::Kind::kReplace, order, stamp.now);
   new (&command.body.replace) ReplaceOrder{.order = order.engine_order,
                                            .reference = orders.id(place),
