@@ -9,7 +9,7 @@
 #include "systems/exchange/venue/naive_venue_test.h"
 #include "systems/exchange/venue/venue_test_support.h"
 
-namespace polis::exchange {
+namespace polis::exchange::testing_venue {
 
 inline std::string text_of(const Report& r) {
   std::string out = "report";
@@ -51,7 +51,6 @@ class RandomRequests {
 
   // What there is before the first random request.
   std::vector<Request> beginning() {
-    using namespace testing_venue;
     std::vector<Request> all = {asset(1, "AAA", 0), asset(2, "BBB", 8), asset(3, "CCC", 4), asset(4, "USD", 2),
                                 asset(5, "EUR", 6)};
     for (InstrumentId id = 1; id <= kInstruments; ++id) all.push_back(instrument(definition(id)));
@@ -71,7 +70,6 @@ class RandomRequests {
   }
 
   Request next(VenueTime now) {
-    using namespace testing_venue;
     Request made = body(now);
     made.tag = ++tags_;
     if (made.session != 0) made.message_number = static_cast<uint32_t>(1 + below(100'000));
@@ -112,16 +110,16 @@ class RandomRequests {
     return std::array<Amount, 6>{0, 1'000, 2'000'000'000, 100'000'000, 200'000, 200'000'000'000}[asset];
   }
   static InstrumentDefinition definition(InstrumentId id) {
-    InstrumentDefinition made = testing_venue::shares(1, "AAA", 1, 4);
+    InstrumentDefinition made = shares(1, "AAA", 1, 4);
     if (id == 2) {
-      made = testing_venue::shares(2, "BBB", 2, 4);
+      made = shares(2, "BBB", 2, 4);
       made.tick = {5, -1};
       made.lot = {2, -2};
       made.base_per_lot = 2'000'000;
       made.maker_fee_hundredths_bp = made.taker_fee_hundredths_bp = 0;
       made.window_ticks = 64;
     } else if (id == 3) {
-      made = testing_venue::shares(3, "CCC", 3, 5);
+      made = shares(3, "CCC", 3, 5);
       made.tick = {25, -2};
       made.lot = {1, 1};
       made.base_per_lot = 100'000;
@@ -209,7 +207,7 @@ class RandomRequests {
   Request about_order(RequestKind kind) {
     Known known;
     if (!orders_.empty()) known = orders_[orders_.size() - 1 - below(std::min<uint64_t>(orders_.size(), 120))];
-    Request made = testing_venue::request(kind, known.session);
+    Request made = request(kind, known.session);
     OrderFields f;
     f.client_id = ClientOrderId(new_id());
     f.original_id = ClientOrderId(known.client_id);
@@ -255,7 +253,6 @@ class RandomRequests {
     return made;
   }
   Request body(VenueTime now) {
-    using namespace testing_venue;
     const auto some_account = [&] {
       return static_cast<AccountId>(below(60) == 0 ? below(25) : 2 + below(kAccounts - 1));
     };
@@ -413,4 +410,4 @@ inline std::unique_ptr<Venue> reloaded(const Venue& venue, const VenueLimits& li
   return fresh;
 }
 
-}  // namespace polis::exchange
+}  // namespace polis::exchange::testing_venue

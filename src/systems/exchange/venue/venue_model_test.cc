@@ -1,7 +1,7 @@
 #include "kernel/sim/seeds.h"
 #include "systems/exchange/venue/naive_comparison_test.h"
 
-namespace polis::exchange {
+namespace polis::exchange::testing_venue {
 namespace {
 
 class VenueComparison {
@@ -15,7 +15,7 @@ class VenueComparison {
       if (const auto due = venue_->next_time(); due && *due <= now_) {
         const VenueTime then = now_;
         now_ = std::max(*due, last_);
-        handle(testing_venue::request(RequestKind::kTime));
+        handle(request(RequestKind::kTime));
         now_ = then;
       }
       handle(requests_.next(now_));
@@ -137,4 +137,4 @@ TEST(Venue, says_line_by_line_what_the_plain_model_says) {
 }
 
 }  // namespace
-}  // namespace polis::exchange
+}  // namespace polis::exchange::testing_venue

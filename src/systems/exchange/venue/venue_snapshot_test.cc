@@ -3,7 +3,7 @@
 
 #include "systems/exchange/venue/naive_comparison_test.h"
 
-namespace polis::exchange {
+namespace polis::exchange::testing_venue {
 namespace {
 
 const VenueLimits kSmall{.assets_max = 10, .instruments_max = 10, .accounts_max = 100, .sessions_max = 100};
@@ -93,4 +93,4 @@ TEST(VenueSnapshot, a_flipped_bit_is_refused_or_makes_a_venue_that_can_be_asked)
 }
 
 }  // namespace
-}  // namespace polis::exchange
+}  // namespace polis::exchange::testing_venue

@@ -5,7 +5,7 @@
 #include "kernel/sim/seeds.h"
 #include "systems/exchange/venue/naive_comparison_test.h"
 
-namespace polis::exchange {
+namespace polis::exchange::testing_venue {
 namespace {
 
 struct Turn {
@@ -25,7 +25,7 @@ class SplitVenue {
     }
     for (int i = 0; i < count && !testing::Test::HasFailure(); ++i) {
       now_ += static_cast<VenueTime>(random_.below(200'000'000));
-      if (const auto due = venue_->next_time(); due && *due <= now_) ask(testing_venue::request(RequestKind::kTime));
+      if (const auto due = venue_->next_time(); due && *due <= now_) ask(request(RequestKind::kTime));
       ask(requests_.next(now_));
       // Sometimes the engine is far behind, sometimes it has done everything.
       const uint64_t answers = random_.below(12) == 0 ? 1000 : random_.below(3);
@@ -151,7 +151,6 @@ TEST(SplitVenue, says_the_same_again_when_its_order_is_replayed_and_by_its_halve
 }
 
 TEST(SplitVenue, a_fused_step_answers_first_what_split_threads_left_open) {
-  using namespace testing_venue;
   TestVenue it;
   it.prepare();
   Outputs outputs;
@@ -168,7 +167,6 @@ TEST(SplitVenue, a_fused_step_answers_first_what_split_threads_left_open) {
 
 // A cancel meets a fill that the order manager has not heard of yet: it loses.
 TEST(SplitVenue, a_cancel_that_comes_behind_the_fill_is_too_late) {
-  using namespace testing_venue;
   TestVenue it;
   it.prepare();
   it.send(order(1, 1, "rests", Side::kBuy, 5, 100));
@@ -197,7 +195,6 @@ TEST(SplitVenue, a_cancel_that_comes_behind_the_fill_is_too_late) {
 }
 
 TEST(SplitVenue, a_kill_waits_for_orders_that_are_pending) {
-  using namespace testing_venue;
   TestVenue it;
   it.prepare();
   Outputs outputs;
@@ -216,4 +213,4 @@ TEST(SplitVenue, a_kill_waits_for_orders_that_are_pending) {
 }
 
 }  // namespace
-}  // namespace polis::exchange
+}  // namespace polis::exchange::testing_venue

@@ -4,10 +4,8 @@
 #include "systems/exchange/venue/order_manager_state.h"
 #include "systems/exchange/venue/venue_test_support.h"
 
-namespace polis::exchange {
+namespace polis::exchange::testing_venue {
 namespace {
-
-using namespace testing_venue;
 
 struct VenueTest : testing::Test {
   TestVenue it;
@@ -453,4 +451,4 @@ TEST_F(VenueTest, orders_good_till_a_date_end_when_the_timer_says_so) {
 }
 
 }  // namespace
-}  // namespace polis::exchange
+}  // namespace polis::exchange::testing_venue
