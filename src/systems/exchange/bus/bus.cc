@@ -169,8 +169,10 @@ Result<std::unique_ptr<Bus>> Bus::open(const BusOptions& options, BusTail& tail)
           const BusTail held = bus->find_tail();
           tail.first = held.first;
           tail.next = held.next;
+          // A ring that was begun and never written to knows where.
+          if (held.next == 0 && found.first < kNothingYet) tail.first = tail.next = found.first;
         }
-        if (tail.first != tail.next) {
+        if (tail.next != 0) {
           // Cursors of the process before are nobody's; what is there stays readable until restart().
           std::memset(bus->memory_ + kHeaderBytes, 0, kBusCursorsMax * kCursorBytes);
           BusHeader& header = header_of(bus->memory_);

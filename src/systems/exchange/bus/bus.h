@@ -83,7 +83,8 @@ struct BusOptions {
 // What a ring still held when it was opened again.
 struct BusTail {
   bool same_boot = false;        // the machine has not started anew since: all that was released is whole
-  Sequence first = 0, next = 0;  // records [first, next) can be read; equal: none
+  // Records [first, next) can be read; equal: none was written since the ring began there. 0: nothing is known.
+  Sequence first = 0, next = 0;
 };
 
 class Bus;
