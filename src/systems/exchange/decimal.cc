@@ -92,6 +92,9 @@ std::optional<int64_t> units_of(std::string_view text, const Decimal& unit) {
 
 size_t write_units(char* into, int64_t units, const Decimal& unit) {
   const int exponent = std::clamp<int>(unit.exponent, -kExponentMax, kExponentMax);
+  if (int64_t narrow;
+      exponent <= 0 && units >= 0 && !__builtin_mul_overflow(units, unit.mantissa, &narrow) && narrow >= 0)
+    return write_digits(into, static_cast<uint64_t>(narrow), -exponent);
   // A product beyond what any text here holds does not occur: prices and quantities are below 2^32, amounts have a unit
   // of mantissa 1.
   const i128 value = i128{units} * unit.mantissa * (exponent > 0 ? power_of_ten(exponent) : 1);
@@ -119,18 +122,23 @@ size_t write_average(char* into, int64_t numerator, int64_t denominator, const D
   // so that nothing leaves 127 bits.
   const i128 divisor = i128{denominator} * (exponent < -kAverageDecimals ? 10 : 1);
   const i128 factor = i128{unit.mantissa} * power_of_ten(std::max(0, kAverageDecimals + exponent));
+  const int least = std::clamp(-exponent, 0, kAverageDecimals);
+  // As nearly always: all within 64 bits.
+  if (int64_t scaled; exponent >= -kAverageDecimals && factor <= INT64_MAX &&
+                      !__builtin_mul_overflow(numerator, static_cast<int64_t>(factor), &scaled) && scaled >= 0) {
+    uint64_t value = static_cast<uint64_t>(scaled / denominator);
+    const uint64_t left = static_cast<uint64_t>(scaled % denominator), half = static_cast<uint64_t>(denominator) - left;
+    if (left > half || (left == half && value % 2 != 0)) ++value;
+    int decimals = kAverageDecimals;
+    for (; decimals > least && value % 10 == 0; --decimals) value /= 10;
+    return write_digits(into, value, decimals);
+  }
   const i128 whole = numerator / divisor, rest = numerator % divisor;
   const i128 scaled = rest * factor;
   i128 value = whole * factor + scaled / divisor;
   const i128 left = scaled % divisor;
   if (left * 2 > divisor || (left * 2 == divisor && value % 2 != 0)) ++value;
   int decimals = kAverageDecimals;
-  const int least = std::clamp(-exponent, 0, kAverageDecimals);
-  if (value <= INT64_MAX) {
-    auto narrow = static_cast<uint64_t>(value);
-    for (; decimals > least && narrow % 10 == 0; --decimals) narrow /= 10;
-    return write_digits(into, narrow, decimals);
-  }
   for (; decimals > least && value % 10 == 0; --decimals) value /= 10;
   return write_fixed(into, value, decimals);
 }

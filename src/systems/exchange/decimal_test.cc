@@ -67,5 +67,27 @@ TEST(Decimal, an_average_has_up_to_eight_decimals_half_to_even) {
   EXPECT_EQ(average_text(2, 3, {1, 0}), "0.66666667");
 }
 
+TEST(Decimal, averages_of_any_size_are_those_of_a_wide_division) {
+  base::SeededRandom random(11);
+  for (int i = 0; i < 100'000; ++i) {
+    const auto numerator = static_cast<int64_t>(random.next() >> (1 + random.next() % 62));
+    const auto denominator = static_cast<int64_t>(1 + (random.next() >> (33 + random.next() % 30)));
+    // In 10^-8, from ticks of 0.01, by the book.
+    const __int128 scaled = __int128{numerator} * 1'000'000;
+    __int128 value = scaled / denominator;
+    const __int128 left = scaled % denominator;
+    if (left * 2 > denominator || (left * 2 == denominator && value % 2 != 0)) ++value;
+    std::string text = average_text(numerator, denominator, {1, -2});
+    const size_t decimals = text.size() - text.find('.') - 1;
+    ASSERT_TRUE(decimals >= 2 && decimals <= 8 && (decimals == 2 || !text.ends_with('0'))) << text;
+    text.erase(text.find('.'), 1);
+    text.append(8 - decimals, '0');
+    std::string expected;
+    for (; value > 0 || expected.size() < 9; value /= 10)
+      expected.insert(expected.begin(), static_cast<char>('0' + static_cast<int>(value % 10)));
+    ASSERT_EQ(text, expected) << numerator << " / " << denominator;
+  }
+}
+
 }  // namespace
 }  // namespace polis::exchange
