@@ -134,7 +134,9 @@ Task<Result<void>> LiveRuntime::recover(const Recovered& recovered) {
   bus_ = CO_TRY(Bus::open({.path = options_.bus_path,
                            .slots = options_.bus_slots,
                            .venue_id = options_.venue_id,
-                           .first = place_.next,
+                           // Of a ring that had to be made anew: no place of a venue with a past, so that an end
+                           // before restart() leaves no ring that looks whole.
+                           .first = 1,
                            .lock_memory = options_.lock_memory},
                           tail));
   // What was told from the bus alone is there whole, or the venue does not know what it told.

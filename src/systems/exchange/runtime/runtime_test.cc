@@ -245,6 +245,20 @@ Task<void> many_lives(Machine& m, bool cuts, Rows& rows) {
       co_await m.end(cuts);
     }
     rows.lose_uncommitted();
+    // Coming back may be cut off, too, again and again.
+    for (int attempt = 0; attempt < 3 && random.chance(1, 2); ++attempt) {
+      m.world.disk().crash_after(1 + random.below(40), cuts ? sim::Survival::kBySeed : sim::Survival::kAll);
+      opened = co_await m.open();
+      m.world.disk().crash_after(0);
+      if (opened) {
+        co_await m.end(cuts);
+      } else {
+        if (m.world.disk().powered()) m.world.disk().crash(cuts ? sim::Survival::kBySeed : sim::Survival::kAll);
+        m.world.disk().restart();
+        if (cuts) std::filesystem::remove(m.options.bus_path);
+      }
+      rows.lose_uncommitted();
+    }
     told.insert(told.end(), m.ear.told.begin(), m.ear.told.end());
     m.ear.told.clear();
     opened = co_await m.open();
