@@ -21,6 +21,18 @@ namespace polis::exchange {
     if (!expected) co_return;                         \
   } while (false)
 
+// The machine's, with a wall clock that can be put forward.
+class ShiftedClock final : public Clock {
+ public:
+  WallTime wall() const override { return system_.wall() + shift_.load(); }
+  SteadyTime steady() const override { return system_.steady(); }
+  void shift(Duration by) { shift_ = shift_.load() + by; }
+
+ private:
+  base::SystemClock system_;
+  std::atomic<Duration> shift_{};
+};
+
 class TestDesk {
  public:
   TestDesk() {
@@ -74,7 +86,7 @@ class TestDesk {
     reports = std::make_unique<Reports>(*store, rows, *reporter);
     co_return Result<void>();
   }
-  Task<Result<void>> open_money() {
+  Task<Result<void>> open_money(bool automatic = false) {
     funding = CO_TRY(co_await Funding::open(
         {.ledger = *ledger, .runtime = *venue, .store = *store, .rows = rows, .reports = *reports, .random = random}));
     settlement = CO_TRY(co_await Settlement::open({.ledger = *ledger,
@@ -85,7 +97,7 @@ class TestDesk {
                                                    .reports = *reports,
                                                    .funding = *funding,
                                                    .clock = clock},
-                                                  {.automatic = false}));
+                                                  {.automatic = automatic}));
     funding_to_wake_ = funding.get();
     settlement_to_wake_ = settlement.get();
     co_return Result<void>();
@@ -118,7 +130,7 @@ class TestDesk {
 
   ThreadMode threads = ThreadMode::kFused;
   io::Runtime runtime_{{.shards = 1}};
-  base::SystemClock clock;
+  ShiftedClock clock;
   base::SystemRandom random;
   std::unique_ptr<io::Disk> disk;
   std::unique_ptr<store::RocksStore> store;

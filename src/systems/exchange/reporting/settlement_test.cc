@@ -335,6 +335,28 @@ TEST_F(MoneyTest, a_day_that_was_closed_and_not_settled_is_settled_at_the_next_s
   });
 }
 
+TEST_F(MoneyTest, a_day_is_closed_when_it_is_over) {
+  desk.run([this]() -> Task<void> {
+    CO_EXPECT(co_await begin());
+    CO_EXPECT(co_await desk.funding->fund(kAlice, kUsd, 1'000));
+    co_await desk.caught_up();
+    co_await desk.close_money();
+    CO_EXPECT(co_await desk.open_money(true));
+    const uint32_t today = day_of(desk.clock.wall().time_since_epoch().count());
+    // The day has begun and is not over.
+    (void)co_await io::sleep_for(std::chrono::milliseconds(50));
+    EXPECT_TRUE((co_await desk.reports->days(10))->empty());
+    desk.clock.shift(std::chrono::hours(24));
+    desk.settlement->look_at_rows();
+    co_await until([&]() -> Task<bool> {
+      const auto day = co_await desk.reports->day(today);
+      co_return day && *day && (*day)->state == DayState::kWritten;
+    });
+    EXPECT_EQ((co_await desk.reports->days(10))->size(), 1u);
+    co_await desk.close();
+  });
+}
+
 TEST(LedgerNames, tell_members_from_everything_else) {
   EXPECT_EQ(member_of(member_account_id(7, 3)), (Member{.account = 7, .asset = 3}));
   EXPECT_FALSE(member_of(clearing_account_id(3)));
