@@ -2,9 +2,10 @@
 import json
 import os
 import re
+import tempfile
 
 from exchange_fix import bench_fix
-from measure import RELEASE, build, google_benchmark, median, run, table
+from measure import RELEASE, build, disk_syncs, google_benchmark, median, run, table
 
 SATURATED_STEPS = 1_000_000
 SAMPLES = 2_000_000  # p99.99 needs a million
@@ -82,10 +83,32 @@ def bus():
           ["run/payload bytes[/slots]", "M records/s", "ns a hop"], rows)
 
 
+def durable():
+    """What an order pays for being on disk, beside what the disk takes for an fdatasync in the same minute."""
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="polis-bench-") as folder:
+        syncs, p50, p99 = disk_syncs(folder)
+        for ack, *how in [("disk", "open", 20_000), ("disk", "open", 100_000), ("bus", "open", 100_000), ("disk", "saturated"), ("bus", "saturated")]:
+            runs = []
+            for number in range(3):
+                words = [os.path.join(RELEASE, "bench/exchange_durable"), os.path.join(folder, f"{ack}-{'-'.join(map(str, how))}-{number}"), ack, *map(str, how),
+                         "200000" if how[-1] == 20_000 else "1000000"]
+                runs.append(json.loads(run(*words, limit_s=300)))
+            at = {name: median([one[name] for one in runs]) for name in runs[0] if name != "ack"}
+            fsync = f"{at['p99'] / 1e6 / p99:.2f}" if ack == "disk" and how[0] == "open" else ""
+            rows.append([f"ack={ack}", f"{at['rate'] / 1e3:,.0f}k/s poisson" if at["rate"] else "saturated", f"{at['done'] / 1e3:,.0f}",
+                         *[f"{at[p] / 1e3:,.0f}" if at["rate"] else "" for p in ("p50", "p99", "p99.9")], fsync, f"{at['requests'] / max(1, at['syncs']):,.0f}",
+                         f"{at['journal_bytes'] / max(1, at['requests']):.0f}"])
+    table(f"exchange: one fused loop with bus and journal, mixed load; fio on the same disk: {syncs:,.0f} fdatasyncs/s, p50 {p50:.2f} ms, p99 {p99:.2f} ms; "
+          "latency from when a request was due, median of three runs",
+          ["safe", "arrivals", "k requests/s", "p50 µs", "p99 µs", "p99.9 µs", "p99 in p99s of fdatasync", "requests a sync", "journal bytes a request"], rows)
+
+
 def bench_exchange(options):
-    build("exchange_core", "polis_systems_exchange_bus_bench")
+    build("exchange_core", "exchange_durable", "polis_systems_exchange_bus_bench")
     saturation = saturated()
     latency(saturation)
     growth(int(options.resting_millions * 1e6))
     bus()
+    durable()
     bench_fix()

@@ -16,30 +16,35 @@ inline exchange::VenueLimits venue_limits(size_t orders) {
           .orders_max = static_cast<uint32_t>(orders)};
 }
 
+// What must stand before anybody trades.
+inline std::vector<exchange::Request> opening(const MixedLoad& load, size_t orders_max) {
+  namespace make = exchange::testing_venue;
+  std::vector<exchange::Request> all{make::asset(1, "ABC", 0), make::asset(2, "USD", 2)};
+  exchange::InstrumentDefinition shares = make::shares(1, "ABC", 1, 2);
+  shares.orders_max = static_cast<uint32_t>(orders_max);
+  all.push_back(make::instrument(shares));
+  exchange::RiskLimits limits;
+  limits.order_quantity_max = 1'000'000;
+  limits.order_notional_max = int64_t{1} << 50;
+  limits.open_orders_max = 100'000'000;
+  limits.rate_per_second = limits.rate_burst = 100'000'000;
+  limits.price_band_bp = 2000;
+  limits.position_max = int64_t{1} << 40;
+  for (uint32_t id = 2; id < load.accounts + 2; ++id) {
+    all.push_back(make::account(id, "A" + std::to_string(id)));
+    all.push_back(make::session(id - 1, "BRK" + std::to_string(id), id));
+    all.push_back(make::risk(id, limits));
+    all.push_back(make::deposit(id, 1, int64_t{1} << 40));
+    all.push_back(make::deposit(id, 2, int64_t{1} << 50));
+  }
+  all.push_back(make::phase(1, exchange::Phase::kContinuous));
+  return all;
+}
+
 class LoadedVenue {
  public:
   LoadedVenue(const MixedLoad& load, size_t orders_max) : venue_(venue_limits(orders_max)) {
-    namespace make = exchange::testing_venue;
-    send(make::asset(1, "ABC", 0));
-    send(make::asset(2, "USD", 2));
-    exchange::InstrumentDefinition shares = make::shares(1, "ABC", 1, 2);
-    shares.orders_max = static_cast<uint32_t>(orders_max);
-    send(make::instrument(shares));
-    exchange::RiskLimits limits;
-    limits.order_quantity_max = 1'000'000;
-    limits.order_notional_max = int64_t{1} << 50;
-    limits.open_orders_max = 100'000'000;
-    limits.rate_per_second = limits.rate_burst = 100'000'000;
-    limits.price_band_bp = 2000;
-    limits.position_max = int64_t{1} << 40;
-    for (uint32_t id = 2; id < load.accounts + 2; ++id) {
-      send(make::account(id, "A" + std::to_string(id)));
-      send(make::session(id - 1, "BRK" + std::to_string(id), id));
-      send(make::risk(id, limits));
-      send(make::deposit(id, 1, int64_t{1} << 40));
-      send(make::deposit(id, 2, int64_t{1} << 50));
-    }
-    send(make::phase(1, exchange::Phase::kContinuous));
+    for (const exchange::Request& request : opening(load, orders_max)) send(request);
   }
   void send(const exchange::Request& request) {
     now_ += 1000;
