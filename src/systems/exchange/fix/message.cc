@@ -104,6 +104,8 @@ std::span<char> Framer::room() {
   if (begin_ > 0) {
     if (begin_ < end_) std::memmove(bytes_.data(), bytes_.data() + begin_, end_ - begin_);
     end_ -= begin_;
+    clear_from_ -= std::min(clear_from_, begin_);
+    clear_until_ -= std::min(clear_until_, begin_);
     begin_ = 0;
   }
   frame_ = {};
@@ -116,8 +118,27 @@ void Framer::filled(size_t bytes) {
 }
 
 void Framer::clear() {
-  begin_ = end_ = 0;
+  begin_ = end_ = clear_from_ = clear_until_ = 0;
   frame_ = {};
+}
+
+size_t Framer::find_sum(size_t from) {
+  static constexpr std::string_view kSum =
+      "\x01"
+      "10=";
+  const std::string_view all(bytes_.data(), end_);
+  size_t found = all.npos;
+  if (from < clear_from_) {
+    found = all.substr(0, std::min(end_, clear_from_ + kSum.size() - 1)).find(kSum, from);
+    if (found != all.npos) return found;
+    clear_from_ = from;
+  } else if (from >= clear_until_) {
+    clear_from_ = clear_until_ = from;
+  }
+  // What is known to hold none is not looked at again.
+  found = all.find(kSum, std::max(from, clear_until_ - std::min(clear_until_, kSum.size() - 1)));
+  clear_until_ = std::min(found, end_);
+  return found;
 }
 
 Framer::Found Framer::next() {
@@ -151,10 +172,8 @@ Framer::Found Framer::next() {
   if (digits == 0 || rest[at] != kSeparator || length > kMessageBytesMax) return garbled();
   const size_t body = at + 1;
   const size_t from = length > 0 ? body + length - 1 : at;
-  const size_t sum = rest.find(
-      "\x01"
-      "10=",
-      std::min(from, rest.size()));
+  const size_t sum_at = find_sum(std::min(start + from, end_));
+  const size_t sum = sum_at == all.npos ? all.npos : sum_at - start;
   if (sum == rest.npos) return rest.size() > kMessageBytesMax ? garbled() : Found::kNeedMore;
   const size_t sum_end = rest.substr(0, sum + kChecksumFieldMax).find(kSeparator, sum + 1);
   if (sum_end == rest.npos) return rest.size() >= sum + kChecksumFieldMax ? garbled() : Found::kNeedMore;

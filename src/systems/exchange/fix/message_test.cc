@@ -123,6 +123,16 @@ TEST(framer, gives_up_on_messages_of_more_than_64_kib) {
   EXPECT_EQ(frames_of(bytes("8=FIX.4.4|9=65537|35=0|10=000|") + kHeartbeat).size(), 1u);
 }
 
+TEST(framer, looks_at_a_flood_of_beginnings_once) {
+  // 2 MiB of messages that never end: a search for each would take minutes.
+  std::string flood;
+  while (flood.size() < 2 << 20)
+    flood += bytes("8=FIX.4.4|9=" + std::to_string(60'000 - flood.size() % 50'000) + "|58=x|");
+  const auto frames = frames_of(flood + std::string(kMessageBytesMax, 'x') + kHeartbeat + kHeartbeat);
+  ASSERT_FALSE(frames.empty());
+  EXPECT_EQ(frames.back(), kHeartbeat);
+}
+
 TEST(field_writer, writes_decimals_without_needless_zeros) {
   const auto decimal = [](int64_t mantissa, unsigned decimals) {
     FieldWriter writer;
