@@ -50,8 +50,9 @@ void Egress::tell_here(Place& place, const EgressBatch& batch) {
   std::erase(place.listeners, nullptr);
 }
 
-void Egress::tell(std::shared_ptr<const EgressBatch> batch) {
-  if (batch->items.empty()) return;
+bool Egress::tell(const std::shared_ptr<const EgressBatch>& batch) {
+  if (batch->items.empty()) return true;
+  bool free = true;
   std::shared_ptr<Place> here;
   {
     std::lock_guard lock(mutex_);
@@ -60,10 +61,12 @@ void Egress::tell(std::shared_ptr<const EgressBatch> batch) {
         here = place;
         continue;
       }
+      free = false;
       place->shard.post([place, batch] { tell_here(*place, *batch); });
     }
   }
   if (here) tell_here(*here, *batch);
+  return free;
 }
 
 }  // namespace polis::exchange

@@ -57,8 +57,8 @@ class Egress {
   // Home shard: whether anybody listens.
   bool wanted() const { return listeners_.load(std::memory_order_acquire) != 0; }
 
-  // Home shard: tells everybody.
-  void tell(std::shared_ptr<const EgressBatch> batch);
+  // Home shard: tells everybody. Answers whether the batch is free again: no other shard holds it.
+  bool tell(const std::shared_ptr<const EgressBatch>& batch);
 
  private:
   // The listeners of one shard, touched on that shard alone.

@@ -85,15 +85,10 @@ void LiveRuntime::end_step(Sequence next) {
 }
 
 std::shared_ptr<EgressBatch> LiveRuntime::take_egress_batch() {
-  for (auto& spare : spare_) {
-    if (spare.use_count() != 1) continue;
-    std::shared_ptr<EgressBatch> batch = std::move(spare);
-    spare = std::move(spare_.back());
-    spare_.pop_back();
-    batch->clear();
-    return batch;
-  }
-  return std::make_shared<EgressBatch>();
+  if (spare_.empty()) return std::make_shared<EgressBatch>();
+  std::shared_ptr<EgressBatch> batch = std::move(spare_.back());
+  spare_.pop_back();
+  return batch;
 }
 
 void LiveRuntime::deliver(const std::shared_ptr<EgressBatch>& batch) {
@@ -110,8 +105,10 @@ void LiveRuntime::deliver(const std::shared_ptr<EgressBatch>& batch) {
     for (const uint64_t tag : batch->asked)
       answer(tag, fail(Code::kInvalid, "a request that the venue answers with nothing"));
   }
-  egress_.tell(batch);
-  if (spare_.size() < kSpareBatches && batch->size_bytes() < kSpareBatchBytes) spare_.push_back(batch);
+  if (egress_.tell(batch) && spare_.size() < kSpareBatches && batch->size_bytes() < kSpareBatchBytes) {
+    batch->clear();
+    spare_.push_back(batch);
+  }
 }
 
 Result<bool> LiveRuntime::append_batch() {
