@@ -11,6 +11,7 @@ constexpr uint32_t kChunk = 1000;
 
 uint64_t symbol_key(std::string_view symbol) {
   uint64_t key = 0;
+  if (symbol.empty()) return key;
   std::memcpy(&key, symbol.data(), std::min(symbol.size(), sizeof key));
   return key;
 }
