@@ -509,6 +509,10 @@ TEST(SpscQueueTest, it_is_a_queue_of_its_capacity) {
   for (int lap = 0; lap < 100; ++lap) {
     while (queue.push(in)) ++in;
     EXPECT_EQ(queue.size(), 8u);
+    ASSERT_NE(queue.front(), nullptr);
+    for (uint64_t ahead = 0; ahead < 10; ++ahead)
+      if (const int* coming = queue.peek(ahead)) EXPECT_EQ(*coming, out + static_cast<int>(ahead));
+    EXPECT_EQ(queue.peek(8), nullptr);
     for (int i = 0; i < 1 + lap % 8; ++i) {
       ASSERT_NE(queue.front(), nullptr);
       EXPECT_EQ(*queue.front(), out++);

@@ -56,6 +56,11 @@ class SpscQueue {
     }
     return &values_[head & mask_];
   }
+  // The one that comes `ahead` places after front(), as far as front() has looked; null if there is none.
+  const T* peek(uint64_t ahead) const {
+    const uint64_t place = head_.load(std::memory_order_relaxed) + ahead;
+    return place < tail_seen_ ? &values_[place & mask_] : nullptr;
+  }
   // Only after front() gave a value.
   void pop() { head_.store(head_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
 
