@@ -75,7 +75,8 @@ RejectReason Matching::check(const NewOrder& order) const {
                                                                 : kBadPrice;
   if (phase_ == Phase::kClosed) return kClosed;
   if (order.quantity <= 0 || order.quantity > kQuantityMax || order.minimum < 0 || order.minimum > order.quantity ||
-      order.shown < kShowAll || order.shown > order.quantity)
+      order.shown < kShowAll || order.shown > order.quantity ||
+      (order.shown > 0 && order.quantity > order.shown * kPeaksMax))
     return kBadQuantity;
   if (!is_price(order.price) && (has_limit(order.type) || order.price != 0)) return kBadPrice;
   if (is_stop(order.type) ? !is_price(order.stop_price) : order.stop_price != 0) return kBadPrice;
@@ -164,7 +165,9 @@ void Matching::cancel(VenueTime now, OrderId id, uint64_t reference, Events& eve
 RejectReason Matching::check(const ReplaceOrder& replace, const Order& order) const {
   using enum RejectReason;
   if (phase_ == Phase::kClosed) return kClosed;
-  if (replace.quantity <= 0 || replace.quantity > kQuantityMax) return kBadQuantity;
+  if (replace.quantity <= 0 || replace.quantity > kQuantityMax ||
+      (order.peak != 0 && replace.quantity > order.peak * kPeaksMax))
+    return kBadQuantity;
   if (!is_price(replace.price) && (has_limit(order.type) || replace.price != 0)) return kBadPrice;
   if (is_stop(order.type) ? !is_price(replace.stop_price) : replace.stop_price != 0) return kBadPrice;
   if (order.post_only && phase_ == Phase::kContinuous && replace.price != order.price &&

@@ -32,6 +32,9 @@ struct InstrumentRules {
   VenueTime pause_ns = 300'000'000'000;
 };
 
+// An iceberg shows at least so much of its size at a time, so that no command has more to say of it.
+inline constexpr Quantity kPeaksMax = 1000;
+
 using Events = std::vector<Event>;
 
 // What an auction would match now.

@@ -113,6 +113,10 @@ class Comparison {
     if (order.type == OrderType::kStop || order.type == OrderType::kStopLimit) order.stop_price = price();
     if (random_.below(5) == 0)
       order.shown = static_cast<Quantity>(random_.below(static_cast<uint64_t>(order.quantity) + 1));
+    if (random_.below(150) == 0) {  // an iceberg that shows about as little as it may
+      order.quantity = 1500 + static_cast<Quantity>(random_.below(1000));
+      order.shown = 1 + static_cast<Quantity>(random_.below(3));
+    }
     if (random_.below(15) == 0)
       order.minimum = static_cast<Quantity>(1 + random_.below(static_cast<uint64_t>(order.quantity)));
     if (order.time_in_force == TimeInForce::kGoodTillDate)
@@ -152,7 +156,7 @@ class Comparison {
       model_.cancel(now_, id, references_, theirs_);
     } else if (what < 960) {
       ReplaceOrder replace{.order = known(), .reference = ++references_};
-      replace.quantity = static_cast<Quantity>(random_.below(60));
+      replace.quantity = static_cast<Quantity>(random_.below(random_.below(50) == 0 ? 5000 : 60));
       for (const auto& one : model_.waiting())
         if (one.id == replace.order) {
           replace.price = one.terms.price;
@@ -341,6 +345,22 @@ TEST(Matching, an_id_of_an_order_that_is_over_finds_nothing) {
   EXPECT_NE(events.back().order, first);
   book.cancel(1, first, 4, events);
   EXPECT_EQ(events.back().reject, RejectReason::kUnknownOrder);
+}
+
+TEST(Matching, an_iceberg_shows_at_least_a_thousandth) {
+  Matching book({.id = 1});
+  Events events;
+  book.set_phase(1, Phase::kContinuous, events);
+  book.submit(1, {.reference = 1, .side = Side::kSell, .price = 10, .quantity = 1'000'001, .shown = 1000}, events);
+  EXPECT_EQ(events.back().reject, RejectReason::kBadQuantity);
+  book.submit(1, {.reference = 2, .side = Side::kSell, .price = 10, .quantity = 1'000'000, .shown = 1000}, events);
+  ASSERT_EQ(events.back().kind, Event::Kind::kRested);
+  const OrderId iceberg = events.back().order;
+  book.replace(1, {.order = iceberg, .reference = 3, .price = 10, .quantity = 1'000'001}, events);
+  EXPECT_EQ(events.back().reject, RejectReason::kBadQuantity);
+  events.clear();
+  book.submit(1, {.reference = 4, .side = Side::kBuy, .price = 10, .quantity = 1'000'000}, events);
+  EXPECT_EQ(events.size(), 1u + 1000 + 999);  // accepted, a trade a peak, and the next peak but for the last
 }
 
 TEST(Matching, a_full_slab_says_so) {

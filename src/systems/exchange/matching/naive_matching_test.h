@@ -135,7 +135,7 @@ inline RejectReason NaiveMatching::check(const NewOrder& o) {
   const bool call = is_call(phase_);
   if (phase_ == Phase::kClosed) return kClosed;
   if (o.quantity < 1 || o.quantity > kQuantityMax || o.minimum < 0 || o.minimum > o.quantity || o.shown < -1 ||
-      o.shown > o.quantity)
+      o.shown > o.quantity || (o.shown > 0 && o.quantity > 1000 * o.shown))
     return kBadQuantity;
   if ((limited(o.type) || o.price != 0) && (o.price < 1 || o.price > kPriceMax)) return kBadPrice;
   if (stops(o.type) != (o.stop_price > 0 && o.stop_price <= kPriceMax) || (!stops(o.type) && o.stop_price != 0))
@@ -220,7 +220,8 @@ inline void NaiveMatching::replace(VenueTime now, const ReplaceOrder& wanted, Ev
     reason = RejectReason::kUnknownOrder;
   } else if (phase_ == Phase::kClosed) {
     reason = RejectReason::kClosed;
-  } else if (wanted.quantity < 1 || wanted.quantity > kQuantityMax) {
+  } else if (wanted.quantity < 1 || wanted.quantity > kQuantityMax ||
+             (one->iceberg() && wanted.quantity > 1000 * one->terms.shown)) {
     reason = RejectReason::kBadQuantity;
   } else if (((limited(one->terms.type) || wanted.price != 0) && (wanted.price < 1 || wanted.price > kPriceMax)) ||
              (stops(one->terms.type) ? wanted.stop_price < 1 || wanted.stop_price > kPriceMax
