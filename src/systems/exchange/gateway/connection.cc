@@ -336,7 +336,7 @@ void Connection::report(Sequence sequence, VenueTime time, const Report& report)
   gateway_.messages_out_.fetch_add(1, std::memory_order_relaxed);
   if (gateway_.metrics_) gateway_.metrics_->out->add();
   gateway_.touched(*this);
-  if (waiting_bytes() <= gateway_.options_.egress_bytes_max) return;
+  if (over_ || waiting_bytes() <= gateway_.options_.egress_bytes_max) return;
   obs::log_warning("a FIX client does not read what it is sent and was cut off",
                    {{"session", session_->config().their_comp_id}, {"peer", peer()}, {"bytes", waiting_bytes()}});
   cut();

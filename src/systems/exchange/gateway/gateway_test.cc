@@ -573,6 +573,42 @@ TEST(gateway, a_possible_resend_has_its_effect_once) {
   });
 }
 
+TEST(gateway, who_does_not_read_is_cut_off_and_misses_nothing) {
+  play([](World& world) -> Task<void> {
+    co_await world.stop();
+    world.options.egress_bytes_max = 100'000;
+    co_await world.start();
+    Request risk;
+    risk.kind = RequestKind::kRisk;
+    risk.body.risk.account = 3;
+    risk.body.risk.limits.rate_per_second = 0;
+    co_await world.define(risk, "risk");
+    auto client = co_await world.client("BRK1");
+    (void)co_await client->logon();
+    co_await client->send("D", order("slow", "38=300000|40=2|44=99.5|54=1|"));
+    EXPECT_EQ(Client::field(co_await client->receive(), "150"), "0");
+    uint32_t fills = 0;
+    // The kernel's buffers take some megabytes before the gateway's own fills.
+    while (world.gateway->statistics().connections != 0 && fills < 200'000) {
+      for (int i = 0; i < 50; ++i, ++fills) world.rest(Side::kSell, 9950, 1);
+      co_await io::yield();
+    }
+    EXPECT_LT(fills, 200'000u);
+    auto again = co_await world.client("BRK1");
+    again->next = client->next;
+    EXPECT_EQ(Client::field(
+                  co_await [](Client& late) -> Task<std::string> {
+                    co_await late.send("A", "98=0|108=30|");
+                    co_return co_await late.receive();
+                  }(*again),
+                  "34"),
+              std::to_string(fills + 3));
+    co_await again->send("2", fmt::format("7={}|16={}|", fills + 2, fills + 2));
+    const std::string last = co_await again->receive();
+    EXPECT_EQ(Client::field(last, "14"), std::to_string(fills)) << last;
+  });
+}
+
 TEST(gateway, over_tls_a_certificate_names_the_session) {
   play([](World& world) -> Task<void> {
     const std::string host[] = {"localhost"}, broker[] = {"BRK1"};
