@@ -38,8 +38,8 @@ function BusView({ live }: { live: LiveSample }) {
       <Table
         caption="Readers of the bus"
         columns={[
-          { title: "Reader", className: "grow", cell: (row) => row.name },
-          { title: "", className: "wide soft", cell: (row) => row.what },
+          { title: "Reader", cell: (row) => row.name },
+          { title: "What it is", className: "grow wide soft", cell: (row) => row.what },
           { title: "At", className: "right", cell: (row) => count(Number(row.at)) },
           { title: "Behind", className: "right", cell: (row) => row.lag },
         ]}
