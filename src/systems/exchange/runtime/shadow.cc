@@ -17,6 +17,8 @@ constexpr Duration kCommitInterval = milliseconds(50);
 constexpr Sequence kCommitSequences = 50'000;
 constexpr Duration kRetryInterval = seconds(1);
 constexpr Duration kCheckInterval = seconds(1);
+// At a stop, what is still to be done again; the rest is done after the next start. All of polis stops within 5 s.
+constexpr Duration kCatchUpMax = seconds(1);
 constexpr int kNice = 10;
 // The shards of the process count from 0.
 constexpr unsigned kShadowIndex = 1000;
@@ -114,6 +116,7 @@ Task<Result<void>> Shadow::follow() {
         parts_.followers[i]->on_step(step.stamp, step.turn ? nullptr : &step.request, outputs, *venue_);
   };
   auto files = CO_TRY(co_await JournalFiles::open(parts_.disk, parts_.options.journal_directory, place_.record));
+  std::optional<SteadyTime> stop_seen;
   while (true) {
     changed_.reset();
     const log::Position durable = durable_.load(std::memory_order_acquire);
@@ -126,7 +129,8 @@ Task<Result<void>> Shadow::follow() {
                                          ", which was on disk, cannot be read");
     }
     const SteadyTime now = parts_.clock.steady();
-    const bool last = !record && stopping();
+    if (stopping() && !stop_seen) stop_seen = now;
+    const bool last = stop_seen && (!record || now - *stop_seen >= kCatchUpMax);
     if (place_.next != checked_next_ && (last || now - checked_at_ >= kCheckInterval)) check();
     if (place_.next != committed_next_ &&
         (last || now - committed_at_ >= kCommitInterval || place_.next - committed_next_ >= kCommitSequences)) {
