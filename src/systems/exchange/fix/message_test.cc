@@ -53,7 +53,8 @@ TEST(message, with_a_wrong_length_sum_or_order_is_garbled) {
 
 TEST(message, keeps_negative_tags_so_that_they_can_be_rejected) {
   Message message;
-  ASSERT_TRUE(message.parse(whole("35=0|-1=HI|")));
+  const std::string frame = whole("35=0|-1=HI|");
+  ASSERT_TRUE(message.parse(frame));
   EXPECT_EQ(message.find(-1), "HI");
 }
 
@@ -63,7 +64,8 @@ TEST(message, takes_raw_data_by_its_length) {
       "a\x01"
       "10=b",
       6);
-  ASSERT_TRUE(message.parse(whole("35=A|95=6|96=" + raw + "|58=x|")));
+  const std::string frame = whole("35=A|95=6|96=" + raw + "|58=x|");
+  ASSERT_TRUE(message.parse(frame));
   EXPECT_EQ(message.find(96), raw);
   EXPECT_EQ(message.find(58), "x");
   EXPECT_FALSE(parses(whole("35=A|95=99|96=" + raw + "|")));
