@@ -29,6 +29,7 @@ namespace {
 constexpr char kSeparator = '\x01';
 constexpr size_t kWindow = 1024;               // outstanding, in closed loop
 constexpr double kWarmUp = 0.1;                // of the orders are not counted
+constexpr int64_t kRefused = 1;                // for the moment of an answer
 constexpr int64_t kPatience = 20'000'000'000;  // without an answer
 
 int64_t now_ns() {
@@ -174,6 +175,7 @@ void log_on(Connection& connection) {
 struct Outcome {
   std::vector<int64_t> latencies;
   double seconds = 0;
+  size_t refused = 0;   // as busy; not among the latencies
   int64_t gap_max = 0;  // between two looks of this thread at the clock
 };
 
@@ -185,9 +187,10 @@ void print(const char* mode, Outcome& outcome) {
   std::sort(outcome.latencies.begin(), outcome.latencies.end());
   const auto& all = outcome.latencies;
   std::printf(
-      "{\"mode\":\"%s\",\"orders\":%zu,\"seconds\":%.3f,\"per_second\":%.0f,\"p50\":%lld,\"p90\":%lld,\"p99\":%lld,"
+      "{\"mode\":\"%s\",\"orders\":%zu,\"refused\":%zu,\"seconds\":%.3f,\"per_second\":%.0f,\"p50\":%lld,\"p90\":%lld,"
+      "\"p99\":%lld,"
       "\"p999\":%lld,\"max\":%lld,\"gap_max\":%lld}\n",
-      mode, all.size(), outcome.seconds, all.size() / outcome.seconds, (long long)percentile(all, 0.5),
+      mode, all.size(), outcome.refused, outcome.seconds, all.size() / outcome.seconds, (long long)percentile(all, 0.5),
       (long long)percentile(all, 0.9), (long long)percentile(all, 0.99), (long long)percentile(all, 0.999),
       (long long)(all.empty() ? 0 : all.back()), (long long)outcome.gap_max);
 }
@@ -238,9 +241,14 @@ int main(int argc, char** argv) {
       sent_bytes += connection.send_some(std::string_view(orders.bytes).substr(sent_bytes, until - sent_bytes));
     const bool got = connection.receive(
         [&](std::string_view message) {
-          const std::string_view id = value_of(message,
-                                               "\x01"
-                                               "11=");
+          // 35=j names the order that the venue had no room for as its reference.
+          const bool busy = value_of(message,
+                                     "\x01"
+                                     "35=") == "j";
+          const std::string_view id = value_of(message, busy ? std::string_view("\x01"
+                                                                                "379=")
+                                                             : std::string_view("\x01"
+                                                                                "11="));
           uint64_t order = 0;
           std::from_chars(id.data(), id.data() + id.size(), order);
           order -= first_id;
@@ -251,7 +259,8 @@ int main(int argc, char** argv) {
             std::fprintf(stderr, "refused: %.*s\n", static_cast<int>(message.size()), message.data());
             std::exit(1);
           }
-          seen[order] = now_ns();
+          seen[order] = busy ? kRefused : now_ns();
+          outcome.refused += busy;
           ++answered;
         },
         false);
@@ -263,7 +272,8 @@ int main(int argc, char** argv) {
     }
   }
   const size_t first = static_cast<size_t>(count * kWarmUp);
-  for (size_t i = first; i < count; ++i) outcome.latencies.push_back(seen[i] - intended[i]);
+  for (size_t i = first; i < count; ++i)
+    if (seen[i] != kRefused) outcome.latencies.push_back(seen[i] - intended[i]);
   outcome.seconds = (*std::max_element(seen.begin(), seen.end()) - intended[first]) / 1e9;
   print(mode.c_str(), outcome);
   return 0;
