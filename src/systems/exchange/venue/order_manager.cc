@@ -342,13 +342,13 @@ Result<void> OrderManager::check_sums(bool thorough) const {
   for (AssetId asset = 1; asset <= assets(); ++asset)
     if (state.assets[asset].sum != state.assets[asset].paid_in) return differs(asset, state.assets[asset].sum);
   if (!thorough) return {};
-  std::vector<Amount> sums(state.assets.size());
+  std::vector<__int128> sums(state.assets.size());
   for (size_t i = 0; i < state.balances.size(); ++i) {
     const BalanceCell& cell = state.balances[static_cast<CellNumber>(i)];
     sums[cell.of] += cell.total;
   }
   for (AssetId asset = 1; asset <= assets(); ++asset)
-    if (sums[asset] != state.assets[asset].paid_in) return differs(asset, sums[asset]);
+    if (sums[asset] != state.assets[asset].paid_in) return differs(asset, static_cast<Amount>(sums[asset]));
   return {};
 }
 

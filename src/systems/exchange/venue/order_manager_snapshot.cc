@@ -112,6 +112,11 @@ void trade_fields(Fields& fields, T& trade) {
          trade.price, trade.quantity, trade.buy_fee, trade.sell_fee, trade.broken);
 }
 
+// Two of them can be added.
+bool is_amount(int64_t amount) {
+  return amount > -2 * kAmountMax && amount < 2 * kAmountMax;
+}
+
 // Parts that are told one after the other, each from where the piece before it stopped.
 class PartsSaver final : public OrderManager::Saver {
  public:
@@ -293,7 +298,8 @@ Result<void> OrderManager::load(BytesView piece) {
         instrument_fields(fields, instrument);
         const InstrumentDefinition& definition = instrument.definition;
         if (!refuse_unless(definition.id == state.instruments.size() && definition.base < state.assets.size() &&
-                               definition.quote < state.assets.size(),
+                               definition.quote < state.assets.size() && is_amount(definition.base_per_lot) &&
+                               is_amount(definition.quote_per_tick_lot),
                            "an instrument"))
           return;
         state.instrument_symbols[std::string(definition.symbol.view())] = definition.id;
@@ -326,6 +332,7 @@ Result<void> OrderManager::load(BytesView piece) {
         BalanceCell cell;
         balance_fields(fields, cell);
         if (!refuse_unless(cell.account < state.accounts.size() && cell.of < state.assets.size() &&
+                               is_amount(cell.total) && is_amount(cell.reserved) &&
                                state.balances.find(cell.account, cell.of) == kNoCell,
                            "a balance"))
           return;
@@ -337,6 +344,7 @@ Result<void> OrderManager::load(BytesView piece) {
         PositionCell cell;
         position_fields(fields, cell);
         if (!refuse_unless(cell.account < state.accounts.size() && cell.of < state.instruments.size() &&
+                               is_amount(cell.position) && is_amount(cell.open_buys) && is_amount(cell.open_sells) &&
                                state.positions.find(cell.account, cell.of) == kNoCell,
                            "a position"))
           return;
@@ -387,8 +395,7 @@ Result<void> OrderManager::State::check_loaded() {
     return fail(Code::kCorrupt, std::string("order manager's snapshot: ") + what);
   };
   if (ended.size() != kEndedKept) return corrupt("ended orders");
-  std::vector<Amount> reserved(balances.size());
-  std::vector<Quantity> buys(positions.size()), sells(positions.size());
+  std::vector<__int128> reserved(balances.size()), buys(positions.size()), sells(positions.size());
   size_t unused = 0, open = 0;
   for (TablePlace place = 1; place < orders.places(); ++place) {
     const HeldOrder& order = orders[place];
@@ -406,7 +413,10 @@ Result<void> OrderManager::State::check_loaded() {
         balances[order.quote].account != order.account || balances[order.quote].of != instrument.quote ||
         positions[order.position].account != order.account || positions[order.position].of != order.instrument)
       return corrupt("an order's balances");
-    if (order.reserved != needed(order)) return corrupt("what an order has reserved");
+    const __int128 lots = static_cast<__int128>(order.left) + order.cover;
+    const __int128 most =
+        order.side == Side::kSell ? lots * instrument.base_per_lot : lots * order.bound * instrument.quote_per_tick_lot;
+    if (most < 0 || most > kAmountMax || order.reserved != needed(order)) return corrupt("what an order has reserved");
     reserved[order.side == Side::kBuy ? order.quote : order.base] += order.reserved;
     (order.side == Side::kBuy ? buys : sells)[order.position] += order.open_lots;
     if (order.open) ++open;
