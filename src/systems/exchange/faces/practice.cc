@@ -145,6 +145,8 @@ class Load {
       if (client_.waiting_bytes() > 0) {
         failure_ = co_await client_.flush();
         if (!failure_) co_return;
+        // A sender that is late and finds room in the socket would never let the receiver read.
+        co_await io::yield();
         continue;
       }
       if (options_.rate > 0) {
