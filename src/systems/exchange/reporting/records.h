@@ -3,14 +3,13 @@
 //
 //     key := kind:char parts (u64, big endian)
 //     's' session, ordinal     chunk of reports: what the session was told, ordinals from the key's on without gaps
-//     'o' order                one order as it is now
-//     'n' account, sequence    chunk of (sequence, order): which orders the account made
-//     'f' account, sequence    chunk of fills
-//     'm' account, sequence    chunk of movements of money
-//     't' instrument, match    chunk of trades; 'b' instrument, match: that trade was broken
-//     'd' day                  a closed day; 'c' day, account: its closing balances; 'x' day, n: its settlement file
-//     'w' sequence             a withdrawal that is to be paid; 'v' sequence: one that is
-//     'k' text                 an API key; 'l' asset: its number in the ledger; 'g': how far all this goes
+//     'o' order                one order as its first batch of steps left it; 'u' order: as a later one did, but for
+//     when it was entered 'n' account, sequence    chunk of (sequence, order): which orders the account made 'f'
+//     account, sequence    chunk of fills 'm' account, sequence    chunk of movements of money 't' instrument, match
+//     chunk of trades; 'b' instrument, match: that trade was broken 'd' day                  a closed day; 'c' day,
+//     account: its closing balances; 'x' day, n: its settlement file 'w' sequence             a withdrawal that is to
+//     be paid; 'v' sequence: one that is 'k' text                 an API key; 'l' asset: its number in the ledger; 'g':
+//     how far all this goes
 //
 // A chunk holds what one flush gathered for its key, at most kChunkRecordsMax records, and its key names the first.
 #pragma once
@@ -30,6 +29,7 @@ inline constexpr size_t kChunkRecordsMax = 512;  // 30 KiB of reports
 enum class RowKind : char {
   kSessionReports = 's',
   kOrder = 'o',
+  kChangedOrder = 'u',
   kAccountOrders = 'n',
   kFills = 'f',
   kMovements = 'm',

@@ -87,9 +87,21 @@ Task<Result<std::vector<StoredReport>>> Reports::of_session(SessionId session, u
 
 Task<Result<std::optional<OrderRecord>>> Reports::order(OrderId order) {
   auto txn = CO_TRY(co_await store_.begin(store::Isolation::kReadCommitted));
-  const auto row = CO_TRY(co_await txn->get(rows_, row_key(RowKind::kOrder, order)));
-  if (!row) co_return std::optional<OrderRecord>();
-  co_return CO_TRY(decode_order(row->value));
+  co_return co_await order_in(*txn, order);
+}
+
+// When it was entered stands in its first row, everything else in the later one.
+Task<Result<std::optional<OrderRecord>>> Reports::order_in(store::Txn& txn, OrderId order) {
+  std::optional<OrderRecord> found;
+  const auto first = CO_TRY(co_await txn.get(rows_, row_key(RowKind::kOrder, order)));
+  if (!first) co_return found;
+  found = CO_TRY(decode_order(first->value));
+  const auto later = CO_TRY(co_await txn.get(rows_, row_key(RowKind::kChangedOrder, order)));
+  if (!later) co_return found;
+  OrderRecord now = CO_TRY(decode_order(later->value));
+  now.entered_sequence = found->entered_sequence;
+  now.entered = found->entered;
+  co_return now;
 }
 
 Task<Result<std::vector<OrderRecord>>> Reports::orders(AccountId account, Sequence before, size_t limit) {
@@ -107,8 +119,7 @@ Task<Result<std::vector<OrderRecord>>> Reports::orders(AccountId account, Sequen
   auto txn = CO_TRY(co_await store_.begin(store::Isolation::kReadCommitted));
   std::vector<OrderRecord> found;
   for (const OrderId id : ids) {
-    const auto row = CO_TRY(co_await txn->get(rows_, row_key(RowKind::kOrder, id)));
-    if (row) found.push_back(CO_TRY(decode_order(row->value)));
+    if (auto order = CO_TRY(co_await order_in(*txn, id))) found.push_back(std::move(*order));
   }
   co_return std::move(found);
 }

@@ -64,6 +64,7 @@ class Reports final : public ReportArchive {
   Task<Result<std::vector<WithdrawalRecord>>> withdrawals(bool paid, Sequence first, size_t most);
 
  private:
+  Task<Result<std::optional<OrderRecord>>> order_in(store::Txn& txn, OrderId order);
   // The chunks of a key whose records may be below `before` (0: all), newest first; each() gets the chunk's value and
   // returns whether it wants more.
   Task<Result<void>> chunks_down(RowKind kind, uint64_t first, uint64_t before,

@@ -13,11 +13,12 @@ using std::chrono::seconds;
 
 // Rows of the followers are this old at most; a commit costs them a sync of their own.
 constexpr Duration kCommitInterval = milliseconds(50);
-// So many places on the bus that a commit stays some MiB.
-constexpr Sequence kCommitSequences = 50'000;
+// So many places on the bus that a commit stays a matter of milliseconds, of tenths of a second on a machine that is
+// busy with everything else: a stop waits for the one in hand.
+constexpr Sequence kCommitSequences = 16'384;
 constexpr Duration kRetryInterval = seconds(1);
 constexpr Duration kCheckInterval = seconds(1);
-// At a stop, what is still to be done again; the rest is done after the next start. All of polis stops within 5 s.
+// At a stop, for what is still to be done again; the rest is done after the next start. All of polis stops within 5 s.
 constexpr Duration kCatchUpMax = seconds(1);
 constexpr int kNice = 10;
 // The shards of the process count from 0.
@@ -130,7 +131,9 @@ Task<Result<void>> Shadow::follow() {
     }
     const SteadyTime now = parts_.clock.steady();
     if (stopping() && !stop_seen) stop_seen = now;
-    const bool last = stop_seen && (!record || now - *stop_seen >= kCatchUpMax);
+    // Who is still behind leaves what was not committed to the next start, which finds it in the journal.
+    if (stop_seen && record && now - *stop_seen >= kCatchUpMax) co_return {};
+    const bool last = stop_seen && !record;
     if (place_.next != checked_next_ && (last || now - checked_at_ >= kCheckInterval)) check();
     if (place_.next != committed_next_ &&
         (last || now - committed_at_ >= kCommitInterval || place_.next - committed_next_ >= kCommitSequences)) {
@@ -138,8 +141,8 @@ Task<Result<void>> Shadow::follow() {
     }
     const bool due = place_.next - snapshot_next_.load(std::memory_order_relaxed) >= parts_.options.snapshot_every &&
                      now - snapshot_tried_at_ >= kRetryInterval;
-    if (due || (snapshot_wanted_ != 0 && place_.next >= snapshot_wanted_)) co_await write();
     if (last) co_return {};
+    if (due || (snapshot_wanted_ != 0 && place_.next >= snapshot_wanted_)) co_await write();
     if (record) {
       co_await io::yield();
     } else if (place_.next != checked_next_ || place_.next != committed_next_) {

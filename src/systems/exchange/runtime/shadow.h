@@ -37,8 +37,8 @@ class Shadow {
   void start();
   // Any thread: records up to this one are on disk.
   void advance(log::Position durable);
-  // Home shard: takes what is on disk, for a second at most, commits and ends. Before the shadow is destroyed, if it
-  // was started.
+  // Home shard: takes what is on disk and commits; ends uncommitted if a second is too short for that. Before the
+  // shadow is destroyed, if it was started.
   Task<void> stop();
 
   // Any shard. kBusy until it has found its place, kClosed behind stop().
