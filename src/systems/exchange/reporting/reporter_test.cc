@@ -1,6 +1,7 @@
 #include "systems/exchange/reporting/reporter.h"
 
 #include <map>
+#include <tuple>
 
 #include "systems/exchange/reporting/desk_test.h"
 #include "systems/exchange/runtime/market_test.h"
@@ -19,7 +20,7 @@ class Witness final : public EgressListener {
     switch (report.kind) {
       case ReportKind::kNew:
       case ReportKind::kRejected:
-        entered[report.order] = sequence;
+        entered[report.order] = {sequence, time};
         [[fallthrough]];
       case ReportKind::kTrade:
       case ReportKind::kCancelled:
@@ -39,7 +40,7 @@ class Witness final : public EgressListener {
   void on_batch_end() override {}
   std::map<SessionId, std::vector<StoredReport>> of_session;
   std::map<OrderId, StoredReport> newest;
-  std::map<OrderId, Sequence> entered;
+  std::map<OrderId, std::pair<Sequence, VenueTime>> entered;
   std::map<AccountId, size_t> fills;
   std::map<InstrumentId, size_t> trades;
 };
@@ -70,8 +71,7 @@ class ReporterTest : public testing::TestWithParam<ThreadMode> {
       EXPECT_TRUE(*order);
       if (!*order) continue;
       OrderRecord expected = order_of(told.sequence, told.time, told.report);
-      expected.entered_sequence = witness.entered.at(id);
-      expected.entered = (*order)->entered;
+      std::tie(expected.entered_sequence, expected.entered) = witness.entered.at(id);
       EXPECT_EQ(**order, expected);
     }
     for (const auto& [account, count] : witness.fills) {

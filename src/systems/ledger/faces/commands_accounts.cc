@@ -11,24 +11,11 @@ namespace {
 
 namespace json = boost::json;
 using systems::Invocation;
+using systems::object_of, systems::text_of;
 using Done = Task<Result<void>>;
 
 // A change of metadata that lost against another is made again on what that one left.
 constexpr int kChangeTriesMax = 16;
-
-Result<json::object> object_of(const std::string& text) {
-  boost::system::error_code error;
-  json::value value = json::parse(text, error);
-  if (error || !value.is_object()) return fail(Code::kCorrupt, "polis answered something that is no JSON object");
-  return std::move(value.get_object());
-}
-
-std::string text_of(const json::object& object, std::string_view name) {
-  const json::value* value = object.if_contains(name);
-  if (!value || value->is_null()) return {};
-  if (value->is_string()) return std::string(value->get_string());
-  return json::serialize(*value);
-}
 
 const json::array& list_of(const json::object& object, std::string_view name) {
   static const json::array kNone;

@@ -13,6 +13,7 @@ namespace {
 
 namespace json = boost::json;
 using systems::Invocation;
+using systems::object_of, systems::text_of;
 using Done = Task<Result<void>>;
 
 std::string random_reference() {
@@ -22,22 +23,13 @@ std::string random_reference() {
   return "cli-" + base::hex_encode(bytes);
 }
 
-std::string text_of(const json::object& object, std::string_view name) {
-  const json::value* member = object.if_contains(name);
-  if (!member || member->is_null()) return {};
-  return member->is_string() ? std::string(member->get_string()) : json::serialize(*member);
-}
-
 // A transaction for people: what it is, then its transfers.
 Result<void> show(Invocation& call, const std::string& body) {
-  boost::system::error_code error;
-  json::value value = json::parse(body, error);
-  if (error || !value.is_object()) return fail(Code::kCorrupt, "polis answered something that is no JSON object");
+  json::object record = TRY(object_of(body));
   if (call.output.json()) {
     call.output.document(body);
     return {};
   }
-  json::object& record = value.get_object();
   const json::value transfers = record.contains("transfers") ? record["transfers"] : json::array();
   record.erase("transfers");
   call.output.document(json::serialize(record));
