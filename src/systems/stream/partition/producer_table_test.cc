@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
+#include "kernel/base/binary.h"
 #include "kernel/base/random.h"
 
 namespace polis::stream {
@@ -148,4 +151,24 @@ TEST(ProducerTable, it_is_the_same_after_a_round_through_bytes_at_any_point) {
 }
 
 }  // namespace
+TEST(ProducerTable, bytes_whose_marker_lies_before_its_transaction_are_refused) {
+  Bytes empty = ProducerTable().encode(0);
+  empty.pop_back();  // the count of aborted transactions
+  for (const auto& [first, marker] : std::initializer_list<std::pair<Offset, Offset>>{
+           {5, 4}, {-1, 4}, {0, -1}, {std::numeric_limits<Offset>::min(), std::numeric_limits<Offset>::max()}}) {
+    Bytes bytes = empty;
+    base::Writer out(bytes);
+    out.varint(1);
+    out.zigzag(1);
+    out.zigzag(first);
+    out.zigzag(marker);
+    EXPECT_FALSE(ProducerTable::decode(bytes)) << first << " " << marker;
+  }
+  Bytes bytes = empty;
+  base::Writer out(bytes);
+  out.varint(1);
+  for (const int64_t number : {1, 4, 5}) out.zigzag(number);
+  EXPECT_TRUE(ProducerTable::decode(bytes));
+}
+
 }  // namespace polis::stream
