@@ -6,8 +6,8 @@
 #pragma once
 
 #include <algorithm>
-#include <sys/mman.h>
 
+#include "kernel/base/reserved_array.h"
 #include "kernel/base/result.h"
 #include "systems/exchange/matching/ladder.h"
 
@@ -57,48 +57,6 @@ struct OrderTerms {
   VenueTime expires_at = 0;
 };
 static_assert(sizeof(OrderTerms) == 16);
-
-// Memory for so many values at most, given when it is asked for; zeros.
-template <class T>
-class ReservedArray {
- public:
-  explicit ReservedArray(size_t count_max)
-      : bytes_(round_up(count_max * sizeof(T), kHugePageBytes) + 2 * kHugePageBytes) {
-    memory_ = mmap(nullptr, bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    POLIS_ASSERT(memory_ != MAP_FAILED);
-    const auto address = reinterpret_cast<uintptr_t>(memory_);
-    values_ = reinterpret_cast<T*>(round_up(address, kHugePageBytes));
-    // Advice: where the system does not know it, pages are small.
-    (void)madvise(reinterpret_cast<std::byte*>(values_) + kHugePageBytes, bytes_ - 2 * kHugePageBytes, MADV_HUGEPAGE);
-  }
-  ~ReservedArray() { munmap(memory_, bytes_); }
-  ReservedArray(const ReservedArray&) = delete;
-  ReservedArray& operator=(const ReservedArray&) = delete;
-
-  T& operator[](size_t index) { return values_[index]; }
-  const T& operator[](size_t index) const { return values_[index]; }
-  // The values before `end` may be touched from now on.
-  void open(size_t end) {
-    const size_t bytes = round_up(end * sizeof(T), kPageBytes);
-    if (bytes > open_bytes_) POLIS_ASSERT(mprotect(values_, bytes, PROT_READ | PROT_WRITE) == 0);
-    open_bytes_ = std::max(open_bytes_, bytes);
-  }
-  // And these have their memory already, so that touching them costs nothing more.
-  void populate(size_t begin, size_t end) {
-    const size_t from = begin * sizeof(T) / kPageBytes * kPageBytes, to = round_up(end * sizeof(T), kPageBytes);
-    // Linux 5.14; without it they get it when they are touched.
-    (void)madvise(reinterpret_cast<std::byte*>(values_) + from, to - from, 23 /* MADV_POPULATE_WRITE */);
-  }
-
- private:
-  static constexpr size_t kPageBytes = 4096;
-  static constexpr size_t kHugePageBytes = size_t{2} << 20;
-  static constexpr size_t round_up(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
-  const size_t bytes_;
-  void* memory_ = nullptr;
-  T* values_ = nullptr;
-  size_t open_bytes_ = 0;
-};
 
 inline constexpr size_t kOrdersMax = 100'000'000;  // 8 GB of addresses
 
@@ -188,19 +146,18 @@ class OrderSlab {
   }
 
  private:
-  // This slot and some more: as many as there are, from 4,096 to a million at a time.
+  // This slot and some more.
   bool open(Slot slot) {
     if (slot > orders_max_) return false;
-    const size_t step = std::clamp<size_t>(slot, 4096, size_t{1} << 20);
-    open_ = static_cast<Slot>(std::min<size_t>(slot + step, orders_max_ + 1));
-    orders_.open(open_);
+    orders_.open(slot + size_t{1});
+    open_ = static_cast<Slot>(std::min<size_t>(orders_.open(), orders_max_ + 1));
     terms_.open(open_);
     return true;
   }
 
   const size_t orders_max_;
-  ReservedArray<Order> orders_;
-  ReservedArray<OrderTerms> terms_;
+  base::ReservedArray<Order> orders_;
+  base::ReservedArray<OrderTerms> terms_;
   Slot free_ = 0;
   Slot slots_ = 1;  // slot 0 is nobody's
   Slot open_ = 0;

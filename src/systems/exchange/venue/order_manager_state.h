@@ -47,7 +47,7 @@ struct InstrumentState {
   InstrumentDefinition definition;
   bool restricted = false;     // for everybody
   Price last = 0;              // of the last trade or auction, as far as answers have told
-  Chunked<TradeState> trades;  // at its match id modulo kTradesKept
+  Chunked<TradeState> trades{kTradesKept};  // at its match id modulo kTradesKept
   uint32_t top_fee() const {
     return definition.maker_fee_hundredths_bp > definition.taker_fee_hundredths_bp ? definition.maker_fee_hundredths_bp
                                                                                    : definition.taker_fee_hundredths_bp;
