@@ -248,6 +248,10 @@ Result<Newest> CommitPipeline::newest_of(Keyspace keyspace, std::string_view key
 
 Result<void> CommitPipeline::check(Keyspace keyspace, std::string_view key, const Write& write,
                                    const CommitRequest& request, CommitTime& blocker) {
+  if (write.blind) {
+    before_.emplace_back();
+    return {};
+  }
   const Newest newest = TRY(newest_of(keyspace, key, request.view, write.base));
   before_.push_back(newest);
   blocker = newest.committed_at;
@@ -300,7 +304,7 @@ CommitTime CommitPipeline::apply(CommitRequest& request, Batch& batch, Group& gr
         const uint64_t version = write.tombstone ? 0 : last.version + 1;
         batch.put(reader_.family(keyspace), key, at,
                   {write.tombstone, request.transaction_id, version, last.committed_at}, write.value);
-        recent_.record(keyspace, key, {at, version, !write.tombstone});
+        if (!write.blind) recent_.record(keyspace, key, {at, version, !write.tombstone});
         ++rows;
       }
     }

@@ -181,6 +181,46 @@ TEST_P(StoreConformance, an_erased_row_is_gone_and_starts_again_at_version_1) {
   EXPECT_EQ((*row)->version, 1u);
 }
 
+TEST_P(StoreConformance, a_blind_put_is_a_row_of_version_1_and_meets_no_conflict) {
+  write({{"a", "1"}});
+  write({{"a", "2"}});
+  Driven older = begin();
+  Driven blind = begin();
+  EXPECT_EQ(value_of(older, "a"), "2");
+  ASSERT_TRUE(blind->put_blind(rows_, "b", "new"));
+  ASSERT_TRUE(blind->put_blind(rows_, "a", "3"));
+  EXPECT_EQ(value_of(blind, "a"), "3");
+  write({{"a", "meanwhile"}});
+  ASSERT_TRUE(blind.commit());
+  EXPECT_EQ(value_of(older, "a"), "2");
+  Driven txn = begin();
+  const auto row = txn.get(rows_, "a");
+  ASSERT_TRUE(row && *row);
+  EXPECT_EQ((*row)->value, "3");
+  EXPECT_EQ((*row)->version, 1u);
+  EXPECT_EQ(value_of(txn, "b"), "new");
+  // What others do with the row afterwards is as ever.
+  write({{"a", "4"}});
+  EXPECT_EQ(value_now("a"), "4");
+}
+
+TEST_P(StoreConformance, a_blind_put_that_is_changed_in_its_transaction_is_not_blind_any_more) {
+  write({{"a", "1"}, {"b", "1"}});
+  Driven txn = begin();
+  ASSERT_TRUE(txn->put_blind(rows_, "a", "2"));
+  ASSERT_TRUE(txn->put(rows_, "a", "3"));
+  ASSERT_TRUE(txn->put_blind(rows_, "b", "2"));
+  ASSERT_TRUE(txn->erase(rows_, "b"));
+  ASSERT_TRUE(txn.commit());
+  Driven reader = begin();
+  EXPECT_EQ((*reader.get(rows_, "a"))->version, 2u);
+  EXPECT_EQ(value_now("b"), "(none)");
+  Driven guarded = begin();
+  ASSERT_TRUE(guarded->insert(rows_, "a", "x"));
+  ASSERT_TRUE(guarded->put_blind(rows_, "a", "y"));
+  EXPECT_EQ(guarded.commit().error().code(), Code::kExists);
+}
+
 TEST_P(StoreConformance, keyspaces_hold_the_same_key_apart) {
   const Keyspace other = open("other");
   write({{"a", "here"}});

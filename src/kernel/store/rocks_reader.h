@@ -68,6 +68,7 @@ enum class Condition : unsigned char { kNone, kAbsent, kVersion };
 struct Write {
   std::string value;
   bool tombstone = false;
+  bool blind = false;  // what it replaces is nobody's business
   Condition condition = Condition::kNone;
   uint64_t expected_version = 0;  // with kVersion; 0: absent
   std::optional<Newest> base;     // the newest version at the transaction's view, once known

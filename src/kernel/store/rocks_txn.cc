@@ -108,23 +108,33 @@ Result<Write*> RocksTxn::buffer(Keyspace keyspace, std::string_view key, std::st
   if (value.size() > kValueBytesMax)
     return fail(Code::kTooLarge,
                 "the value of row " + printable(key) + " is larger than " + std::to_string(kValueBytesMax) + " bytes");
-  Write* write = own(keyspace, key);
+  KeyWrites& writes = writes_[keyspace.id];
+  // Whoever writes many rows writes them in order.
+  const bool last = writes.empty() || std::prev(writes.end())->first < key;
+  const auto place = last ? writes.end() : writes.lower_bound(key);
+  Write* write = place != writes.end() && place->first == key ? &place->second : nullptr;
   if (write) {
     if (value.size() > write->value.size()) TRY(charge(value.size() - write->value.size()));
     if (value.size() < write->value.size()) size_bytes_ -= write->value.size() - value.size();
   } else {
     TRY(charge(key.size() + value.size() + kWriteOverheadBytes));
-    write = &writes_[keyspace.id].try_emplace(std::string(key)).first->second;
+    write = &writes.try_emplace(place, std::string(key))->second;
     // Under read committed the view moves on until commit, so what an earlier statement saw proves nothing.
     if (const Newest* seen = known(keyspace, key); seen && !view_per_statement_) write->base = *seen;
   }
   write->value.assign(value);
-  write->tombstone = false;
+  write->tombstone = write->blind = false;
   return write;
 }
 
 Result<void> RocksTxn::put(Keyspace keyspace, std::string_view key, std::string_view value) {
   TRY(buffer(keyspace, key, value));
+  return {};
+}
+
+Result<void> RocksTxn::put_blind(Keyspace keyspace, std::string_view key, std::string_view value) {
+  Write* write = TRY(buffer(keyspace, key, value));
+  write->blind = write->condition == Condition::kNone;  // an earlier insert() or update still asks
   return {};
 }
 
@@ -251,7 +261,7 @@ Task<Result<void>> RocksTxn::find_bases() {
   size_t looked_up = 0;
   for (auto& [keyspace_id, writes] : writes_) {
     for (auto& [key, write] : writes) {
-      if (write.base) continue;
+      if (write.base || write.blind) continue;
       std::optional<Seen> seen;
       if (looked_up++ < kShardEntriesMax)
         seen = CO_TRY(reader_.lookup({keyspace_id}, key, view_, Tier::kMemory, false));

@@ -22,6 +22,7 @@ class RocksTxn final : public Txn {
   Task<Result<std::optional<Row>>> get_for_update(Keyspace keyspace, std::string_view key) override;
   Task<Result<Scan>> scan(Keyspace keyspace, KeyRange range, ScanOptions options = {}) override;
   Result<void> put(Keyspace keyspace, std::string_view key, std::string_view value) override;
+  Result<void> put_blind(Keyspace keyspace, std::string_view key, std::string_view value) override;
   Result<void> insert(Keyspace keyspace, std::string_view key, std::string_view value) override;
   Result<void> update_if_version(Keyspace keyspace, std::string_view key, uint64_t version,
                                  std::string_view value) override;

@@ -77,6 +77,12 @@ class Txn {
   virtual Task<Result<Scan>> scan(Keyspace keyspace, KeyRange range, ScanOptions options = {}) = 0;
 
   virtual Result<void> put(Keyspace keyspace, std::string_view key, std::string_view value) = 0;
+  // As put, but nobody looks what it replaces, which is most of what a put costs: the row's version is 1 whatever was
+  // there, and the commit neither meets nor makes a conflict. For rows that one writer alone makes, a great many of
+  // them.
+  virtual Result<void> put_blind(Keyspace keyspace, std::string_view key, std::string_view value) {
+    return put(keyspace, key, value);
+  }
   // The row must not exist when the transaction commits: kExists.
   virtual Result<void> insert(Keyspace keyspace, std::string_view key, std::string_view value) = 0;
   // The row must have exactly this version when the transaction commits: kVersionMismatch (0: must not exist).

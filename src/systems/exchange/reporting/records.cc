@@ -1,71 +1,124 @@
 #include "systems/exchange/reporting/records.h"
 
-#include "kernel/base/ordered_key.h"
+#include "systems/exchange/reporting/record_codec.h"
 
 namespace polis::exchange {
 namespace {
 
-// Raises with the encoding; older rows stay readable, newer ones are refused.
-constexpr uint8_t kRecordVersion = 1;
-constexpr size_t kProblemBytesMax = 512;
+// Raises with the encoding; rows of another one are refused.
+constexpr char kRecordVersion = 2;
 
 void append_part(std::string& key, uint64_t part) {
-  Bytes bytes;
-  base::append_key_u64(bytes, part);
-  key += as_text(bytes);
+  const int bytes = (std::bit_width(part) + 7) / 8;
+  key.push_back(static_cast<char>(bytes));
+  for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8) key.push_back(static_cast<char>(part >> shift));
 }
 
-template <size_t N>
-void write_text(base::Writer& out, const Text<N>& text) {
-  out.sized(text.view());
+// Behind `value`.
+template <class Record>
+void append_record(std::string& value, const Record& record, const Record& before) {
+  RecordWriter writer;
+  visit_fields(writer, record, before);
+  value += as_text(writer.finish());
 }
-template <class T>
-T read_text(base::Reader& in) {
-  const std::string_view text = in.sized_text(sizeof(T));
-  if (!T::fits(text)) in.reject("a text that does not fit");
-  return T(text);
-}
-// An enumerator up to and including `last`.
-template <class E>
-E read_enum(base::Reader& in, E last) {
-  const uint8_t value = in.u8();
-  if (value > static_cast<uint8_t>(last)) in.reject("an unknown enumerator");
-  return static_cast<E>(value);
-}
-template <class E>
-void write_enum(base::Writer& out, E value) {
-  out.u8(static_cast<uint8_t>(value));
-}
-uint32_t read_u32(base::Reader& in) {
-  return static_cast<uint32_t>(in.varint_up_to(UINT32_MAX));
-}
-void write_version(base::Writer& out) {
-  out.u8(kRecordVersion);
+template <class Record>
+void read_record(base::Reader& in, Record& record, const Record& before) {
+  RecordReader reader(in);
+  visit_fields(reader, record, before);
+  reader.finish();
 }
 void read_version(base::Reader& in) {
   if (in.u8() != kRecordVersion) in.reject("an unknown version of a row");
 }
 
-template <class Record, class Decode>
-Result<Record> decode_one(std::string_view value, Decode decode) {
-  base::Reader in(as_bytes(value));
-  Record record;
-  read_version(in);
-  decode(in, record);
-  TRY(in.finish());
-  return record;
+}  // namespace
+
+// --- the last enumerators
+
+static constexpr Side last_of(Side) {
+  return Side::kSell;
 }
-// Records to the end. Each is longer than nothing, so it ends.
-template <class Record, class Decode>
-Result<std::vector<Record>> decode_chunk(std::string_view chunk, Decode decode) {
-  base::Reader in(as_bytes(chunk));
-  std::vector<Record> records;
-  while (in.ok() && in.remaining_bytes() > 0) decode(in, records.emplace_back());
-  TRY(in.finish());
-  return records;
+static constexpr OrderType last_of(OrderType) {
+  return OrderType::kMarketToLimit;
+}
+static constexpr TimeInForce last_of(TimeInForce) {
+  return TimeInForce::kAtClose;
+}
+static constexpr OrderStatus last_of(OrderStatus) {
+  return OrderStatus::kRejected;
+}
+static constexpr ReportKind last_of(ReportKind) {
+  return ReportKind::kHalted;
+}
+static constexpr Refusal last_of(Refusal) {
+  return Refusal::kBusy;
+}
+static constexpr CancelReason last_of(CancelReason) {
+  return CancelReason::kNotAuctioned;
+}
+static constexpr MovementKind last_of(MovementKind) {
+  return MovementKind::kTradeBreak;
+}
+static constexpr DayState last_of(DayState) {
+  return DayState::kWritten;
 }
 
-}  // namespace
+// --- the fields, those that change from record to record first
+
+static constexpr auto fields_of(const Report&) {
+  using R = Report;
+  return std::tuple(&R::kind, &R::status, &R::order, &R::tag, &R::message_number, &R::client_id, &R::left, &R::side,
+                    &R::price, &R::quantity, &R::filled, &R::last_price, &R::last_quantity, &R::notional, &R::match,
+                    &R::fee, &R::flags, &R::original_id, &R::cancel, &R::refusal, &R::type, &R::time_in_force,
+                    &R::stop_price, &R::instrument, &R::account);
+}
+static constexpr auto fields_of(const StoredReport&) {
+  using R = StoredReport;
+  return std::tuple(&R::sequence, &R::time, &R::report);
+}
+static constexpr auto fields_of(const OrderRecord&) {
+  using R = OrderRecord;
+  return std::tuple(&R::order, &R::account, &R::session, &R::instrument, &R::side, &R::status, &R::price, &R::quantity,
+                    &R::client_id, &R::changed_sequence, &R::changed, &R::entered_sequence, &R::entered, &R::filled,
+                    &R::left, &R::notional, &R::type, &R::time_in_force, &R::stop_price);
+}
+static constexpr auto fields_of(const AccountOrder&) {
+  using R = AccountOrder;
+  return std::tuple(&R::sequence, &R::order);
+}
+static constexpr auto fields_of(const FillRecord&) {
+  using R = FillRecord;
+  return std::tuple(&R::sequence, &R::time, &R::order, &R::client_id, &R::match, &R::side, &R::price, &R::quantity,
+                    &R::left, &R::fee, &R::maker, &R::instrument, &R::auction, &R::broken);
+}
+static constexpr auto fields_of(const TradeRecord&) {
+  using R = TradeRecord;
+  return std::tuple(&R::match, &R::sequence, &R::time, &R::side, &R::price, &R::quantity, &R::auction);
+}
+static constexpr auto fields_of(const Movement&) {
+  using R = Movement;
+  return std::tuple(&R::amount, &R::asset, &R::kind, &R::sequence, &R::time, &R::match, &R::order, &R::instrument);
+}
+static constexpr auto fields_of(const AssetAmount&) {
+  using R = AssetAmount;
+  return std::tuple(&R::asset, &R::amount);
+}
+static constexpr auto fields_of(const DayRecord&) {
+  using R = DayRecord;
+  return std::tuple(&R::day, &R::previous_day, &R::first, &R::last, &R::closed, &R::state, &R::file_chunks,
+                    &R::file_bytes, &R::lines, &R::sha256, &R::problem);
+}
+static constexpr auto fields_of(const WithdrawalRecord&) {
+  using R = WithdrawalRecord;
+  return std::tuple(&R::sequence, &R::time, &R::account, &R::asset, &R::amount, &R::wallet_low, &R::wallet_high,
+                    &R::attempt, &R::problem);
+}
+static constexpr auto fields_of(const ProgressRecord&) {
+  using R = ProgressRecord;
+  return std::tuple(&R::committed, &R::first_time, &R::last_time, &R::day, &R::day_first);
+}
+
+// --- keys
 
 std::string row_key(RowKind kind) {
   return std::string(1, static_cast<char>(kind));
@@ -82,10 +135,96 @@ std::string row_key(RowKind kind, uint64_t first, uint64_t second) {
 }
 
 Result<uint64_t> key_part(std::string_view key, size_t n) {
-  if (key.size() < 1 + (n + 1) * sizeof(uint64_t)) return fail(Code::kCorrupt, "a row of the reporter has a short key");
-  BytesView part = as_bytes(key.substr(1 + n * sizeof(uint64_t)));
-  return base::take_key_u64(part);
+  base::Reader in(as_bytes(key));
+  (void)in.u8();
+  uint64_t part = 0;
+  for (size_t i = 0; i <= n; ++i) {
+    part = 0;
+    const BytesView bytes = in.bytes(in.u8());
+    if (bytes.size() > sizeof part) in.reject("a part that is too long");
+    for (const std::byte byte : bytes) part = part << 8 | static_cast<uint64_t>(byte);
+  }
+  TRY(in.status());
+  return part;
 }
+
+// --- values
+
+template <class Record>
+std::string encoded(const Record& record) {
+  std::string value(1, kRecordVersion);
+  append_record(value, record, Record());
+  return value;
+}
+
+template <class Record>
+Result<Record> decode(std::string_view value) {
+  base::Reader in(as_bytes(value));
+  Record record;
+  read_version(in);
+  read_record(in, record, Record());
+  TRY(in.finish());
+  return record;
+}
+
+template <class Record>
+void ChunkWriter<Record>::append(const Record& record) {
+  if (value_.empty()) value_.push_back(kRecordVersion);
+  append_record(value_, record, before_);
+  before_ = record;
+  ++records_;
+}
+
+template <class Record>
+std::string ChunkWriter<Record>::take() {
+  before_ = Record();
+  records_ = 0;
+  return std::exchange(value_, {});
+}
+
+template <class Record>
+Result<std::vector<Record>> decode_chunk(std::string_view value) {
+  base::Reader in(as_bytes(value));
+  std::vector<Record> records;
+  Record before;
+  read_version(in);
+  while (in.ok() && in.remaining_bytes() > 0) {
+    read_record(in, records.emplace_back(), before);
+    before = records.back();
+  }
+  TRY(in.finish());
+  return records;
+}
+
+Result<std::vector<StoredReport>> decode_reports(std::string_view chunk, SessionId session) {
+  std::vector<StoredReport> reports = TRY(decode_chunk<StoredReport>(chunk));
+  for (StoredReport& stored : reports) stored.report.session = session;
+  return reports;
+}
+
+template std::string encoded(const OrderRecord&);
+template std::string encoded(const DayRecord&);
+template std::string encoded(const WithdrawalRecord&);
+template std::string encoded(const ProgressRecord&);
+template Result<OrderRecord> decode(std::string_view);
+template Result<DayRecord> decode(std::string_view);
+template Result<WithdrawalRecord> decode(std::string_view);
+template Result<ProgressRecord> decode(std::string_view);
+
+template class ChunkWriter<StoredReport>;
+template class ChunkWriter<AccountOrder>;
+template class ChunkWriter<FillRecord>;
+template class ChunkWriter<TradeRecord>;
+template class ChunkWriter<Movement>;
+template class ChunkWriter<AssetAmount>;
+template Result<std::vector<StoredReport>> decode_chunk(std::string_view);
+template Result<std::vector<AccountOrder>> decode_chunk(std::string_view);
+template Result<std::vector<FillRecord>> decode_chunk(std::string_view);
+template Result<std::vector<TradeRecord>> decode_chunk(std::string_view);
+template Result<std::vector<Movement>> decode_chunk(std::string_view);
+template Result<std::vector<AssetAmount>> decode_chunk(std::string_view);
+
+// --- what is said of them
 
 OrderRecord order_of(Sequence sequence, VenueTime time, const Report& report) {
   return {.order = report.order,
@@ -125,293 +264,6 @@ std::string_view name(MovementKind kind) {
       return "trade break";
   }
   return "";
-}
-
-// --- single records
-
-void encode(const OrderRecord& record, base::Writer& out) {
-  write_version(out);
-  out.varint(record.order);
-  out.varint(record.account);
-  out.varint(record.session);
-  out.varint(record.instrument);
-  write_enum(out, record.side);
-  write_enum(out, record.type);
-  write_enum(out, record.time_in_force);
-  write_enum(out, record.status);
-  out.zigzag(record.price);
-  out.zigzag(record.stop_price);
-  out.zigzag(record.quantity);
-  out.zigzag(record.filled);
-  out.zigzag(record.left);
-  out.zigzag(record.notional);
-  write_text(out, record.client_id);
-  out.varint(record.entered_sequence);
-  out.varint(record.changed_sequence);
-  out.zigzag(record.entered);
-  out.zigzag(record.changed);
-}
-
-Result<OrderRecord> decode_order(std::string_view value) {
-  return decode_one<OrderRecord>(value, [](base::Reader& in, OrderRecord& record) {
-    record.order = in.varint();
-    record.account = read_u32(in);
-    record.session = read_u32(in);
-    record.instrument = read_u32(in);
-    record.side = read_enum(in, Side::kSell);
-    record.type = read_enum(in, OrderType::kMarketToLimit);
-    record.time_in_force = read_enum(in, TimeInForce::kAtClose);
-    record.status = read_enum(in, OrderStatus::kRejected);
-    record.price = in.zigzag();
-    record.stop_price = in.zigzag();
-    record.quantity = in.zigzag();
-    record.filled = in.zigzag();
-    record.left = in.zigzag();
-    record.notional = in.zigzag();
-    record.client_id = read_text<ClientOrderId>(in);
-    record.entered_sequence = in.varint();
-    record.changed_sequence = in.varint();
-    record.entered = in.zigzag();
-    record.changed = in.zigzag();
-  });
-}
-
-void encode(const DayRecord& record, base::Writer& out) {
-  write_version(out);
-  out.varint(record.day);
-  out.varint(record.previous_day);
-  out.varint(record.first);
-  out.varint(record.last);
-  out.zigzag(record.closed);
-  write_enum(out, record.state);
-  out.varint(record.file_chunks);
-  out.varint(record.file_bytes);
-  out.varint(record.lines);
-  out.sized(record.sha256);
-  out.sized(std::string_view(record.problem).substr(0, kProblemBytesMax));
-}
-
-Result<DayRecord> decode_day(std::string_view value) {
-  return decode_one<DayRecord>(value, [](base::Reader& in, DayRecord& record) {
-    record.day = read_u32(in);
-    record.previous_day = read_u32(in);
-    record.first = in.varint();
-    record.last = in.varint();
-    record.closed = in.zigzag();
-    record.state = read_enum(in, DayState::kWritten);
-    record.file_chunks = in.varint();
-    record.file_bytes = in.varint();
-    record.lines = in.varint();
-    record.sha256 = in.sized_text(64);
-    record.problem = in.sized_text(kProblemBytesMax);
-  });
-}
-
-void encode(const WithdrawalRecord& record, base::Writer& out) {
-  write_version(out);
-  out.varint(record.sequence);
-  out.zigzag(record.time);
-  out.varint(record.account);
-  out.varint(record.asset);
-  out.zigzag(record.amount);
-  out.u64(record.wallet_low);
-  out.u64(record.wallet_high);
-  out.varint(record.attempt);
-  out.sized(std::string_view(record.problem).substr(0, kProblemBytesMax));
-}
-
-Result<WithdrawalRecord> decode_withdrawal(std::string_view value) {
-  return decode_one<WithdrawalRecord>(value, [](base::Reader& in, WithdrawalRecord& record) {
-    record.sequence = in.varint();
-    record.time = in.zigzag();
-    record.account = read_u32(in);
-    record.asset = read_u32(in);
-    record.amount = in.zigzag();
-    record.wallet_low = in.u64();
-    record.wallet_high = in.u64();
-    record.attempt = read_u32(in);
-    record.problem = in.sized_text(kProblemBytesMax);
-  });
-}
-
-void encode(const ProgressRecord& record, base::Writer& out) {
-  write_version(out);
-  out.varint(record.committed);
-  out.zigzag(record.first_time);
-  out.zigzag(record.last_time);
-  out.varint(record.day);
-  out.varint(record.day_first);
-}
-
-Result<ProgressRecord> decode_progress(std::string_view value) {
-  return decode_one<ProgressRecord>(value, [](base::Reader& in, ProgressRecord& record) {
-    record.committed = in.varint();
-    record.first_time = in.zigzag();
-    record.last_time = in.zigzag();
-    record.day = read_u32(in);
-    record.day_first = in.varint();
-  });
-}
-
-// --- chunks
-
-void encode(const StoredReport& record, base::Writer& out) {
-  const Report& report = record.report;
-  out.varint(record.sequence);
-  out.zigzag(record.time);
-  write_enum(out, report.kind);
-  write_enum(out, report.status);
-  write_enum(out, report.side);
-  write_enum(out, report.type);
-  write_enum(out, report.time_in_force);
-  write_enum(out, report.refusal);
-  write_enum(out, report.cancel);
-  out.u8(report.flags);
-  out.varint(report.account);
-  out.varint(report.instrument);
-  out.varint(report.message_number);
-  out.varint(report.tag);
-  out.varint(report.order);
-  for (const int64_t number : {report.price, report.stop_price, report.quantity, report.filled, report.left,
-                               report.last_price, report.last_quantity, report.notional, report.fee})
-    out.zigzag(number);
-  out.varint(report.match);
-  write_text(out, report.client_id);
-  write_text(out, report.original_id);
-}
-
-Result<std::vector<StoredReport>> decode_reports(std::string_view chunk, SessionId session) {
-  return decode_chunk<StoredReport>(chunk, [session](base::Reader& in, StoredReport& record) {
-    Report& report = record.report;
-    record.sequence = in.varint();
-    record.time = in.zigzag();
-    report.kind = read_enum(in, ReportKind::kHalted);
-    report.status = read_enum(in, OrderStatus::kRejected);
-    report.side = read_enum(in, Side::kSell);
-    report.type = read_enum(in, OrderType::kMarketToLimit);
-    report.time_in_force = read_enum(in, TimeInForce::kAtClose);
-    report.refusal = read_enum(in, Refusal::kBusy);
-    report.cancel = read_enum(in, CancelReason::kNotAuctioned);
-    report.flags = in.u8();
-    report.session = session;
-    report.account = read_u32(in);
-    report.instrument = read_u32(in);
-    report.message_number = read_u32(in);
-    report.tag = in.varint();
-    report.order = in.varint();
-    for (int64_t* number : {&report.price, &report.stop_price, &report.quantity, &report.filled, &report.left,
-                            &report.last_price, &report.last_quantity, &report.notional, &report.fee})
-      *number = in.zigzag();
-    report.match = in.varint();
-    report.client_id = read_text<ClientOrderId>(in);
-    report.original_id = read_text<ClientOrderId>(in);
-  });
-}
-
-void encode(const AccountOrder& record, base::Writer& out) {
-  out.varint(record.sequence);
-  out.varint(record.order);
-}
-
-Result<std::vector<AccountOrder>> decode_account_orders(std::string_view chunk) {
-  return decode_chunk<AccountOrder>(chunk, [](base::Reader& in, AccountOrder& record) {
-    record.sequence = in.varint();
-    record.order = in.varint();
-  });
-}
-
-void encode(const FillRecord& record, base::Writer& out) {
-  out.varint(record.sequence);
-  out.zigzag(record.time);
-  out.varint(record.order);
-  out.varint(record.instrument);
-  write_enum(out, record.side);
-  out.u8(static_cast<uint8_t>(record.maker | record.auction << 1 | record.broken << 2));
-  out.zigzag(record.price);
-  out.zigzag(record.quantity);
-  out.zigzag(record.left);
-  out.varint(record.match);
-  out.zigzag(record.fee);
-  write_text(out, record.client_id);
-}
-
-Result<std::vector<FillRecord>> decode_fills(std::string_view chunk) {
-  return decode_chunk<FillRecord>(chunk, [](base::Reader& in, FillRecord& record) {
-    record.sequence = in.varint();
-    record.time = in.zigzag();
-    record.order = in.varint();
-    record.instrument = read_u32(in);
-    record.side = read_enum(in, Side::kSell);
-    const uint8_t flags = in.u8();
-    if (flags > 7) in.reject("unknown flags of a fill");
-    record.maker = flags & 1;
-    record.auction = flags & 2;
-    record.broken = flags & 4;
-    record.price = in.zigzag();
-    record.quantity = in.zigzag();
-    record.left = in.zigzag();
-    record.match = in.varint();
-    record.fee = in.zigzag();
-    record.client_id = read_text<ClientOrderId>(in);
-  });
-}
-
-void encode(const TradeRecord& record, base::Writer& out) {
-  out.varint(record.match);
-  out.varint(record.sequence);
-  out.zigzag(record.time);
-  write_enum(out, record.side);
-  out.boolean(record.auction);
-  out.zigzag(record.price);
-  out.zigzag(record.quantity);
-}
-
-Result<std::vector<TradeRecord>> decode_trades(std::string_view chunk) {
-  return decode_chunk<TradeRecord>(chunk, [](base::Reader& in, TradeRecord& record) {
-    record.match = in.varint();
-    record.sequence = in.varint();
-    record.time = in.zigzag();
-    record.side = read_enum(in, Side::kSell);
-    record.auction = in.boolean();
-    record.price = in.zigzag();
-    record.quantity = in.zigzag();
-  });
-}
-
-void encode(const Movement& record, base::Writer& out) {
-  out.varint(record.sequence);
-  out.zigzag(record.time);
-  write_enum(out, record.kind);
-  out.varint(record.asset);
-  out.zigzag(record.amount);
-  out.varint(record.instrument);
-  out.varint(record.match);
-  out.varint(record.order);
-}
-
-Result<std::vector<Movement>> decode_movements(std::string_view chunk) {
-  return decode_chunk<Movement>(chunk, [](base::Reader& in, Movement& record) {
-    record.sequence = in.varint();
-    record.time = in.zigzag();
-    record.kind = read_enum(in, MovementKind::kTradeBreak);
-    record.asset = read_u32(in);
-    record.amount = in.zigzag();
-    record.instrument = read_u32(in);
-    record.match = in.varint();
-    record.order = in.varint();
-  });
-}
-
-void encode(const AssetAmount& record, base::Writer& out) {
-  out.varint(record.asset);
-  out.zigzag(record.amount);
-}
-
-Result<std::vector<AssetAmount>> decode_amounts(std::string_view chunk) {
-  return decode_chunk<AssetAmount>(chunk, [](base::Reader& in, AssetAmount& record) {
-    record.asset = read_u32(in);
-    record.amount = in.zigzag();
-  });
 }
 
 }  // namespace polis::exchange

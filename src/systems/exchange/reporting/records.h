@@ -1,24 +1,31 @@
 // The reporter's rows: what is kept of every order, report, fill, trade and movement of money, for whoever asks later.
 // All of it follows from the journal. Values, their encodings and their keys; pure.
 //
-//     key := kind:char parts (u64, big endian)
-//     's' session, ordinal     chunk of reports: what the session was told, ordinals from the key's on without gaps
-//     'o' order                one order as its first batch of steps left it; 'u' order: as a later one did, but for
-//     when it was entered 'n' account, sequence    chunk of (sequence, order): which orders the account made 'f'
-//     account, sequence    chunk of fills 'm' account, sequence    chunk of movements of money 't' instrument, match
-//     chunk of trades; 'b' instrument, match: that trade was broken 'd' day                  a closed day; 'c' day,
-//     account: its closing balances; 'x' day, n: its settlement file 'w' sequence             a withdrawal that is to
-//     be paid; 'v' sequence: one that is 'k' text                 an API key; 'l' asset: its number in the ledger; 'g':
-//     how far all this goes
+//     key  := kind:char part*
+//     part := n:u8, n bytes big endian without zeros in front; sorts as its number
 //
-// A chunk holds what one flush gathered for its key, at most kChunkRecordsMax records, and its key names the first.
+//     's' session, ordinal      chunk of reports: what the session was told, ordinals from the key's on without gaps
+//     'o' order                 one order as its first batch of steps left it
+//     'u' order                 as a later one did, but for when it was entered
+//     'n' account, sequence     chunk of (sequence, order): which orders the account made
+//     'f' account, sequence     chunk of fills
+//     'm' account, sequence     chunk of movements of money
+//     't' instrument, match     chunk of trades; 'b' instrument, match: that trade was broken
+//     'd' day                   a closed day; 'c' day, account: its closing balances; 'x' day, n: its settlement file
+//     'w' sequence              a withdrawal that is to be paid; 'v' sequence: one that is
+//     'k' text                  an API key; 'l' asset: its number in the ledger; 'g': how far all this goes
+//
+//     record value := version:u8 record        (record_codec.h)
+//     chunk value  := version:u8 record+
+//
+// A chunk holds what one batch gathered for its key, at most kChunkRecordsMax records, and its key names the first.
 #pragma once
 
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "kernel/base/binary.h"
+#include "kernel/base/result.h"
 #include "systems/exchange/messages.h"
 #include "systems/exchange/reporting/report_archive.h"
 
@@ -162,36 +169,30 @@ struct ProgressRecord {
 
 // --- encodings. Decoders answer kCorrupt for what was not written by the encoder.
 
-void encode(const OrderRecord& record, base::Writer& out);
-void encode(const DayRecord& record, base::Writer& out);
-void encode(const WithdrawalRecord& record, base::Writer& out);
-void encode(const ProgressRecord& record, base::Writer& out);
-Result<OrderRecord> decode_order(std::string_view value);
-Result<DayRecord> decode_day(std::string_view value);
-Result<WithdrawalRecord> decode_withdrawal(std::string_view value);
-Result<ProgressRecord> decode_progress(std::string_view value);
-
-// Chunks are written record by record behind each other and read whole. What a chunk's key names is not repeated in
-// its records, so those are decoded with it.
-void encode(const StoredReport& record, base::Writer& out);  // the session is in the key
-void encode(const AccountOrder& record, base::Writer& out);
-void encode(const FillRecord& record, base::Writer& out);
-void encode(const TradeRecord& record, base::Writer& out);
-void encode(const Movement& record, base::Writer& out);
-void encode(const AssetAmount& record, base::Writer& out);
-Result<std::vector<StoredReport>> decode_reports(std::string_view chunk, SessionId session);
-Result<std::vector<AccountOrder>> decode_account_orders(std::string_view chunk);
-Result<std::vector<FillRecord>> decode_fills(std::string_view chunk);
-Result<std::vector<TradeRecord>> decode_trades(std::string_view chunk);
-Result<std::vector<Movement>> decode_movements(std::string_view chunk);
-Result<std::vector<AssetAmount>> decode_amounts(std::string_view chunk);
-
+// OrderRecord, DayRecord, WithdrawalRecord, ProgressRecord.
 template <class Record>
-std::string encoded(const Record& record) {
-  Bytes bytes;
-  base::Writer out(bytes);
-  encode(record, out);
-  return std::string(as_text(bytes));
-}
+std::string encoded(const Record& record);
+template <class Record>
+Result<Record> decode(std::string_view value);
+
+// StoredReport (without its session, which is in the key), AccountOrder, FillRecord, TradeRecord, Movement,
+// AssetAmount.
+template <class Record>
+class ChunkWriter {
+ public:
+  void append(const Record& record);
+  size_t records() const { return records_; }
+  size_t size_bytes() const { return value_.size(); }
+  // What was appended; the next chunk begins.
+  std::string take();
+
+ private:
+  std::string value_;
+  Record before_;
+  size_t records_ = 0;
+};
+template <class Record>
+Result<std::vector<Record>> decode_chunk(std::string_view value);
+Result<std::vector<StoredReport>> decode_reports(std::string_view chunk, SessionId session);
 
 }  // namespace polis::exchange

@@ -20,7 +20,7 @@ WithdrawalRecord a_withdrawal() {
 }
 
 TEST(Records, come_back_as_they_were) {
-  EXPECT_EQ(*decode_withdrawal(encoded(a_withdrawal())), a_withdrawal());
+  EXPECT_EQ(*decode<WithdrawalRecord>(encoded(a_withdrawal())), a_withdrawal());
   const DayRecord day{.day = 20261122,
                       .previous_day = 20261121,
                       .first = 5,
@@ -32,9 +32,9 @@ TEST(Records, come_back_as_they_were) {
                       .lines = 9,
                       .sha256 = std::string(64, 'a'),
                       .problem = "sums"};
-  EXPECT_EQ(*decode_day(encoded(day)), day);
+  EXPECT_EQ(*decode<DayRecord>(encoded(day)), day);
   const ProgressRecord progress{.committed = 4, .first_time = 3, .last_time = 9, .day = 20261122, .day_first = 2};
-  EXPECT_EQ(*decode_progress(encoded(progress)), progress);
+  EXPECT_EQ(*decode<ProgressRecord>(encoded(progress)), progress);
 
   StoredReport stored{.sequence = 12, .time = 13, .report = {}};
   stored.report.kind = ReportKind::kTrade;
@@ -42,7 +42,10 @@ TEST(Records, come_back_as_they_were) {
   stored.report.client_id = ClientOrderId("a-1");
   stored.report.notional = INT64_MIN;
   stored.report.match = UINT64_MAX;
-  const auto reports = decode_reports(encoded(stored) + encoded(stored), 6);
+  ChunkWriter<StoredReport> chunk;
+  chunk.append({});
+  chunk.append(stored);
+  const auto reports = decode_reports(chunk.take(), 6);
   ASSERT_TRUE(reports);
   ASSERT_EQ(reports->size(), 2u);
   EXPECT_EQ(std::memcmp(&reports->at(1).report, &stored.report, sizeof(Report)), 0);
@@ -51,10 +54,10 @@ TEST(Records, come_back_as_they_were) {
 TEST(Records, that_are_cut_or_damaged_are_refused) {
   const std::string whole = encoded(a_withdrawal());
   for (size_t size = 0; size < whole.size(); ++size)
-    EXPECT_EQ(decode_withdrawal(std::string_view(whole).substr(0, size)).error().code(), Code::kCorrupt) << size;
-  EXPECT_EQ(decode_withdrawal(whole + '\0').error().code(), Code::kCorrupt);
-  EXPECT_EQ(decode_withdrawal('\x02' + whole.substr(1)).error().code(), Code::kCorrupt);
-  EXPECT_EQ(decode_movements("\x01\x02\xFF").error().code(), Code::kCorrupt);
+    EXPECT_EQ(decode<WithdrawalRecord>(std::string_view(whole).substr(0, size)).error().code(), Code::kCorrupt) << size;
+  EXPECT_EQ(decode<WithdrawalRecord>(whole + '\0').error().code(), Code::kCorrupt);
+  EXPECT_EQ(decode<WithdrawalRecord>('\x01' + whole.substr(1)).error().code(), Code::kCorrupt);
+  EXPECT_EQ(decode_chunk<Movement>("\x01\x02\xFF").error().code(), Code::kCorrupt);
   EXPECT_EQ(key_part(row_key(RowKind::kDay), 0).error().code(), Code::kCorrupt);
 }
 
@@ -63,14 +66,14 @@ TEST(Records, noise_ends_nothing) {
   for (int i = 0; i < 20'000; ++i) {
     std::string noise(random.below(80), 0);
     random.fill(as_writable_bytes(noise));
-    (void)decode_order(noise);
-    (void)decode_day(noise);
-    (void)decode_progress(noise);
+    (void)decode<OrderRecord>(noise);
+    (void)decode<DayRecord>(noise);
+    (void)decode<ProgressRecord>(noise);
     (void)decode_reports(noise, 1);
-    (void)decode_fills(noise);
-    (void)decode_trades(noise);
-    (void)decode_amounts(noise);
-    (void)decode_account_orders(noise);
+    (void)decode_chunk<FillRecord>(noise);
+    (void)decode_chunk<TradeRecord>(noise);
+    (void)decode_chunk<AssetAmount>(noise);
+    (void)decode_chunk<AccountOrder>(noise);
   }
 }
 

@@ -15,52 +15,69 @@ constexpr size_t kBatchBytesMax = size_t{8} << 20;
 
 // Rows that are not written yet. Chunks are open while records may still join them.
 struct Reporter::Batch {
-  struct Chunk {
-    std::string key;
-    Bytes value;
-    size_t records = 0;
+  struct BatchRow {
+    std::string key, value;
+    bool blind = true;  // nobody but the reporter writes it
   };
   struct Order {
     OrderRecord record;
     bool begun = false;  // it was entered in this batch
   };
-  std::vector<std::pair<std::string, std::string>> rows;
-  std::unordered_map<uint64_t, Chunk> chunks;  // by kind and first part of the key
+  template <class Record>
+  struct Chunk {
+    uint64_t second = 0;  // of the key
+    ChunkWriter<Record> records;
+  };
+  template <class Record>
+  using Chunks = std::unordered_map<uint32_t, Chunk<Record>>;  // by the first part of the key
+
+  std::vector<BatchRow> rows;
   std::unordered_map<OrderId, Order> orders;
+  Chunks<StoredReport> reports;
+  Chunks<AccountOrder> account_orders;
+  Chunks<FillRecord> fills;
+  Chunks<TradeRecord> trades;
+  Chunks<Movement> movements;
   size_t bytes = 0;
   uint64_t steps = 0;
   bool work = false;
   ProgressRecord progress;  // behind its last step
 
-  void put(std::string key, std::string value) {
+  void put(std::string key, std::string value, bool blind) {
     bytes += key.size() + value.size();
-    rows.emplace_back(std::move(key), std::move(value));
-  }
-  template <class Record>
-  void put(std::string key, const Record& record) {
-    put(std::move(key), encoded(record));
+    rows.push_back({std::move(key), std::move(value), blind});
   }
   // Behind the other records of `first`; `second` orders them.
   template <class Record>
-  void append(RowKind kind, uint32_t first, uint64_t second, const Record& record) {
-    Chunk& chunk = chunks[uint64_t{static_cast<uint8_t>(kind)} << 32 | first];
-    if (chunk.records == 0) chunk.key = row_key(kind, first, second);
-    const size_t before = chunk.value.size();
-    base::Writer out(chunk.value);
-    encode(record, out);
-    bytes += chunk.value.size() - before;
-    if (++chunk.records == kChunkRecordsMax) close(chunk);
+  void append(RowKind kind, Chunks<Record>& chunks, uint32_t first, uint64_t second, const Record& record) {
+    Chunk<Record>& chunk = chunks[first];
+    if (chunk.records.records() == 0) chunk.second = second;
+    const size_t before = chunk.records.size_bytes();
+    chunk.records.append(record);
+    bytes += chunk.records.size_bytes() - before;
+    if (chunk.records.records() == kChunkRecordsMax) close(kind, first, chunk);
   }
-  // The chunk's memory serves the next one.
-  void close(Chunk& chunk) {
-    rows.emplace_back(std::move(chunk.key), as_text(chunk.value));
-    chunk.value.clear();
-    chunk.records = 0;
+  template <class Record>
+  void close(RowKind kind, uint32_t first, Chunk<Record>& chunk) {
+    rows.push_back({row_key(kind, first, chunk.second), chunk.records.take()});
   }
-  void close_chunks() {
-    for (auto& [where, chunk] : chunks)
-      if (chunk.records > 0) close(chunk);
+  template <class Record>
+  void close(RowKind kind, Chunks<Record>& chunks) {
+    for (auto& [first, chunk] : chunks)
+      if (chunk.records.records() > 0) close(kind, first, chunk);
     chunks.clear();
+  }
+  // Everything becomes rows, in the order of their keys.
+  void close() {
+    close(RowKind::kSessionReports, reports);
+    close(RowKind::kAccountOrders, account_orders);
+    close(RowKind::kFills, fills);
+    close(RowKind::kTrades, trades);
+    close(RowKind::kMovements, movements);
+    for (const auto& [id, order] : orders)
+      rows.push_back({row_key(order.begun ? RowKind::kOrder : RowKind::kChangedOrder, id), encoded(order.record)});
+    orders.clear();
+    std::ranges::sort(rows, {}, &BatchRow::key);
   }
 };
 
@@ -68,7 +85,7 @@ Task<Result<std::unique_ptr<Reporter>>> Reporter::open(store::Store& store, stor
   auto txn = CO_TRY(co_await store.begin());
   const auto row = CO_TRY(co_await txn->get(rows, row_key(RowKind::kProgress)));
   ProgressRecord progress;
-  if (row) progress = CO_TRY(decode_progress(row->value));
+  if (row) progress = CO_TRY(decode<ProgressRecord>(row->value));
   co_return std::unique_ptr<Reporter>(new Reporter(store, rows, progress));
 }
 
@@ -135,7 +152,7 @@ void Reporter::on_step(const Stamp& stamp, const Request* request, const Outputs
 }
 
 void Reporter::seal() {
-  batch_->close_chunks();
+  batch_->close();
   batch_->progress = progress_;
   sealed_.push_back(std::exchange(batch_, std::make_unique<Batch>()));
 }
@@ -156,7 +173,7 @@ Task<Result<void>> Reporter::commit(Sequence upto) {
 void Reporter::note_report(Sequence sequence, VenueTime time, const Report& report, uint64_t ordinal,
                            const Venue& after) {
   if (ordinal != 0)
-    batch_->append(RowKind::kSessionReports, report.session, ordinal,
+    batch_->append(RowKind::kSessionReports, batch_->reports, report.session, ordinal,
                    StoredReport{.sequence = sequence, .time = time, .report = report});
   // Drop copies tell of what another session's report has told already.
   if ((report.flags & Report::kCopy) != 0 || report.account == 0) return;
@@ -186,24 +203,24 @@ void Reporter::note_order(Sequence sequence, VenueTime time, const Report& repor
     return;
   const bool begins = report.kind == ReportKind::kNew || report.kind == ReportKind::kRejected;
   auto [place, first] = batch_->orders.try_emplace(report.order);
-  Batch::Order& order = place->second;
-  const OrderRecord before = order.record;
-  order.record = order_of(sequence, time, report);
-  if (!first) {
-    order.record.entered_sequence = before.entered_sequence;
-    order.record.entered = before.entered;
-    return;
-  }
-  order.begun = begins;
+  auto& [record, begun] = place->second;
+  // When it was entered stands in its first row.
+  const Sequence entered_sequence = first && begins ? sequence : record.entered_sequence;
+  const VenueTime entered = first && begins ? time : record.entered;
+  record = order_of(sequence, time, report);
+  record.entered_sequence = entered_sequence;
+  record.entered = entered;
+  if (!first) return;
   batch_->bytes += sizeof(Batch::Order);
-  if (begins)
-    batch_->append(RowKind::kAccountOrders, report.account, sequence,
-                   AccountOrder{.sequence = sequence, .order = report.order});
+  if (!begins) return;
+  begun = true;
+  batch_->append(RowKind::kAccountOrders, batch_->account_orders, report.account, sequence,
+                 AccountOrder{.sequence = sequence, .order = report.order});
 }
 
 void Reporter::note_fill(Sequence sequence, VenueTime time, const Report& report) {
   const bool broken = report.kind == ReportKind::kTradeBreak;
-  batch_->append(RowKind::kFills, report.account, sequence,
+  batch_->append(RowKind::kFills, batch_->fills, report.account, sequence,
                  FillRecord{.sequence = sequence,
                             .time = time,
                             .order = report.order,
@@ -218,12 +235,12 @@ void Reporter::note_fill(Sequence sequence, VenueTime time, const Report& report
                             .match = report.match,
                             .fee = report.fee,
                             .client_id = report.client_id});
-  if (broken) batch_->put(row_key(RowKind::kBrokenTrade, report.instrument, report.match), std::string("1"));
+  if (broken) batch_->put(row_key(RowKind::kBrokenTrade, report.instrument, report.match), std::string("1"), true);
 }
 
 void Reporter::move_money(AccountId account, const Movement& movement) {
   if (movement.amount == 0) return;
-  batch_->append(RowKind::kMovements, account, movement.sequence, movement);
+  batch_->append(RowKind::kMovements, batch_->movements, account, movement.sequence, movement);
 }
 
 void Reporter::note_money(Sequence sequence, VenueTime time, const Report& report, const Venue& after) {
@@ -266,7 +283,7 @@ void Reporter::note_money(Sequence sequence, VenueTime time, const Report& repor
 
 void Reporter::note_trade(Sequence sequence, VenueTime time, const Event& event) {
   if (event.kind != Event::Kind::kTrade) return;
-  batch_->append(RowKind::kTrades, event.instrument, event.match,
+  batch_->append(RowKind::kTrades, batch_->trades, event.instrument, event.match,
                  TradeRecord{.match = event.match,
                              .sequence = sequence,
                              .time = time,
@@ -278,14 +295,15 @@ void Reporter::note_trade(Sequence sequence, VenueTime time, const Event& event)
 
 void Reporter::note_withdrawal(Sequence sequence, VenueTime time, const Request& request) {
   const TransferFields& transfer = request.body.transfer;
-  batch_->put(row_key(RowKind::kWithdrawal, sequence), WithdrawalRecord{.sequence = sequence,
-                                                                        .time = time,
-                                                                        .account = transfer.account,
-                                                                        .asset = transfer.asset,
-                                                                        .amount = transfer.amount,
-                                                                        .wallet_low = transfer.id_low,
-                                                                        .wallet_high = transfer.id_high,
-                                                                        .problem = {}});
+  const WithdrawalRecord record{.sequence = sequence,
+                                .time = time,
+                                .account = transfer.account,
+                                .asset = transfer.asset,
+                                .amount = transfer.amount,
+                                .wallet_low = transfer.id_low,
+                                .wallet_high = transfer.id_high,
+                                .problem = {}};
+  batch_->put(row_key(RowKind::kWithdrawal, sequence), encoded(record), false);
   batch_->work = true;
 }
 
@@ -293,18 +311,19 @@ void Reporter::note_withdrawal(Sequence sequence, VenueTime time, const Request&
 void Reporter::note_day(const Stamp& stamp, uint32_t day, const Venue& after) {
   const OrderManager& orders = after.orders();
   for (AccountId account = 1; account <= orders.accounts(); ++account) {
-    std::string amounts;
+    ChunkWriter<AssetAmount> amounts;
     for (const auto& [asset, balance] : orders.balances(account))
-      if (balance.total != 0) amounts += encoded(AssetAmount{.asset = asset, .amount = balance.total});
-    if (!amounts.empty()) batch_->put(row_key(RowKind::kClosing, day, account), std::move(amounts));
+      if (balance.total != 0) amounts.append({.asset = asset, .amount = balance.total});
+    if (amounts.records() > 0) batch_->put(row_key(RowKind::kClosing, day, account), amounts.take(), true);
   }
-  batch_->put(row_key(RowKind::kDay, day), DayRecord{.day = day,
-                                                     .previous_day = progress_.day,
-                                                     .first = progress_.day_first,
-                                                     .last = stamp.sequence,
-                                                     .closed = stamp.now,
-                                                     .sha256 = {},
-                                                     .problem = {}});
+  const DayRecord record{.day = day,
+                         .previous_day = progress_.day,
+                         .first = progress_.day_first,
+                         .last = stamp.sequence,
+                         .closed = stamp.now,
+                         .sha256 = {},
+                         .problem = {}};
+  batch_->put(row_key(RowKind::kDay, day), encoded(record), false);
   progress_.day = day;
   progress_.day_first = stamp.sequence;
   batch_->work = true;
@@ -314,16 +333,13 @@ Task<Result<void>> Reporter::write(Batch& batch) {
   {
     std::lock_guard lock(mutex_);
     // A batch of nothing, and nobody asked for more than the rows say.
-    if (batch.rows.empty() && batch.orders.empty() && batch.steps == 0 && batch.progress == written_)
-      co_return Result<void>();
+    if (batch.rows.empty() && batch.steps == 0 && batch.progress == written_) co_return Result<void>();
   }
   auto txn = CO_TRY(co_await store_.begin());
-  for (const auto& [key, value] : batch.rows) CO_TRY(txn->put(rows_, key, value));
-  // No row is read for one that is written: a shadow that is behind would wait for the disk at each order.
-  size_t orders = 0;
-  for (const auto& [id, order] : batch.orders) {
-    CO_TRY(txn->put(rows_, row_key(order.begun ? RowKind::kOrder : RowKind::kChangedOrder, id), encoded(order.record)));
-    if (++orders % 64 == 0) co_await io::yield();
+  size_t rows = 0;
+  for (const auto& [key, value, blind] : batch.rows) {
+    CO_TRY(blind ? txn->put_blind(rows_, key, value) : txn->put(rows_, key, value));
+    if (++rows % 256 == 0) co_await io::yield();
   }
   CO_TRY(txn->put(rows_, row_key(RowKind::kProgress), encoded(batch.progress)));
   // What the power takes is made again from the journal, for then the rows say that they end before it.
@@ -333,7 +349,7 @@ Task<Result<void>> Reporter::write(Batch& batch) {
   statistics_.committed = written_.committed;
   statistics_.last_time = written_.last_time;
   statistics_.steps += batch.steps;
-  statistics_.rows += batch.rows.size() + batch.orders.size() + 1;
+  statistics_.rows += batch.rows.size() + 1;
   ++statistics_.transactions;
   co_return Result<void>();
 }

@@ -95,10 +95,10 @@ Task<Result<std::optional<OrderRecord>>> Reports::order_in(store::Txn& txn, Orde
   std::optional<OrderRecord> found;
   const auto first = CO_TRY(co_await txn.get(rows_, row_key(RowKind::kOrder, order)));
   if (!first) co_return found;
-  found = CO_TRY(decode_order(first->value));
+  found = CO_TRY(decode<OrderRecord>(first->value));
   const auto later = CO_TRY(co_await txn.get(rows_, row_key(RowKind::kChangedOrder, order)));
   if (!later) co_return found;
-  OrderRecord now = CO_TRY(decode_order(later->value));
+  OrderRecord now = CO_TRY(decode<OrderRecord>(later->value));
   now.entered_sequence = found->entered_sequence;
   now.entered = found->entered;
   co_return now;
@@ -108,7 +108,7 @@ Task<Result<std::vector<OrderRecord>>> Reports::orders(AccountId account, Sequen
   CO_TRY(check_limit(limit, kPageMax));
   std::vector<OrderId> ids;
   const std::function<Result<bool>(std::string_view)> each = [&](std::string_view value) -> Result<bool> {
-    for (const AccountOrder& order : TRY(decode_account_orders(value)) | std::views::reverse) {
+    for (const AccountOrder& order : TRY(decode_chunk<AccountOrder>(value)) | std::views::reverse) {
       if (before != 0 && order.sequence >= before) continue;
       ids.push_back(order.order);
       if (ids.size() == limit) return false;
@@ -129,7 +129,7 @@ Task<Result<Reports::FillPage>> Reports::fills(FillQuery query) {
   FillPage page;
   size_t examined = 0;
   const std::function<Result<bool>(std::string_view)> each = [&](std::string_view value) -> Result<bool> {
-    for (const FillRecord& fill : TRY(decode_fills(value)) | std::views::reverse) {
+    for (const FillRecord& fill : TRY(decode_chunk<FillRecord>(value)) | std::views::reverse) {
       if (query.before != 0 && fill.sequence >= query.before) continue;
       if (page.fills.size() == query.limit || examined == kFillsExaminedMax) {
         page.more_before = fill.sequence + 1;
@@ -152,7 +152,7 @@ Task<Result<std::vector<Reports::Trade>>> Reports::trades(InstrumentId instrumen
   CO_TRY(check_limit(limit, kPageMax));
   std::vector<Trade> found;
   const std::function<Result<bool>(std::string_view)> each = [&](std::string_view value) -> Result<bool> {
-    for (const TradeRecord& trade : TRY(decode_trades(value)) | std::views::reverse) {
+    for (const TradeRecord& trade : TRY(decode_chunk<TradeRecord>(value)) | std::views::reverse) {
       if (before != 0 && trade.match >= before) continue;
       found.push_back({.record = trade});
       if (found.size() == limit) return false;
@@ -177,7 +177,7 @@ Task<Result<void>> Reports::movements(AccountId account, Sequence first, Sequenc
                                       std::function<bool(const Movement&)> each) {
   const std::function<Result<bool>(std::string_view, std::string_view)> chunk =
       [&](std::string_view, std::string_view value) -> Result<bool> {
-    for (const Movement& movement : TRY(decode_movements(value))) {
+    for (const Movement& movement : TRY(decode_chunk<Movement>(value))) {
       if (movement.sequence < first) continue;
       if (movement.sequence >= last || !each(movement)) return false;
     }
@@ -190,7 +190,7 @@ Task<Result<std::vector<AssetAmount>>> Reports::closing(uint32_t day, AccountId 
   auto txn = CO_TRY(co_await store_.begin(store::Isolation::kReadCommitted));
   const auto row = CO_TRY(co_await txn->get(rows_, row_key(RowKind::kClosing, day, account)));
   if (!row) co_return std::vector<AssetAmount>();
-  co_return decode_amounts(row->value);
+  co_return decode_chunk<AssetAmount>(row->value);
 }
 
 Task<Result<std::vector<std::pair<AccountId, std::vector<AssetAmount>>>>> Reports::closings(uint32_t day,
@@ -203,7 +203,8 @@ Task<Result<std::vector<std::pair<AccountId, std::vector<AssetAmount>>>>> Report
   const store::Scan scan = CO_TRY(co_await txn->scan(rows_, range, {.limit = most, .bytes_limit = 8 << 20}));
   std::vector<std::pair<AccountId, std::vector<AssetAmount>>> found;
   for (const store::Row& row : scan.rows)
-    found.emplace_back(static_cast<AccountId>(CO_TRY(key_part(row.key, 1))), CO_TRY(decode_amounts(row.value)));
+    found.emplace_back(static_cast<AccountId>(CO_TRY(key_part(row.key, 1))),
+                       CO_TRY(decode_chunk<AssetAmount>(row.value)));
   co_return std::move(found);
 }
 
@@ -211,7 +212,7 @@ Task<Result<std::optional<DayRecord>>> Reports::day(uint32_t day) {
   auto txn = CO_TRY(co_await store_.begin(store::Isolation::kReadCommitted));
   const auto row = CO_TRY(co_await txn->get(rows_, row_key(RowKind::kDay, day)));
   if (!row) co_return std::optional<DayRecord>();
-  co_return CO_TRY(decode_day(row->value));
+  co_return CO_TRY(decode<DayRecord>(row->value));
 }
 
 Task<Result<std::vector<DayRecord>>> Reports::days(size_t limit) {
@@ -220,7 +221,7 @@ Task<Result<std::vector<DayRecord>>> Reports::days(size_t limit) {
   const store::Scan scan =
       CO_TRY(co_await txn->scan(rows_, store::prefix_range(row_key(RowKind::kDay)), {.limit = limit, .reverse = true}));
   std::vector<DayRecord> found;
-  for (const store::Row& row : scan.rows) found.push_back(CO_TRY(decode_day(row.value)));
+  for (const store::Row& row : scan.rows) found.push_back(CO_TRY(decode<DayRecord>(row.value)));
   co_return std::move(found);
 }
 
@@ -232,7 +233,7 @@ Task<Result<std::vector<WithdrawalRecord>>> Reports::withdrawals(bool paid, Sequ
   range.begin = row_key(kind, first);
   const store::Scan scan = CO_TRY(co_await txn->scan(rows_, range, {.limit = most}));
   std::vector<WithdrawalRecord> found;
-  for (const store::Row& row : scan.rows) found.push_back(CO_TRY(decode_withdrawal(row.value)));
+  for (const store::Row& row : scan.rows) found.push_back(CO_TRY(decode<WithdrawalRecord>(row.value)));
   co_return std::move(found);
 }
 
