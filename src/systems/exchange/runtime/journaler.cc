@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "kernel/obs/log.h"
 #include "systems/exchange/runtime/live_runtime.h"
 
 namespace polis::exchange {
@@ -268,6 +269,7 @@ Task<void> LiveRuntime::keep_house() {
 
 void LiveRuntime::fail_with(Error error) {
   if (failed_.exchange(true)) return;
+  obs::log_error("the venue has stopped", {{"why", error}});
   {
     std::lock_guard lock(mutex_);
     failure_ = error;
@@ -285,8 +287,9 @@ void LiveRuntime::halt(std::string why) {
   {
     std::lock_guard lock(mutex_);
     if (!halted_why_.empty() && halted_.load(std::memory_order_relaxed)) return;
-    halted_why_ = std::move(why);
+    halted_why_ = why;
   }
+  obs::log_error("the venue has halted itself", {{"why", why}});
   Request request;
   request.kind = RequestKind::kHalt;
   halted_.store(true, std::memory_order_relaxed);

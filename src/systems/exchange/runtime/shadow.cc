@@ -64,6 +64,7 @@ void Shadow::advance(log::Position durable) {
 }
 
 Task<void> Shadow::stop() {
+  stop_at_ = parts_.clock.steady();
   stopping_.store(true, std::memory_order_release);
   advance(0);
   co_await tasks_.join();
@@ -117,9 +118,9 @@ Task<Result<void>> Shadow::follow() {
         parts_.followers[i]->on_step(step.stamp, step.turn ? nullptr : &step.request, outputs, *venue_);
   };
   auto files = CO_TRY(co_await JournalFiles::open(parts_.disk, parts_.options.journal_directory, place_.record));
-  std::optional<SteadyTime> stop_seen;
   while (true) {
     changed_.reset();
+    const bool stop = stopping();  // before the look at what is on disk, of which nothing comes behind a stop
     const log::Position durable = durable_.load(std::memory_order_acquire);
     const auto record = CO_TRY(co_await files.next(durable));
     if (record) {
@@ -130,10 +131,9 @@ Task<Result<void>> Shadow::follow() {
                                          ", which was on disk, cannot be read");
     }
     const SteadyTime now = parts_.clock.steady();
-    if (stopping() && !stop_seen) stop_seen = now;
     // Who is still behind leaves what was not committed to the next start, which finds it in the journal.
-    if (stop_seen && record && now - *stop_seen >= kCatchUpMax) co_return {};
-    const bool last = stop_seen && !record;
+    if (stop && record && now - stop_at_ >= kCatchUpMax) co_return {};
+    const bool last = stop && !record;
     if (place_.next != checked_next_ && (last || now - checked_at_ >= kCheckInterval)) check();
     if (place_.next != committed_next_ &&
         (last || now - committed_at_ >= kCommitInterval || place_.next - committed_next_ >= kCommitSequences)) {

@@ -75,6 +75,7 @@ class Shadow {
   io::TaskGroup tasks_;  // of the home shard
   Wake wake_{*this};
   std::atomic<bool> woken_{false};  // the wake is posted, and was not run yet
+  SteadyTime stop_at_{};            // before stopping_
   std::atomic<bool> stopping_{false};
   std::atomic<log::Position> durable_{0};
   std::atomic<Sequence> next_{0}, snapshot_next_{0};
