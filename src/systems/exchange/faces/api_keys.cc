@@ -3,6 +3,7 @@
 #include <charconv>
 #include <fmt/format.h>
 
+#include "kernel/base/binary.h"
 #include "kernel/base/digest.h"
 #include "kernel/base/text_encoding.h"
 #include "systems/exchange/reporting/records.h"
