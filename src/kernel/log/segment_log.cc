@@ -208,6 +208,10 @@ Result<FrameLog::Slot> FrameLog::append(size_t size_bytes, Position first, Posit
   end_ = next;
   statistics_.appends++;
   statistics_.appended_bytes += size_bytes;
+  if (options_.eager) {
+    write_wanted_ = sync_wanted_ = end_;
+    write_now_.set();
+  }
   start_writing();
   return slot;
 }
@@ -308,7 +312,10 @@ Task<void> FrameLog::sync_loop() {
     if (options_.frugal && segment == segments_.back() &&
         proved.offset >= segment->stored.offset + kIndexBlockEntries * options_.index_interval_bytes)
       co_await store_index(segment, {proved.offset, proved.next, mark});
-    if (io::Shard::current().now() - checkpoint_written_at_ >= kCheckpointInterval) co_await write_checkpoint();
+    if (!checkpointing_ && io::Shard::current().now() - checkpoint_written_at_ >= kCheckpointInterval) {
+      checkpointing_ = true;
+      tasks_.spawn(write_checkpoint());  // beside the next sync
+    }
   }
   syncing_ = false;
 }
@@ -388,11 +395,13 @@ SegmentLogStatistics FrameLog::statistics() const {
 
 // Not synced, and its failure changes nothing but how surely damage is told from a torn tail.
 Task<void> FrameLog::write_checkpoint() {
-  if (checkpoint_written_ >= checkpoint_.next) co_return;
-  checkpoint_written_ = checkpoint_.next;
-  checkpoint_written_at_ = io::Shard::current().now();
-  (void)co_await checkpoint_file_->write(checkpoint_);
-  if (options_.frugal) checkpoint_file_->rest();
+  if (checkpoint_written_ < checkpoint_.next) {
+    checkpoint_written_ = checkpoint_.next;
+    checkpoint_written_at_ = io::Shard::current().now();
+    (void)co_await checkpoint_file_->write(checkpoint_);
+    if (options_.frugal) checkpoint_file_->rest();
+  }
+  checkpointing_ = false;
 }
 
 }  // namespace polis::log

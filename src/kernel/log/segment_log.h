@@ -58,6 +58,10 @@ struct SegmentLogOptions {
   //     whole segment. Damage in front of that is found by whoever reads it.
   // Not for formats with kKnowsDurable, whose newest segment is always read as a whole.
   bool frugal = false;
+  // Every append is written at once and synced as soon as no other sync runs, whether anybody waits or not: for a log
+  // whose every record is waited for, so that neither write nor sync stands still until the waiter has noticed the one
+  // before.
+  bool eager = false;
   // Bounds the files that all logs of the shard keep open together; outlives the log. Null: not bounded but by
   // open_files_max.
   OpenFiles* files = nullptr;
@@ -269,6 +273,7 @@ class FrameLog {
   Checkpoint checkpoint_;            // what the last sync has proved
   Position checkpoint_written_ = 0;  // next of the one that was written last
   SteadyTime checkpoint_written_at_{};
+  bool checkpointing_ = false;
   Waiters written_waiters_, durable_waiters_;
   io::Event write_now_;
   bool writing_ = false;

@@ -226,15 +226,16 @@ Task<void> LiveRuntime::make_durable() {
       co_await append_done_.wait();
       continue;
     }
+    // Acknowledged from disk the journal syncs by itself, and each sync is told: whatever it has covered.
     if (options_.ack == AckMode::kBus && !stopping_) (void)co_await io::sleep_for(kLazySync);
-    const log::Position last = journal_->last();
-    const auto reached = co_await journal_->wait(last, log::Durability::kDisk);
+    const log::Position next = options_.ack == AckMode::kDisk ? durable_record_ + 1 : journal_->last();
+    const auto reached = co_await journal_->wait(next, log::Durability::kDisk);
     if (!reached) {
       fail_with(reached.error());
       co_return;
     }
     syncs_.store(journal_->statistics().syncs, std::memory_order_relaxed);
-    note_durable(last);
+    note_durable(journal_->reached(log::Durability::kDisk));
     let_slots_go();
   }
 }

@@ -124,8 +124,10 @@ Result<void> LiveRuntime::step_in_recovery(const Request* request, const Recover
 }
 
 Task<Result<void>> LiveRuntime::recover(const Recovered& recovered) {
-  journal_ = CO_TRY(co_await log::open_segment_journal(
-      disk_, scheduler_, random_, {.directory = options_.journal_directory, .segment_size_bytes = kSegmentBytes}));
+  journal_ = CO_TRY(co_await log::open_segment_journal(disk_, scheduler_, random_,
+                                                       {.directory = options_.journal_directory,
+                                                        .segment_size_bytes = kSegmentBytes,
+                                                        .eager = options_.ack == AckMode::kDisk}));
   CO_TRY(co_await redo_journal(recovered));
 
   std::error_code ignored;  // the bus says what is wrong with the path

@@ -4,7 +4,7 @@
 #include <charconv>
 #include <fmt/format.h>
 
-#include "kernel/base/clock.h"
+#include "kernel/io/shard.h"
 #include "kernel/machine/snapshot.h"
 
 namespace polis::exchange {
@@ -184,7 +184,7 @@ Task<Result<LoadedVenue>> load_venue(io::Disk& disk, std::string directory, cons
 
 Task<Result<Replayed>> replay(io::Disk& disk, const ReplayOptions& options, Venue& venue,
                               std::function<void(const Stamp&, const Request*, const Outputs&)> each) {
-  const base::SystemClock clock;
+  const Clock& clock = io::Shard::current().clock();
   const auto begun = clock.steady();
   ReplayPlace place;
   if (!options.from_beginning) {
