@@ -19,8 +19,10 @@ constexpr size_t round_up(size_t value, size_t unit) {
 
 }  // namespace
 
-ReservedMemory::ReservedMemory(size_t bytes_max)
-    : mapped_bytes_(round_up(bytes_max, kPageBytes) + kHugePageBytes), bytes_max_(round_up(bytes_max, kPageBytes)) {
+ReservedMemory::ReservedMemory(size_t bytes_max, size_t small_bytes)
+    : mapped_bytes_(round_up(bytes_max, kPageBytes) + kHugePageBytes),
+      bytes_max_(round_up(bytes_max, kPageBytes)),
+      small_bytes_(round_up(small_bytes, kHugePageBytes)) {
   mapped_ = mmap(nullptr, mapped_bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   POLIS_ASSERT(mapped_ != MAP_FAILED);
   data_ = reinterpret_cast<std::byte*>(round_up(reinterpret_cast<uintptr_t>(mapped_), kHugePageBytes));
@@ -35,6 +37,7 @@ ReservedMemory& ReservedMemory::operator=(ReservedMemory&& other) noexcept {
   std::swap(mapped_bytes_, other.mapped_bytes_);
   std::swap(data_, other.data_);
   std::swap(bytes_max_, other.bytes_max_);
+  std::swap(small_bytes_, other.small_bytes_);
   std::swap(open_bytes_, other.open_bytes_);
   return *this;
 }
@@ -44,10 +47,10 @@ void ReservedMemory::open(size_t bytes) {
   if (bytes <= open_bytes_) return;
   size_t end = std::max(bytes, open_bytes_ + std::clamp(open_bytes_, kStepLeast, kStepMost));
   // A huge page must be open as a whole.
-  end = std::min(round_up(end, end > kHugePageBytes ? kHugePageBytes : kPageBytes), bytes_max_);
+  end = std::min(round_up(end, end > small_bytes_ ? kHugePageBytes : kPageBytes), bytes_max_);
   POLIS_ASSERT(mprotect(data_ + open_bytes_, end - open_bytes_, PROT_READ | PROT_WRITE) == 0);
   // Advice: where the system does not know it, pages are small.
-  if (const size_t begin = std::max(open_bytes_, kHugePageBytes); begin < end)
+  if (const size_t begin = std::max(open_bytes_, small_bytes_); begin < end)
     (void)madvise(data_ + begin, end - begin, MADV_HUGEPAGE);
   open_bytes_ = end;
 }

@@ -19,8 +19,10 @@ namespace polis::base {
 class ReservedMemory {
  public:
   ReservedMemory() = default;
-  // Takes addresses alone. Ends the process when there are none: a machine has 2^47 bytes of them.
-  explicit ReservedMemory(size_t bytes_max);
+  static constexpr size_t kSmallBytes = size_t{2} << 20;
+  // Takes addresses alone. Ends the process when there are none: a machine has 2^47 bytes of them. The first
+  // `small_bytes` have small pages.
+  explicit ReservedMemory(size_t bytes_max, size_t small_bytes = kSmallBytes);
   ~ReservedMemory();
   ReservedMemory(ReservedMemory&& other) noexcept { *this = std::move(other); }
   ReservedMemory& operator=(ReservedMemory&& other) noexcept;
@@ -39,6 +41,7 @@ class ReservedMemory {
   size_t mapped_bytes_ = 0;
   std::byte* data_ = nullptr;
   size_t bytes_max_ = 0;
+  size_t small_bytes_ = 0;
   size_t open_bytes_ = 0;
 };
 

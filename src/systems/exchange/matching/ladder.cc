@@ -7,28 +7,29 @@
 
 namespace polis::exchange {
 
-template <class T>
-Ladder::Zeros<T> Ladder::zeros(size_t count) {
-  T* memory = static_cast<T*>(std::calloc(count, sizeof(T)));
-  POLIS_ASSERT(memory);
-  return Zeros<T>(memory);
-}
-
 Ladder::Ladder(Side side, size_t window_ticks)
-    : side_(side),
-      order_(side == Side::kBuy ? 0 : -1),
-      window_(window_ticks),
-      near_levels_(zeros<Level>(window_ticks)),
-      volumes_(zeros<Quantity>(window_ticks)),
-      block_volumes_(zeros<Quantity>(window_ticks / 64)),
-      area_volumes_(zeros<Quantity>((window_ticks + 4095) / 4096)),
-      leaf_(window_ticks / 64),
-      mid_((window_ticks + 4095) / 4096) {
+    : side_(side), order_(side == Side::kBuy ? 0 : -1), window_(window_ticks), best_(no_price()) {
   POLIS_ASSERT(std::has_single_bit(window_ticks) && window_ticks >= 64 && window_ticks <= 64 * 64 * 64);
+  const size_t blocks = window_ticks / 64, areas = (window_ticks + 4095) / 4096;
+  // Levels are used near the market alone: small pages.
+  const size_t bytes = window_ticks * (sizeof(Level) + sizeof(Quantity)) + 2 * (blocks + areas) * sizeof(uint64_t);
+  near_memory_ = base::ReservedMemory(bytes, bytes);
+  near_memory_.open(bytes);
+  std::byte* memory = near_memory_.data();
+  const auto take = [&]<class T>(T*& values, size_t count) {
+    values = reinterpret_cast<T*>(memory);
+    memory += count * sizeof(T);
+  };
+  take(near_levels_, window_ticks);
+  take(volumes_, window_ticks);
+  take(block_volumes_, blocks);
+  take(leaf_, blocks);
+  take(area_volumes_, areas);
+  take(mid_, areas);
 }
 
-void Ladder::unmark(size_t index) {
-  if ((leaf_[index >> 6] &= ~(uint64_t{1} << (index & 63))) != 0) return;
+// A block that has no level any more.
+void Ladder::unmark_block(size_t index) {
   if ((mid_[index >> 12] &= ~(uint64_t{1} << (index >> 6 & 63))) != 0) return;
   top_ &= ~(uint64_t{1} << (index >> 12));
 }
@@ -105,25 +106,31 @@ Ladder::FarLevel& Ladder::far_at(Price price) {
   return far->second;
 }
 
-Level& Ladder::make_far(Price price) {
-  if (!placed_ || worth_moving(price)) move_window(price);
-  return restore(price);
+Level& Ladder::join_far(Price price, Quantity volume) {
+  if (near_ticks_ == 0 || worth_moving(price)) move_window(price);
+  return restore(price, volume);
 }
 
-Level& Ladder::place_far(Price price) {
+Level& Ladder::place_far(Price price, Quantity volume) {
   const auto [far, fresh] = far_.try_emplace(price);
-  if (fresh) count(price);
+  levels_ += fresh;
+  if (better(price, best_)) best_ = price;
+  all_ += volume;
+  far->second.volume += volume;
   return far->second.level;
 }
 
-void Ladder::erase(Price price) {
+Level& Ladder::leave_far(Price price, Quantity volume) {
+  FarLevel& far = far_at(price);
+  far.volume -= volume;
+  return far.level;
+}
+
+void Ladder::left_far(Level& level, Price price) {
+  if (!level.empty()) return;
   --levels_;
-  if (near(price)) {
-    unmark(index_of(price));
-  } else {
-    far_.erase(price);
-  }
-  if (price == best_ && levels_ != 0) best_ = *next(std::nullopt);
+  far_.erase(price);
+  if (price == best_) find_best();
 }
 
 Quantity Ladder::volume(Price price) const {
@@ -135,7 +142,7 @@ Quantity Ladder::volume(Price price) const {
 // At most 126 ticks, 126 blocks and the areas between.
 Quantity Ladder::near_volume(size_t low, size_t high) const {
   Quantity sum = 0;
-  const auto add = [&](const Zeros<Quantity>& of, size_t begin, size_t end) {
+  const auto add = [&](const Quantity* of, size_t begin, size_t end) {
     for (size_t i = begin; i < end; ++i) sum += of[i];
   };
   const size_t end = high + 1;
@@ -189,17 +196,15 @@ void Ladder::move_window(Price center) {
   }
   for (auto& [price, far] : far_) moved.push_back({price, far});
   far_.clear();
-  std::fill(leaf_.begin(), leaf_.end(), 0);
-  std::fill(mid_.begin(), mid_.end(), 0);
+  std::fill_n(leaf_, window_ / 64, 0);
+  std::fill_n(mid_, (window_ + 4095) / 4096, 0);
   top_ = 0;
   all_ = 0;
   levels_ = 0;
+  best_ = no_price();
   base_ = std::max<Price>(0, center - static_cast<Price>(window_ / 2));
-  placed_ = true;
-  for (const auto& [price, far] : moved) {
-    restore(price) = far.level;
-    add_volume(price, far.volume);
-  }
+  near_ticks_ = window_;
+  for (const auto& [price, far] : moved) restore(price, far.volume) = far.level;
   made_since_move_ = 0;
 }
 

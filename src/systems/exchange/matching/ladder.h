@@ -7,13 +7,11 @@
 // hundred ticks has a page or two of them.
 #pragma once
 
-#include <cstdlib>
 #include <map>
-#include <memory>
 #include <memory_resource>
 #include <optional>
-#include <vector>
 
+#include "kernel/base/reserved_array.h"
 #include "systems/exchange/types.h"
 
 namespace polis::exchange {
@@ -39,7 +37,7 @@ class Ladder {
 
   bool empty() const { return levels_ == 0; }
   size_t levels() const { return levels_; }
-  // The highest price to buy, the lowest to sell. Not of an empty side.
+  // The highest price to buy, the lowest to sell. Of an empty side: worse than all there are.
   Price best() const { return best_; }
   // The next level that is worse than this price; the best for nothing. Cost: a few words of the bitmap.
   std::optional<Price> next(std::optional<Price> after) const;
@@ -54,15 +52,35 @@ class Ladder {
       return near_levels_[index_of(price)];
     return far_at(price).level;
   }
-  // The level, made if it is not there; the caller puts an order in. May move the window, and with it every level.
-  Level& make(Price price) {
+
+  // An order comes and goes: join() gives the level that the caller puts it in, made if it is not there, and may move
+  // the window, and with it every level; leave() gives the level that he takes it out of, and left() follows when he
+  // has. `volume`: all of the order, shown or not. No branch of these depends on whether the level is empty: in a thin
+  // book nobody could foretell it.
+  Level& join(Price price, Quantity volume) {
     ++made_since_move_;
-    if (!near(price) || !placed_) [[unlikely]]
-      return make_far(price);
-    return place(price);
+    if (!near(price)) [[unlikely]]
+      return join_far(price, volume);
+    return place(index_of(price), price, volume);
   }
-  // A level that has become empty, after its volume was taken from the sums.
-  void erase(Price price);
+  Level& leave(Price price, Quantity volume) {
+    all_ -= volume;
+    if (!near(price)) [[unlikely]]
+      return leave_far(price, volume);
+    const size_t index = index_of(price);
+    add_near_volume(index, -volume);
+    return near_levels_[index];
+  }
+  void left(Level& level, Price price) {
+    if (!near(price)) [[unlikely]]
+      return left_far(level, price);
+    const size_t index = index_of(price);
+    const uint64_t gone = level.empty();
+    levels_ -= gone;
+    if ((leaf_[index >> 6] &= ~(gone << (index & 63))) == 0) unmark_block(index);
+    if (gone & (price == best_)) [[unlikely]]
+      find_best();
+  }
 
   // All that waits, shown or not.
   void add_volume(Price price, Quantity delta) {
@@ -71,10 +89,7 @@ class Ladder {
       far_at(price).volume += delta;
       return;
     }
-    const size_t index = index_of(price);
-    volumes_[index] += delta;
-    block_volumes_[index >> 6] += delta;
-    area_volumes_[index >> 12] += delta;
+    add_near_volume(index_of(price), delta);
   }
   Quantity volume(Price price) const;
   // From the best up to and including `limit`.
@@ -86,6 +101,8 @@ class Ladder {
   void prefetch(Price price) const {
     if (near(price)) __builtin_prefetch(&near_levels_[index_of(price)], 1);
   }
+  // The last of those that are shown there; 0: none, or outside the window.
+  Slot tail(Price price) const { return near(price) ? near_levels_[index_of(price)].tail : 0; }
 
   // --- snapshots: levels come back through restore(), where they were.
   struct Window {
@@ -93,72 +110,70 @@ class Ladder {
     bool placed = false;
     uint64_t made_since_move = 0;
   };
-  Window window() const { return {base_, placed_, made_since_move_}; }
+  Window window() const { return {base_, near_ticks_ != 0, made_since_move_}; }
   void set_window(const Window& window) {
     base_ = window.base;
-    placed_ = window.placed;
+    near_ticks_ = window.placed ? window_ : 0;
     made_since_move_ = window.made_since_move;
   }
-  // As make(), but never moves the window.
-  Level& restore(Price price) { return near(price) ? place(price) : place_far(price); }
+  // As join(), but never moves the window.
+  Level& restore(Price price, Quantity volume) {
+    return near(price) ? place(index_of(price), price, volume) : place_far(price, volume);
+  }
 
  private:
   struct FarLevel {
     Level level;
     Quantity volume = 0;
   };
-  struct Free {
-    void operator()(void* memory) const { std::free(memory); }
-  };
-  template <class T>
-  using Zeros = std::unique_ptr<T[], Free>;
-  template <class T>
-  static Zeros<T> zeros(size_t count);
 
-  bool near(Price price) const { return static_cast<uint64_t>(price - base_) < window_; }
+  bool near(Price price) const { return static_cast<uint64_t>(price - base_) < near_ticks_; }
   size_t index_of(Price price) const { return static_cast<size_t>(price - base_); }
-  void mark(size_t index) {
-    leaf_[index >> 6] |= uint64_t{1} << (index & 63);
-    mid_[index >> 12] |= uint64_t{1} << (index >> 6 & 63);
-    top_ |= uint64_t{1} << (index >> 12);
-  }
-  void unmark(size_t index);
-  // One level more.
-  void count(Price price) {
-    if (levels_++ == 0 || better(price, best_)) best_ = price;
-  }
+  void unmark_block(size_t index);
+  Price no_price() const { return order_ ^ INT64_MIN; }
+  void find_best() { best_ = levels_ == 0 ? no_price() : *next(std::nullopt); }
   std::optional<size_t> lowest_from(size_t index) const;    // the first marked one at or above
   std::optional<size_t> highest_up_to(size_t index) const;  // the last marked one at or below
+  void add_near_volume(size_t index, Quantity delta) {
+    volumes_[index] += delta;
+    block_volumes_[index >> 6] += delta;
+    area_volumes_[index >> 12] += delta;
+  }
   Quantity near_volume(size_t low, size_t high) const;
   bool worth_moving(Price price) const;
   FarLevel& far_at(Price price);
-  Level& make_far(Price price);
-  // The level, inside the window or outside.
-  Level& place(Price price) {
-    const size_t index = index_of(price);
+  Level& place(size_t index, Price price, Quantity volume) {
     Level& level = near_levels_[index];
-    if (level.empty()) {
-      mark(index);
-      count(price);
-    }
+    levels_ += level.empty();
+    leaf_[index >> 6] |= uint64_t{1} << (index & 63);
+    mid_[index >> 12] |= uint64_t{1} << (index >> 6 & 63);
+    top_ |= uint64_t{1} << (index >> 12);
+    best_ = better(price, best_) ? price : best_;
+    all_ += volume;
+    add_near_volume(index, volume);
     return level;
   }
-  Level& place_far(Price price);
+  Level& join_far(Price price, Quantity volume);
+  Level& place_far(Price price, Quantity volume);
+  Level& leave_far(Price price, Quantity volume);
+  void left_far(Level& level, Price price);
   void move_window(Price center);
 
   const Side side_;
   const Price order_;  // prices compare as they are to buy, turned over to sell
   const uint64_t window_;
-  Price base_ = 0;  // the price of index 0
-  bool placed_ = false;
-  Price best_ = 0;  // while there is a level
+  Price base_ = 0;           // the price of index 0
+  uint64_t near_ticks_ = 0;  // of the window; 0: it has no place yet
+  Price best_;
   size_t levels_ = 0;
   Quantity all_ = 0;
   uint64_t top_ = 0;
   uint64_t made_since_move_ = 0;
-  Zeros<Level> near_levels_;
-  Zeros<Quantity> volumes_, block_volumes_, area_volumes_;  // of 1, 64 and 4096 ticks
-  std::vector<uint64_t> leaf_, mid_;
+  // In one piece of memory: levels, volumes of 1, 64 and 4096 ticks, bitmaps of ticks and of blocks.
+  base::ReservedMemory near_memory_;
+  Level* near_levels_ = nullptr;
+  Quantity *volumes_ = nullptr, *block_volumes_ = nullptr, *area_volumes_ = nullptr;
+  uint64_t *leaf_ = nullptr, *mid_ = nullptr;
   std::pmr::unsynchronized_pool_resource far_memory_;
   std::pmr::map<Price, FarLevel> far_{&far_memory_};
 };

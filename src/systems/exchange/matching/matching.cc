@@ -2,6 +2,9 @@
 #include "systems/exchange/matching/matching.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstring>
 
 namespace polis::exchange {
 namespace {
@@ -18,15 +21,38 @@ bool is_immediate(TimeInForce time_in_force) {
   return time_in_force == TimeInForce::kImmediateOrCancel || time_in_force == TimeInForce::kFillOrKill;
 }
 bool is_price(Price price) {
-  return price > 0 && price <= kPriceMax;
+  return static_cast<uint64_t>(price) - 1 < static_cast<uint64_t>(kPriceMax);
 }
+bool is_quantity(Quantity quantity) {
+  return static_cast<uint64_t>(quantity) - 1 < static_cast<uint64_t>(kQuantityMax);
+}
+
+// The last eight bytes of an order say how it waits and what it is. Most are in the book as limit orders that stay,
+// with no wishes.
+constexpr size_t kMannerAt = offsetof(Order, place);
+static_assert(kMannerAt == 56 && offsetof(Order, has_terms) == 63);
+uint64_t manner(const Order& order) {
+  uint64_t word;
+  std::memcpy(&word, &order.place, sizeof word);
+  return word;
+}
+constexpr uint64_t manner_byte(size_t at, auto value) {
+  const size_t byte = at - kMannerAt;
+  return static_cast<uint64_t>(value) << 8 * (std::endian::native == std::endian::little ? byte : 7 - byte);
+}
+constexpr uint64_t kPlainManner =
+    manner_byte(offsetof(Order, place), Place::kShown) | manner_byte(offsetof(Order, type), OrderType::kLimit);
+// But for the side, what to do about one's own orders, and whether it is for a day or for longer.
+constexpr uint64_t kPlainMask =
+    ~(manner_byte(offsetof(Order, side), 0xff) | manner_byte(offsetof(Order, self_match), 0xff) |
+      manner_byte(offsetof(Order, time_in_force), 1));
+static_assert(static_cast<int>(TimeInForce::kDay) == 0 && static_cast<int>(TimeInForce::kGoodTillCancel) == 1);
 
 }  // namespace
 
 Matching::Matching(const InstrumentRules& rules)
     : rules_(rules),
-      bids_(Side::kBuy, rules.window_ticks),
-      asks_(Side::kSell, rules.window_ticks),
+      ladders_{{Side::kBuy, rules.window_ticks}, {Side::kSell, rules.window_ticks}},
       orders_(rules.orders_max) {}
 
 void Matching::change_rules(const InstrumentRules& rules) {
@@ -59,20 +85,13 @@ void Matching::prefetch_neighbours(OrderId id) const {
 
 inline bool Matching::crosses(Side side, Price price) const {
   const Ladder& others = this->side(opposite(side));
-  return !others.empty() && !others.better(price, others.best());
+  return !others.better(price, others.best());
 }
 
 // --- what comes
 
 RejectReason Matching::check(const NewOrder& order) const {
   using enum RejectReason;
-  // Most orders, and the checks of all that is left of them.
-  if (phase_ == Phase::kContinuous && order.type == OrderType::kLimit &&
-      (order.time_in_force <= TimeInForce::kGoodTillCancel || order.time_in_force == TimeInForce::kImmediateOrCancel) &&
-      (order.minimum | order.stop_price | order.expires_at) == 0 && order.shown == kShowAll && !order.post_only)
-    return order.quantity <= 0 || order.quantity > kQuantityMax ? kBadQuantity
-           : is_price(order.price)                              ? kNone
-                                                                : kBadPrice;
   if (phase_ == Phase::kClosed) return kClosed;
   if (order.quantity <= 0 || order.quantity > kQuantityMax || order.minimum < 0 || order.minimum > order.quantity ||
       order.shown < kShowAll || order.shown > order.quantity ||
@@ -101,8 +120,64 @@ RejectReason Matching::check(const NewOrder& order) const {
   return kNone;
 }
 
+// Limit orders without wishes, while orders match as they come.
+inline bool Matching::is_plain(const NewOrder& order) const {
+  return phase_ == Phase::kContinuous && order.type == OrderType::kLimit && !order.post_only &&
+         (order.time_in_force <= TimeInForce::kGoodTillCancel ||
+          order.time_in_force == TimeInForce::kImmediateOrCancel) &&
+         (order.minimum | order.stop_price | order.expires_at) == 0 && order.shown == kShowAll &&
+         is_quantity(order.quantity) && is_price(order.price);
+}
+
 void Matching::submit(VenueTime now, const NewOrder& wanted, Events& events) {
   now_ = now;
+  if (is_plain(wanted)) [[likely]]
+    if (const Slot slot = orders_.take()) [[likely]]
+      return submit_plain(wanted, slot, events);
+  submit_other(wanted, events);
+}
+
+inline void Matching::submit_plain(const NewOrder& wanted, Slot slot, Events& events) {
+  Order& order = orders_[slot];
+  const uint32_t generation = order.generation;
+  // Each field once.
+  new (&order) Order{.open = static_cast<uint32_t>(wanted.quantity),
+                     .price = static_cast<int32_t>(wanted.price),
+                     .generation = generation,
+                     .reference = wanted.reference,
+                     .entered = ++entered_,
+                     .account = wanted.account,
+                     .self_match_id = wanted.self_match_id,
+                     .place = Place::kMoving,
+                     .side = wanted.side,
+                     .type = OrderType::kLimit,
+                     .time_in_force = wanted.time_in_force,
+                     .self_match = wanted.self_match};
+  new (events.extend()) Event{.kind = Event::Kind::kAccepted,
+                              .side = wanted.side,
+                              .instrument = rules_.id,
+                              .order = uint64_t{generation} << 32 | slot,
+                              .reference = wanted.reference,
+                              .price = wanted.price,
+                              .quantity = wanted.quantity,
+                              .left = wanted.quantity};
+  enter_plain(order, slot, events);
+}
+
+// Where it belongs: against others, then into the book.
+[[gnu::always_inline]] inline void Matching::enter_plain(Order& order, Slot slot, Events& events) {
+  order.place = Place::kMoving;
+  if (!crosses(order.side, order.price) || match(slot, order.price, events)) {
+    if (order.time_in_force == TimeInForce::kImmediateOrCancel) [[unlikely]] {
+      end(slot, CancelReason::kImmediate, events);
+    } else {
+      rest_shown(order, slot, events);
+    }
+  }
+  if (high_ != 0) run_stops(events);
+}
+
+void Matching::submit_other(const NewOrder& wanted, Events& events) {
   RejectReason reason = check(wanted);
   const Slot slot = reason == RejectReason::kNone ? orders_.take() : 0;
   if (slot == 0) {
@@ -117,23 +192,28 @@ void Matching::submit(VenueTime now, const NewOrder& wanted, Events& events) {
     return;
   }
   Order& order = orders_[slot];
-  order.price = static_cast<int32_t>(wanted.price);
-  order.open = static_cast<uint32_t>(wanted.quantity);
-  order.entered = ++entered_;
-  order.reference = wanted.reference;
-  order.account = wanted.account;
-  order.self_match_id = wanted.self_match_id;
-  order.self_match = wanted.self_match;
-  order.side = wanted.side;
-  order.type = wanted.type;
-  order.time_in_force = wanted.time_in_force;
-  order.post_only = wanted.post_only;
-  order.hidden = wanted.shown == 0;
-  order.peak = wanted.shown > 0 && wanted.shown < wanted.quantity ? static_cast<uint32_t>(wanted.shown) : 0;
+  order = {.open = static_cast<uint32_t>(wanted.quantity),
+           .peak = wanted.shown > 0 && wanted.shown < wanted.quantity ? static_cast<uint32_t>(wanted.shown) : 0,
+           .price = static_cast<int32_t>(wanted.price),
+           .generation = order.generation,
+           .reference = wanted.reference,
+           .entered = ++entered_,
+           .account = wanted.account,
+           .self_match_id = wanted.self_match_id,
+           .place = Place::kMoving,
+           .side = wanted.side,
+           .type = wanted.type,
+           .time_in_force = wanted.time_in_force,
+           .self_match = wanted.self_match,
+           .post_only = wanted.post_only,
+           .hidden = wanted.shown == 0};
   orders_.set_terms(slot, {.minimum = static_cast<uint32_t>(wanted.minimum),
                            .stop_price = static_cast<int32_t>(wanted.stop_price),
                            .expires_at = wanted.expires_at});
-  if (wanted.time_in_force == TimeInForce::kGoodTillDate) expiries_.insert({wanted.expires_at, orders_.id(slot)});
+  if (wanted.time_in_force == TimeInForce::kGoodTillDate) {
+    expiries_.insert({wanted.expires_at, orders_.id(slot)});
+    note_due();
+  }
   Event& accepted = tell(Event::Kind::kAccepted, slot, events);
   accepted.price = wanted.price;
   accepted.quantity = wanted.quantity;
@@ -176,9 +256,43 @@ RejectReason Matching::check(const ReplaceOrder& replace, const Order& order) co
   return kNone;
 }
 
+// A limit order in the book without wishes that goes to another place, while orders match as they come.
+inline bool Matching::is_plain(const ReplaceOrder& replace, const Order& order) const {
+  return (manner(order) & kPlainMask) == kPlainManner && phase_ == Phase::kContinuous && order.peak == 0 &&
+         replace.stop_price == 0 && is_price(replace.price) && is_quantity(replace.quantity) &&
+         replace.quantity > order.filled && (replace.price != order.price || replace.quantity > order.quantity());
+}
+
 void Matching::replace(VenueTime now, const ReplaceOrder& wanted, Events& events) {
   now_ = now;
+  // Whom it will stand behind, on either side: that comes while the order itself does.
+  orders_.prefetch_slot(ladders_[0].tail(wanted.price));
+  orders_.prefetch_slot(ladders_[1].tail(wanted.price));
   const Slot slot = orders_.find(wanted.order);
+  if (slot != 0 && is_plain(wanted, orders_[slot])) [[likely]]
+    return move_plain(wanted, slot, events);
+  replace_other(wanted, slot, events);
+}
+
+inline void Matching::move_plain(const ReplaceOrder& wanted, Slot slot, Events& events) {
+  Order& order = orders_[slot];
+  leave_shown(order);
+  order.reference = wanted.reference;
+  order.open = static_cast<uint32_t>(wanted.quantity) - order.filled;
+  order.price = static_cast<int32_t>(wanted.price);
+  order.entered = ++entered_;
+  new (events.extend()) Event{.kind = Event::Kind::kReplaced,
+                              .side = order.side,
+                              .instrument = rules_.id,
+                              .order = wanted.order,
+                              .reference = wanted.reference,
+                              .price = wanted.price,
+                              .quantity = wanted.quantity,
+                              .left = order.open};
+  enter_plain(order, slot, events);
+}
+
+void Matching::replace_other(const ReplaceOrder& wanted, Slot slot, Events& events) {
   const RejectReason reason = slot == 0 ? RejectReason::kUnknownOrder : check(wanted, orders_[slot]);
   if (reason != RejectReason::kNone) {
     events.push_back({.kind = Event::Kind::kRejected,
@@ -248,13 +362,47 @@ inline void Matching::unlink(Slot& first, Slot& last, Slot slot) {
   (order.next != 0 ? orders_[order.next].previous : last) = order.previous;
 }
 
+// All of it for others to see: into the queue of its level, and out of it again. Whether it is the first or the last
+// there is not asked by branches.
+[[gnu::always_inline]] inline void Matching::rest_shown(Order& order, Slot slot, Events& events) {
+  order.place = Place::kShown;
+  Level& level = ladder(order.side).join(order.price, order.open);
+  const Slot last = level.tail;
+  order.next = 0;
+  order.previous = last;
+  *(last != 0 ? &orders_[last].next : &level.head) = slot;
+  level.tail = slot;
+  ++level.orders;
+  level.shown += order.open;
+  new (events.extend()) Event{.kind = Event::Kind::kRested,
+                              .side = order.side,
+                              .instrument = rules_.id,
+                              .order = uint64_t{order.generation} << 32 | slot,
+                              .reference = order.reference,
+                              .price = order.price,
+                              .left = order.open,
+                              .shown = order.open};
+}
+
+[[gnu::always_inline]] inline void Matching::leave_shown(Order& order) {
+  const Slot next = order.next, previous = order.previous;
+  orders_.prefetch_slot(next);
+  orders_.prefetch_slot(previous);
+  Ladder& book = ladder(order.side);
+  Level& level = book.leave(order.price, order.left());
+  *(previous != 0 ? &orders_[previous].next : &level.head) = next;
+  *(next != 0 ? &orders_[next].previous : &level.tail) = previous;
+  --level.orders;
+  level.shown -= order.open;
+  book.left(level, order.price);
+}
+
 void Matching::rest(Slot slot, Events& events) {
   Order& order = orders_[slot];
   const Quantity left = order.left();
   order.open = order.peak != 0 && left > order.peak ? order.peak : static_cast<uint32_t>(left);
   order.reserve = static_cast<uint32_t>(left) - order.open;
-  Ladder& book = ladder(order.side);
-  Level& level = book.make(order.price);
+  Level& level = ladder(order.side).join(order.price, left);
   if (order.hidden) {
     order.place = Place::kHidden;
     push(level.hidden_head, level.hidden_tail, slot);
@@ -265,7 +413,6 @@ void Matching::rest(Slot slot, Events& events) {
     ++level.orders;
     level.shown += order.open;
   }
-  book.add_volume(order.price, left);
   Event& rested = tell(Event::Kind::kRested, slot, events);
   rested.price = order.price;
   rested.left = left;
@@ -294,18 +441,15 @@ void Matching::park(Slot slot) {
 
 inline void Matching::leave_book(Slot slot) {
   Order& order = orders_[slot];
-  Ladder& book = ladder(order.side);
-  Level& level = book.at(order.price);
-  if (order.place == Place::kShown) {
-    unlink(level.head, level.tail, slot);
-    --level.orders;
-    level.shown -= order.open;
+  if (order.place == Place::kShown) [[likely]] {
+    leave_shown(order);
   } else {
+    Ladder& book = ladder(order.side);
+    Level& level = book.leave(order.price, order.left());
     unlink(level.hidden_head, level.hidden_tail, slot);
     --level.hidden_orders;
+    book.left(level, order.price);
   }
-  book.add_volume(order.price, -order.left());
-  if (level.empty()) book.erase(order.price);
   order.place = Place::kMoving;
 }
 
@@ -351,16 +495,23 @@ void Matching::leave_queue(Slot slot) {
 void Matching::finish(Slot slot) {
   leave(slot);
   if (orders_[slot].has_terms)
-    if (const VenueTime expires_at = orders_.terms(slot).expires_at; expires_at != 0)
+    if (const VenueTime expires_at = orders_.terms(slot).expires_at; expires_at != 0) {
       expiries_.erase({expires_at, orders_.id(slot)});
+      note_due();
+    }
   orders_.give_back(slot);
 }
 
 void Matching::end(Slot slot, CancelReason reason, Events& events) {
-  Event& cancelled = tell(Event::Kind::kCancelled, slot, events);
-  cancelled.cancel = reason;
-  cancelled.price = orders_[slot].price;
-  cancelled.quantity = orders_[slot].left();
+  const Order& order = orders_[slot];
+  new (events.extend()) Event{.kind = Event::Kind::kCancelled,
+                              .side = order.side,
+                              .cancel = reason,
+                              .instrument = rules_.id,
+                              .order = uint64_t{order.generation} << 32 | slot,
+                              .reference = order.reference,
+                              .price = order.price,
+                              .quantity = order.left()};
   finish(slot);
 }
 
@@ -414,19 +565,20 @@ void Matching::enter(Slot slot, Events& events) {
 bool Matching::match(Slot slot, Price limit, Events& events) {
   Order& taker = orders_[slot];
   Ladder& book = ladder(opposite(taker.side));
-  while (taker.open > 0 && !book.empty()) {
+  while (true) {
     const Price best = book.best();
     if (book.better(limit, best)) break;
-    if (outside_band(best)) {
+    if (outside_band(best)) [[unlikely]] {
       phase_ = Phase::kHalted;
       resumes_at_ = now_ + rules_.pause_ns;
+      note_due();
       events.push_back({.kind = Event::Kind::kPaused, .phase = Phase::kHalted, .instrument = rules_.id, .price = best});
       break;
     }
     Level& level = book.at(best);
     const Slot maker_slot = level.head != 0 ? level.head : level.hidden_head;
     Order& maker = orders_[maker_slot];
-    if (taker.self_match_id != 0 && maker.self_match_id == taker.self_match_id) {
+    if (taker.self_match_id != 0 && maker.self_match_id == taker.self_match_id) [[unlikely]] {
       if (!avoid_self(slot, maker_slot, events)) return false;
       continue;
     }
@@ -435,18 +587,19 @@ bool Matching::match(Slot slot, Price limit, Events& events) {
     trade(maker_slot, slot, taker.side, best, quantity, flags, events);
     if (maker.place == Place::kShown && maker.left() == quantity) {
       // Most makers: the first of the level, and over.
-      level.head = maker.next;
-      if (maker.next != 0) {
-        Order& first = orders_[maker.next];
+      const Slot next = maker.next;
+      level.head = next;
+      if (next != 0) {
+        Order& first = orders_[next];
         first.previous = 0;
-        orders_.prefetch(first.next);  // the next one but one: by its turn it is here
+        orders_.prefetch_slot(first.next);  // the next one but one: by its turn it is here
       } else {
         level.tail = 0;
       }
       --level.orders;
       level.shown -= quantity;
       book.add_volume(best, -Quantity{quantity});
-      if (level.empty()) book.erase(best);
+      book.left(level, best);
       maker.place = Place::kMoving;
       finish(maker_slot);
     } else {
@@ -489,18 +642,22 @@ bool Matching::avoid_self(Slot taker, Slot maker, Events& events) {
 }
 
 // Tells of a trade that is about to be taken from both.
-void Matching::trade(Slot slot, Slot counter, Side side, Price price, Quantity quantity, uint8_t flags,
-                     Events& events) {
-  Event& trade = tell(Event::Kind::kTrade, slot, events);
-  trade.flags = flags;
-  trade.side = side;
-  trade.counter_order = orders_.id(counter);
-  trade.counter_reference = orders_[counter].reference;
-  trade.price = price;
-  trade.quantity = quantity;
-  trade.left = orders_[slot].left() - quantity;
-  trade.counter_left = orders_[counter].left() - quantity;
-  trade.match = ++matches_;
+inline void Matching::trade(Slot slot, Slot counter, Side side, Price price, Quantity quantity, uint8_t flags,
+                            Events& events) {
+  const Order &one = orders_[slot], &other = orders_[counter];
+  new (events.extend()) Event{.kind = Event::Kind::kTrade,
+                              .flags = flags,
+                              .side = side,
+                              .instrument = rules_.id,
+                              .order = uint64_t{one.generation} << 32 | slot,
+                              .counter_order = uint64_t{other.generation} << 32 | counter,
+                              .reference = one.reference,
+                              .counter_reference = other.reference,
+                              .price = price,
+                              .quantity = quantity,
+                              .left = one.left() - quantity,
+                              .counter_left = other.left() - quantity,
+                              .match = ++matches_};
   note_trade(price);
 }
 
@@ -571,7 +728,7 @@ void Matching::set_reference(Price reference) {
   band_high_ = reference + width;
 }
 
-void Matching::note_trade(Price price) {
+inline void Matching::note_trade(Price price) {
   if (high_ == 0) {
     anchor_ = last_ != 0 ? last_ : price;
     low_ = high_ = price;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "kernel/base/binary.h"
+#include "systems/exchange/batch.h"
 #include "systems/exchange/matching/ladder.h"
 #include "systems/exchange/matching/order_slab.h"
 #include "systems/exchange/types.h"
@@ -35,7 +36,7 @@ struct InstrumentRules {
 // An iceberg shows at least so much of its size at a time, so that no command has more to say of it.
 inline constexpr Quantity kPeaksMax = 1000;
 
-using Events = std::vector<Event>;
+using Events = Batch<Event>;
 
 // What an auction would match now.
 struct AuctionOutlook {
@@ -60,13 +61,17 @@ class Matching {
   void set_phase(VenueTime now, Phase phase, Events& events);
   // What is due: orders good till a date, the end of a pause.
   void on_time(VenueTime now, Events& events);
-  // When on_time has something to do; nothing if never.
-  std::optional<VenueTime> next_time() const;
+  // When on_time has something to do.
+  static constexpr VenueTime kNever = INT64_MAX;
+  VenueTime due_at() const { return due_at_; }
+  std::optional<VenueTime> next_time() const {
+    return due_at_ == kNever ? std::nullopt : std::optional<VenueTime>(due_at_);
+  }
 
   Phase phase() const { return phase_; }
   Price last_price() const { return last_; }
   Price reference_price() const { return reference_; }
-  const Ladder& side(Side side) const { return side == Side::kBuy ? bids_ : asks_; }
+  const Ladder& side(Side side) const { return ladders_[static_cast<size_t>(side)]; }
   const OrderSlab& orders() const { return orders_; }
   AuctionOutlook outlook() const;
 
@@ -93,7 +98,7 @@ class Matching {
     Slot first = 0, last = 0;
   };
   using StopLevels = std::pmr::map<Price, Queue>;
-  Ladder& ladder(Side side) { return side == Side::kBuy ? bids_ : asks_; }
+  Ladder& ladder(Side side) { return ladders_[static_cast<size_t>(side)]; }
   StopLevels& stops(Side side) { return side == Side::kBuy ? buy_stops_ : sell_stops_; }
   Queue& auction_queue(Side side) { return side == Side::kBuy ? auction_buys_ : auction_sells_; }
   Quantity& auction_volume(Side side) { return side == Side::kBuy ? auction_buy_volume_ : auction_sell_volume_; }
@@ -101,6 +106,17 @@ class Matching {
   RejectReason check(const NewOrder& order) const;
   RejectReason check(const ReplaceOrder& replace, const Order& order) const;
   bool crosses(Side side, Price price) const;
+
+  // Most of what comes, and what is not so plain.
+  bool is_plain(const NewOrder& order) const;
+  bool is_plain(const ReplaceOrder& replace, const Order& order) const;
+  void submit_plain(const NewOrder& order, Slot slot, Events& events);
+  void submit_other(const NewOrder& order, Events& events);
+  void move_plain(const ReplaceOrder& replace, Slot slot, Events& events);
+  void replace_other(const ReplaceOrder& replace, Slot slot, Events& events);
+  void enter_plain(Order& order, Slot slot, Events& events);
+  void rest_shown(Order& order, Slot slot, Events& events);
+  void leave_shown(Order& order);
 
   // Queues.
   void push(Slot& first, Slot& last, Slot slot);
@@ -132,6 +148,7 @@ class Matching {
   void set_reference(Price reference);
   void note_trade(Price price);
   void begin_slice();
+  void note_due();
 
   // Stops.
   bool reached(Side side, Price stop_price) const;
@@ -151,7 +168,7 @@ class Matching {
   Result<void> finish_load();
 
   InstrumentRules rules_;
-  Ladder bids_, asks_;
+  Ladder ladders_[2];  // by side
   OrderSlab orders_;
   Phase phase_ = Phase::kClosed;
   VenueTime now_ = 0;
@@ -183,6 +200,7 @@ class Matching {
   Price reference_ = 0;
   Price band_low_ = -kPriceMax, band_high_ = kPriceMax;
   VenueTime resumes_at_ = 0;  // end of a pause; 0: none
+  VenueTime due_at_ = kNever;
 
   // While a snapshot is loaded.
   Slot slots_loaded_ = 1, slots_to_load_ = 1, first_free_to_load_ = 0;

@@ -16,11 +16,11 @@ bool rests_without_limit(const Order& order) {
 }  // namespace
 
 Quantity Matching::wanted(Price price) const {
-  return auction_buy_volume_ + bids_.volume_until(price);
+  return auction_buy_volume_ + side(Side::kBuy).volume_until(price);
 }
 
 Quantity Matching::offered(Price price) const {
-  return auction_sell_volume_ + asks_.volume_until(price);
+  return auction_sell_volume_ + side(Side::kSell).volume_until(price);
 }
 
 // What is wanted falls with the price and what is offered rises, so all that the rules ask lies where the two meet: the
@@ -44,10 +44,10 @@ AuctionOutlook Matching::outlook() const {
     low = low ? std::min(*low, *price) : *price;
     high = high ? std::max(*high, *price) : *price;
   };
-  if (!bids_.empty()) include(bids_.best());
-  if (!asks_.empty()) include(asks_.best());
-  if (auction_buy_volume_ > 0) include(worst_needed(asks_, auction_buy_volume_));
-  if (auction_sell_volume_ > 0) include(worst_needed(bids_, auction_sell_volume_));
+  if (!side(Side::kBuy).empty()) include(side(Side::kBuy).best());
+  if (!side(Side::kSell).empty()) include(side(Side::kSell).best());
+  if (auction_buy_volume_ > 0) include(worst_needed(side(Side::kSell), auction_buy_volume_));
+  if (auction_sell_volume_ > 0) include(worst_needed(side(Side::kBuy), auction_sell_volume_));
   const Price reference = reference_ != 0 ? reference_ : last_;
   if (!low && reference != 0) low = high = reference;
   if (!low) return {};
@@ -151,6 +151,7 @@ void Matching::set_phase(VenueTime now, Phase phase, Events& events) {
   now_ = now;
   if (phase == phase_) return;
   resumes_at_ = 0;
+  note_due();
   const Phase before = phase_;
   if (phase == Phase::kContinuous || (before == Phase::kClosingCall && phase == Phase::kClosed)) uncross(events);
   if (before == Phase::kPreOpen && phase != Phase::kHalted)
@@ -197,11 +198,9 @@ void Matching::on_time(VenueTime now, Events& events) {
   if (resumes_at_ != 0 && resumes_at_ <= now) set_phase(now, Phase::kContinuous, events);
 }
 
-std::optional<VenueTime> Matching::next_time() const {
-  std::optional<VenueTime> next;
-  if (!expiries_.empty()) next = expiries_.begin()->first;
-  if (resumes_at_ != 0) next = next ? std::min(*next, resumes_at_) : resumes_at_;
-  return next;
+void Matching::note_due() {
+  due_at_ = expiries_.empty() ? kNever : expiries_.begin()->first;
+  if (resumes_at_ != 0) due_at_ = std::min(due_at_, resumes_at_);
 }
 
 }  // namespace polis::exchange

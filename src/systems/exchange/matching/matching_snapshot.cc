@@ -123,8 +123,8 @@ bool Matching::Saver::next(base::Writer& out) {
     out.zigzag(slice.price_sum);
     out.zigzag(slice.trades);
   }
-  write_window(out, from.bids_.window());
-  write_window(out, from.asks_.window());
+  write_window(out, from.side(Side::kBuy).window());
+  write_window(out, from.side(Side::kSell).window());
   out.varint(from.orders_.slots());
   out.varint(from.orders_.first_free());
   return true;
@@ -162,14 +162,15 @@ Result<std::unique_ptr<Matching>> Matching::load_first(BytesView piece) {
     slice.price_sum = in.zigzag();
     slice.trades = in.zigzag();
   }
-  to.bids_.set_window(read_window(in));
-  to.asks_.set_window(read_window(in));
+  to.ladder(Side::kBuy).set_window(read_window(in));
+  to.ladder(Side::kSell).set_window(read_window(in));
   const auto slots = static_cast<Slot>(in.varint_up_to(UINT32_MAX));
   to.first_free_to_load_ = static_cast<Slot>(in.varint_up_to(UINT32_MAX));
   TRY(in.finish());
   TRY(to.orders_.check_slots(slots));
   to.slots_to_load_ = slots;
   if (slots == 1 && to.first_free_to_load_ != 0) return corrupt("a free slot of none");
+  to.note_due();
   return matching;
 }
 
@@ -247,14 +248,13 @@ Result<size_t> Matching::load_queue(Slot head) {
   Queue* queue = &parked_;
   if (first.place == Place::kShown || first.place == Place::kHidden) {
     Ladder& book = ladder(first.side);
-    Level& level = book.restore(first.price);
+    Level& level = book.restore(first.price, left);
     Slot& begin = first.hidden ? level.hidden_head : level.head;
     if (begin != 0) return corrupt("two queues in one place");
     begin = head;
     (first.hidden ? level.hidden_tail : level.tail) = last;
     (first.hidden ? level.hidden_orders : level.orders) = level_orders;
     if (!first.hidden) level.shown = open;
-    book.add_volume(first.price, left);
     return count;
   }
   if (first.place == Place::kStop) queue = &stops(first.side)[orders_.terms(head).stop_price];
@@ -278,6 +278,7 @@ Result<void> Matching::finish_load() {
       expiries_.insert({expires_at, orders_.id(slot)});
   }
   if (queued != used) return corrupt("orders in no queue");
+  note_due();
   return orders_.restore_free(first_free_to_load_, used);
 }
 

@@ -67,7 +67,7 @@ class OrderSlab {
     POLIS_ASSERT(orders_max > 0 && orders_max <= kOrdersMax);
   }
 
-  // An order with nothing but its generation; 0 when there is no room.
+  // An order of which only the generation stands, the rest is for the caller to make; 0 when there is no room.
   Slot take() {
     Slot slot = free_;
     if (slot == 0) {
@@ -77,8 +77,7 @@ class OrderSlab {
       free_ = orders_[slot].next;
     }
     Order& order = orders_[slot];
-    const uint32_t generation = order.generation + 1;
-    order = {.generation = generation == 0 ? 1 : generation, .place = Place::kMoving};
+    order.generation += order.generation == UINT32_MAX ? 2 : 1;
     ++used_;
     return slot;
   }
@@ -107,9 +106,11 @@ class OrderSlab {
       return 0;
     return slot;
   }
-  // Starts to bring the order's line near, for a command that will come soon.
+  // Starts to bring an order's line near.
+  void prefetch_slot(Slot slot) const { __builtin_prefetch(&orders_[slot], 1); }
+  // The same for a command that will come soon, whatever it names.
   void prefetch(OrderId id) const {
-    if (const auto slot = static_cast<Slot>(id); slot < slots_) __builtin_prefetch(&orders_[slot], 1);
+    if (const auto slot = static_cast<Slot>(id); slot < slots_) prefetch_slot(slot);
   }
 
   size_t size() const { return used_; }
