@@ -2,6 +2,8 @@
 // a pair of ids through a table, or directly by their number, which an order keeps.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <vector>
 
 #include "systems/exchange/messages.h"
@@ -29,16 +31,19 @@ struct PositionCell {
 template <class Cell>
 class Cells {
  public:
-  Cells() : table_(1024, kNoCell) {}
+  // For so many accounts and others; the table has room for four of each account before it must grow.
+  Cells(uint32_t accounts_max, uint32_t others_max)
+      : cells_(std::min((uint64_t{accounts_max} + 1) * (uint64_t{others_max} + 1), kCellsMax)),
+        table_(std::bit_ceil(std::clamp<size_t>(size_t{accounts_max} * 8, 1024, size_t{1} << 20)), kNoCell) {}
 
   size_t size() const { return cells_.size(); }
   Cell& operator[](CellNumber number) { return cells_[number]; }
   const Cell& operator[](CellNumber number) const { return cells_[number]; }
 
-  CellNumber find(AccountId account, uint32_t of) const { return table_[probe(account, of)]; }
+  CellNumber find(AccountId account, uint32_t of) const { return table_.data()[probe(account, of)]; }
   CellNumber make(AccountId account, uint32_t of) {
     const size_t at = probe(account, of);
-    if (table_[at] != kNoCell) return table_[at];
+    if (table_.data()[at] != kNoCell) return table_.data()[at];
     const auto number = static_cast<CellNumber>(cells_.size());
     Cell cell;
     cell.account = account;
@@ -50,12 +55,13 @@ class Cells {
   }
 
  private:
+  static constexpr uint64_t kCellsMax = uint64_t{1} << 30;
   size_t probe(AccountId account, uint32_t of) const {
     // Fibonacci hashing; the multiplier is 2^64 over the golden ratio.
     const uint64_t key = uint64_t{account} << 32 | of;
     size_t at = (key ^ key >> 29) * 0x9E3779B97F4A7C15u >> 20 & (table_.size() - 1);
     for (;; at = (at + 1) & (table_.size() - 1)) {
-      const CellNumber number = table_[at];
+      const CellNumber number = table_.data()[at];
       if (number == kNoCell || (cells_[number].account == account && cells_[number].of == of)) return at;
     }
   }

@@ -14,8 +14,9 @@
 
 namespace polis::exchange {
 
-template <class T> class Chunked {
-public:
+template <class T>
+class Chunked {
+ public:
   // 32 GiB of addresses unless somebody knows better: more than a machine has
   // memory for.
   static constexpr size_t kCountMax = (size_t{32} << 30) / sizeof(T);
@@ -23,21 +24,21 @@ public:
   Chunked() = default;
   // Never holds more; one more ends the process.
   explicit Chunked(size_t count_max) : count_max_(count_max) {}
-  Chunked(Chunked &&other) noexcept
-      : values_(std::move(other.values_)), size_(std::exchange(other.size_, 0)),
-        count_max_(other.count_max_) {}
-  Chunked &operator=(Chunked &&) = delete;
+  Chunked(Chunked&& other) noexcept
+      : values_(std::move(other.values_)), size_(std::exchange(other.size_, 0)), count_max_(other.count_max_) {}
+  Chunked& operator=(Chunked&&) = delete;
   ~Chunked() { clear(); }
 
   size_t size() const { return size_; }
-  T &operator[](size_t i) { return values_[i]; }
-  const T &operator[](size_t i) const { return values_[i]; }
-  T &push_back() {
+  size_t count_max() const { return count_max_; }
+  T& operator[](size_t i) { return values_[i]; }
+  const T& operator[](size_t i) const { return values_[i]; }
+  T& push_back() {
     if (size_ == values_.open()) [[unlikely]]
       grow(size_ + 1);
     return *new (&values_[size_++]) T();
   }
-  T &push_back(const T &value) {
+  T& push_back(const T& value) {
     if (size_ == values_.open()) [[unlikely]]
       grow(size_ + 1);
     return *new (&values_[size_++]) T(value);
@@ -52,15 +53,13 @@ public:
   // Memory is kept for what comes.
   void clear() {
     if constexpr (!std::is_trivially_destructible_v<T>)
-      for (size_t i = 0; i < size_; ++i)
-        values_[i].~T();
+      for (size_t i = 0; i < size_; ++i) values_[i].~T();
     size_ = 0;
   }
 
-private:
+ private:
   [[gnu::noinline]] void grow(size_t end) {
-    if (!values_.made())
-      values_ = base::ReservedArray<T>(count_max_);
+    if (!values_.made()) values_ = base::ReservedArray<T>(count_max_);
     values_.open(end);
   }
 
@@ -69,4 +68,4 @@ private:
   size_t count_max_ = kCountMax;
 };
 
-} // namespace polis::exchange
+}  // namespace polis::exchange

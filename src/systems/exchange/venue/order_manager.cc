@@ -9,13 +9,20 @@ namespace polis::exchange {
 OrderManager::OrderManager(const VenueLimits& limits) : state_(std::make_unique<State>(limits)) {}
 OrderManager::~OrderManager() = default;
 
-OrderManager::State::State(const VenueLimits& wanted) : limits(wanted) {
-  limits.accounts_max = std::min(limits.accounts_max, kAccountsMost);
+OrderManager::State::State(const VenueLimits& wanted)
+    : limits{.assets_max = wanted.assets_max,
+             .instruments_max = wanted.instruments_max,
+             .accounts_max = std::min(wanted.accounts_max, kAccountsMost),
+             .sessions_max = wanted.sessions_max,
+             .orders_max = wanted.orders_max} {
+  assets.push_back();
+  instruments.push_back();
+  accounts.push_back();
+  sessions.push_back();
   define_account({.id = 1, .name = Name("venue")});
 }
 
-void OrderManager::on_request(const Stamp& stamp, const Request& request, std::vector<Command>& commands,
-                              Outputs& outputs) {
+void OrderManager::on_request(const Stamp& stamp, const Request& request, Commands& commands, Outputs& outputs) {
   State& state = *state_;
   const auto answer = [&](Refusal refusal) {
     refusal == Refusal::kNone ? state.done(request, outputs) : state.denied(request, refusal, outputs);
@@ -90,39 +97,6 @@ void OrderManager::on_request(const Stamp& stamp, const Request& request, std::v
 
 // --- money
 
-__int128 OrderManager::State::buying_cost(__int128 quote_per_tick_lot, uint32_t price, uint64_t lots, uint32_t fee,
-                                          uint32_t slack) {
-  // Below 2^31 × 2^33 × 2^61: as large as they come, still within 127 bits; then the fee's multiplication may not be.
-  const __int128 notional = quote_per_tick_lot * price * static_cast<__int128>(lots);
-  if (notional > kAmountMax) return notional;
-  const auto small = static_cast<uint64_t>(notional);
-  if (small <= UINT64_MAX / 2 / kFeeUnit) {
-    const uint64_t owed = small * fee;
-    return notional + (owed > slack ? (owed - slack + kFeeUnit - 1) / kFeeUnit : 0);
-  }
-  const unsigned __int128 owed = static_cast<unsigned __int128>(notional) * fee;
-  return notional + static_cast<__int128>(owed > slack ? (owed - slack + kFeeUnit - 1) / kFeeUnit : 0);
-}
-
-Amount OrderManager::State::needed(const HeldOrder& order) const {
-  if (!order.open) return 0;
-  const InstrumentDefinition& instrument = instruments[order.instrument].definition;
-  const uint64_t lots = uint64_t{order.left} + order.cover;
-  if (order.side == Side::kSell) return static_cast<Amount>(lots) * instrument.base_per_lot;
-  return static_cast<Amount>(buying_cost(instrument.quote_per_tick_lot, order.bound, lots,
-                                         std::max(order.maker_fee, order.taker_fee), order.fee_slack));
-}
-
-void OrderManager::State::reserve(HeldOrder& order) {
-  const Amount amount = needed(order);
-  balances[order.side == Side::kBuy ? order.quote : order.base].reserved += amount - order.reserved;
-  order.reserved = amount;
-  const uint32_t lots = order.open ? order.left + order.cover : 0;
-  PositionCell& position = positions[order.position];
-  (order.side == Side::kBuy ? position.open_buys : position.open_sells) += Quantity{lots} - order.open_lots;
-  order.open_lots = lots;
-}
-
 // The fee of one more trade of the order: of its whole notional so far, rounded up once, less what it has paid.
 Amount OrderManager::State::charge(HeldOrder& order, Amount notional, uint32_t fee) {
   const unsigned __int128 owed = static_cast<unsigned __int128>(notional) * fee;
@@ -151,7 +125,7 @@ void OrderManager::State::tell(const Report& report, Outputs& outputs) {
 void OrderManager::State::tell_copies(Outputs& outputs) {
   const Report& report = outputs.last_report();
   if (report.kind > ReportKind::kTradeBreak || report.account == 0 || report.account >= accounts.size()) return;
-  if (copies_of_all.empty() && accounts[report.account].copies.empty()) return;
+  if (!accounts[report.account].copied) return;
   const Report original = report;
   const auto copy_to = [&](const std::vector<SessionId>& listeners) {
     for (const SessionId listener : listeners) {
@@ -167,29 +141,9 @@ void OrderManager::State::tell_copies(Outputs& outputs) {
   copy_to(accounts[original.account].copies);
 }
 
-void OrderManager::State::describe(Report& report, TablePlace place, ReportKind kind) const {
-  const HeldOrder& order = orders[place];
-  report.kind = kind;
-  report.status = order.status;
-  report.side = order.side;
-  report.type = order.type;
-  report.time_in_force = order.time_in_force;
-  report.session = order.session;
-  report.account = order.account;
-  report.instrument = order.instrument;
-  report.order = orders.id(place);
-  report.price = order.price;
-  report.stop_price = order.stop_price;
-  report.quantity = order.quantity;
-  report.filled = order.filled;
-  report.left = order.open ? order.left : 0;
-  report.notional = order.notional;
-  report.client_id = order.client_id;
-}
-
 Report OrderManager::State::about(TablePlace place, ReportKind kind) const {
   Report report;
-  describe(report, place, kind);
+  describe(report, orders[place], orders.id(place), kind);
   return report;
 }
 

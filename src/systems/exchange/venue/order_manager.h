@@ -61,6 +61,8 @@ struct OrderState {
   VenueTime entered = 0;
 };
 
+using Commands = Batch<Command>;
+
 class OrderManager {
  public:
   explicit OrderManager(const VenueLimits& limits);
@@ -69,10 +71,10 @@ class OrderManager {
   OrderManager& operator=(const OrderManager&) = delete;
 
   // Appends to both. A request that makes no sense is answered by a report, never by an assertion.
-  void on_request(const Stamp& stamp, const Request& request, std::vector<Command>& commands, Outputs& outputs);
+  void on_request(const Stamp& stamp, const Request& request, Commands& commands, Outputs& outputs);
   // `stamp`: of the request that caused the command. The answer's events stand in outputs.engine_events() and find
   // their places among the outputs here. May cause commands of its own (a cancel that waited).
-  void on_answer(const Stamp& stamp, const Command& command, std::vector<Command>& commands, Outputs& outputs);
+  void on_answer(const Stamp& stamp, const Command& command, Commands& commands, Outputs& outputs);
 
   // Brings near what a request that will come soon touches (venue.h says when), and names the book's order that it is
   // about, 0 if that is not known.

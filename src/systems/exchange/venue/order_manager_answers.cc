@@ -39,23 +39,22 @@ OrderStatus status_by_fill(const HeldOrder& order) {
 
 }  // namespace
 
-void OrderManager::on_answer(const Stamp& stamp, const Command& command, std::vector<Command>& commands,
-                             Outputs& outputs) {
+void OrderManager::on_answer(const Stamp& stamp, const Command& command, Commands& commands, Outputs& outputs) {
   State& state = *state_;
-  OrderId about = 0;
-  if (command.kind == Command::Kind::kSubmit) about = command.body.submit.reference;
-  if (command.kind == Command::Kind::kCancel) about = command.body.cancel.reference;
-  if (command.kind == Command::Kind::kReplace) about = command.body.replace.reference;
-  const TablePlace current = about == 0 ? 0 : state.orders.find(about);
-  const std::vector<Event>& events = outputs.engine_events();
-  while (outputs.events_listed() < events.size()) {
-    state.on_event(events[outputs.events_listed()], current, outputs);
+  OrderId current = 0;
+  if (command.kind == Command::Kind::kReplace) current = command.body.replace.reference;
+  if (command.kind == Command::Kind::kSubmit) current = command.body.submit.reference;
+  if (command.kind == Command::Kind::kCancel) current = command.body.cancel.reference;
+  const Batch<Event>& events = outputs.engine_events();
+  for (size_t i = outputs.events_listed(); i < events.size(); ++i) {
+    state.on_event(events[i], current, outputs);
     outputs.list_event();
   }
-  if (current != 0) state.settle_pending(stamp.now, current, commands);
+  if (current == 0) return;
+  if (const TablePlace place = state.orders.find(current)) state.settle_pending(stamp.now, place, commands);
 }
 
-void OrderManager::State::on_event(const Event& event, TablePlace current, Outputs& outputs) {
+inline void OrderManager::State::on_event(const Event& event, OrderId current, Outputs& outputs) {
   if (event.kind == Event::Kind::kTrade) return on_trade(event, current, outputs);
   if (event.kind == Event::Kind::kAuction) {
     if (event.price != 0) instruments[event.instrument].last = event.price;
@@ -68,49 +67,25 @@ void OrderManager::State::on_event(const Event& event, TablePlace current, Outpu
     case Event::Kind::kAccepted:
       order.engine_order = event.order;
       order.status = OrderStatus::kNew;
-      answer(place, current, ReportKind::kNew, outputs);
-      return told(outputs);
+      return told(answer(order, event.reference, current, ReportKind::kNew, outputs), outputs);
     case Event::Kind::kRejected:
-      return on_rejected(event, place, outputs);
+      return on_rejected(event, order, outputs);
     case Event::Kind::kCancelled:
-      return on_cancelled(event, place, current, outputs);
-    case Event::Kind::kReplaced: {
-      Report& report = answer(place, current, ReportKind::kReplaced, outputs);
-      if (!order.wanted_id.empty() && order.asker == order.session) {
-        report.original_id = order.client_id;
-        report.client_id = order.client_id = order.wanted_id;
-      }
-      order.pending = HeldOrder::Pending::kNone;
-      order.price = order.wanted_price;
-      order.stop_price = order.wanted_stop_price;
-      const bool same = order.left + order.cover == static_cast<uint32_t>(event.left) &&
-                        (order.side == Side::kSell || order.bound == order.wanted_bound);
-      order.bound = order.wanted_bound;
-      order.quantity = static_cast<uint32_t>(event.quantity) - order.broken;
-      order.left = static_cast<uint32_t>(event.left);
-      order.cover = 0;
-      order.status = status_by_fill(order);
-      if (!same) reserve(order);
-      report.status = order.status;
-      report.price = order.price;
-      report.stop_price = order.stop_price;
-      report.quantity = order.quantity;
-      report.left = order.left;
-      return told(outputs);
-    }
+      return on_cancelled(event, order, current, outputs);
+    case Event::Kind::kReplaced:
+      return on_replaced(event, order, current, outputs);
     case Event::Kind::kReduced: {
       order.left = static_cast<uint32_t>(event.left);
       order.quantity -= static_cast<uint32_t>(event.quantity);
       reserve(order);
-      Report& report = answer(place, current, ReportKind::kRestated, outputs);
+      Report& report = answer(order, event.reference, current, ReportKind::kRestated, outputs);
       report.flags |= Report::kUnsolicited;
       report.last_quantity = event.quantity;
-      return told(outputs);
+      return told(report, outputs);
     }
     case Event::Kind::kTriggered:
       order.triggered = true;
-      answer(place, current, ReportKind::kTriggered, outputs);
-      return told(outputs);
+      return told(answer(order, event.reference, current, ReportKind::kTriggered, outputs), outputs);
     case Event::Kind::kRested:
       // Now it has a price, and needs no more than that.
       if (order.type == OrderType::kMarketToLimit) {
@@ -130,21 +105,47 @@ void OrderManager::State::on_event(const Event& event, TablePlace current, Outpu
   }
 }
 
-Report& OrderManager::State::answer(TablePlace place, TablePlace current, ReportKind kind, Outputs& outputs) const {
-  const HeldOrder& order = orders[place];
+// Of what the order is by now; what its client called it before stays as it stands in the report.
+inline void OrderManager::State::fill_in(Report& report, const HeldOrder& order, OrderId id, OrderId current,
+                                         ReportKind kind) const {
+  describe(report, order, id, kind);
+  if (id != current) return;
+  report.tag = order.tag;
+  if (order.asker == order.session) report.message_number = order.message_number;
+}
+
+inline Report& OrderManager::State::answer(const HeldOrder& order, OrderId id, OrderId current, ReportKind kind,
+                                           Outputs& outputs) const {
   Report& report = outputs.report();
-  describe(report, place, kind);
-  if (place == current) {
-    report.tag = order.tag;
-    if (order.asker == order.session) report.message_number = order.message_number;
-  }
+  fill_in(report, order, id, current, kind);
   return report;
+}
+
+inline void OrderManager::State::on_replaced(const Event& event, HeldOrder& order, OrderId current, Outputs& outputs) {
+  Report& report = outputs.report();
+  if (!order.wanted_id.empty() && order.asker == order.session) {
+    report.original_id = order.client_id;
+    order.client_id = order.wanted_id;
+  }
+  order.pending = HeldOrder::Pending::kNone;
+  order.price = order.wanted_price;
+  order.stop_price = order.wanted_stop_price;
+  const bool same = order.left + order.cover == static_cast<uint32_t>(event.left) &&
+                    (order.side == Side::kSell || order.bound == order.wanted_bound);
+  order.bound = order.wanted_bound;
+  order.quantity = static_cast<uint32_t>(event.quantity) - order.broken;
+  order.left = static_cast<uint32_t>(event.left);
+  order.cover = 0;
+  order.status = status_by_fill(order);
+  if (!same) reserve(order);
+  fill_in(report, order, event.reference, current, ReportKind::kReplaced);
+  told(report, outputs);
 }
 
 // --- trades
 
-Amount OrderManager::State::fill(HeldOrder& order, const Event& event, Quantity left, bool maker) {
-  const InstrumentDefinition& instrument = instruments[order.instrument].definition;
+inline Amount OrderManager::State::fill(HeldOrder& order, const InstrumentDefinition& instrument, const Event& event,
+                                        Quantity left, bool maker) {
   const Amount notional = event.price * event.quantity * instrument.quote_per_tick_lot;
   const Amount fee = charge(order, notional, maker ? order.maker_fee : order.taker_fee);
   order.filled += static_cast<uint32_t>(event.quantity);
@@ -160,75 +161,75 @@ Amount OrderManager::State::fill(HeldOrder& order, const Event& event, Quantity 
   return fee;
 }
 
-void OrderManager::State::on_trade(const Event& event, TablePlace current, Outputs& outputs) {
+void OrderManager::State::on_trade(const Event& event, OrderId current, Outputs& outputs) {
   InstrumentState& instrument = instruments[event.instrument];
   instrument.last = event.price;
   const bool auction = (event.flags & Event::kInAuction) != 0;
-  const TablePlace one = orders.find(event.reference), other = orders.find(event.counter_reference);
-  if (one == 0 || other == 0) return;
+  const TablePlace place = orders.find(event.reference), other_place = orders.find(event.counter_reference);
+  if (place == 0 || other_place == 0) return;
+  HeldOrder &one = orders[place], &other = orders[other_place];
   // In an auction nobody takes.
-  const Amount one_fee = fill(orders[one], event, event.left, true);
-  const Amount other_fee = fill(orders[other], event, event.counter_left, auction);
+  const Amount one_fee = fill(one, instrument.definition, event, event.left, true);
+  const Amount other_fee = fill(other, instrument.definition, event, event.counter_left, auction);
   add(assets[instrument.definition.quote].fees, one_fee + other_fee);
 
-  const bool one_buys = orders[one].side == Side::kBuy;
-  const TablePlace buy = one_buys ? one : other, sell = one_buys ? other : one;
-  const TradeState trade{.match = event.match,
-                         .buy = orders.id(buy),
-                         .sell = orders.id(sell),
-                         .buyer = orders[buy].account,
-                         .seller = orders[sell].account,
-                         .buy_session = orders[buy].session,
-                         .sell_session = orders[sell].session,
-                         .price = static_cast<uint32_t>(event.price),
-                         .quantity = static_cast<uint32_t>(event.quantity),
-                         .buy_fee = one_buys ? one_fee : other_fee,
-                         .sell_fee = one_buys ? other_fee : one_fee};
-  if (instrument.trades.size() < kTradesKept) {
-    instrument.trades.push_back(trade);
-  } else {
-    instrument.trades[(event.match - 1) % kTradesKept] = trade;
-  }
+  const bool one_buys = one.side == Side::kBuy;
+  const HeldOrder &buy = one_buys ? one : other, &sell = one_buys ? other : one;
+  TradeState& trade = instrument.trades.size() < kTradesKept ? instrument.trades.push_back()
+                                                             : instrument.trades[(event.match - 1) % kTradesKept];
+  trade.match = event.match;
+  trade.buy = one_buys ? event.reference : event.counter_reference;
+  trade.sell = one_buys ? event.counter_reference : event.reference;
+  trade.buyer = buy.account;
+  trade.seller = sell.account;
+  trade.buy_session = buy.session;
+  trade.sell_session = sell.session;
+  trade.price = static_cast<uint32_t>(event.price);
+  trade.quantity = static_cast<uint32_t>(event.quantity);
+  trade.buy_fee = one_buys ? one_fee : other_fee;
+  trade.sell_fee = one_buys ? other_fee : one_fee;
+  trade.broken = false;
 
-  const auto tell_of = [&](TablePlace place, Amount fee, bool maker) {
-    Report& report = answer(place, current, ReportKind::kTrade, outputs);
+  const auto tell_of = [&](HeldOrder& order, TablePlace at, OrderId id, Amount fee, bool maker) {
+    Report& report = answer(order, id, current, ReportKind::kTrade, outputs);
     report.last_price = event.price;
     report.last_quantity = event.quantity;
     report.match = event.match;
     report.fee = fee;
     report.flags = auction ? Report::kInAuction : maker ? Report::kMaker : 0;
-    told(outputs);
-    if (orders[place].left == 0) end(place, OrderStatus::kFilled);
+    told(report, outputs);
+    if (order.left == 0) end(order, at, OrderStatus::kFilled);
   };
-  tell_of(one, one_fee, true);
-  tell_of(other, other_fee, false);
+  tell_of(one, place, event.reference, one_fee, true);
+  tell_of(other, other_place, event.counter_reference, other_fee, false);
 }
 
 // --- ends
 
-void OrderManager::State::on_cancelled(const Event& event, TablePlace place, TablePlace current, Outputs& outputs) {
-  HeldOrder& order = orders[place];
-  const bool is_current = place == current;
+void OrderManager::State::on_cancelled(const Event& event, HeldOrder& order, OrderId current, Outputs& outputs) {
+  const auto place = static_cast<TablePlace>(event.reference);
+  const bool is_current = event.reference == current;
+  Report& report = outputs.report();
   if (event.cancel == CancelReason::kReplaced && is_current) {
     // Replaced to a size that it has reached already.
-    Report& report = answer(place, current, ReportKind::kReplaced, outputs);
     if (!order.wanted_id.empty() && order.asker == order.session) {
       report.original_id = order.client_id;
-      report.client_id = order.client_id = order.wanted_id;
+      order.client_id = order.wanted_id;
     }
+    fill_in(report, order, event.reference, current, ReportKind::kReplaced);
     order.quantity = order.filled;
-    end(place, OrderStatus::kFilled);
+    end(order, place, OrderStatus::kFilled);
     report.status = OrderStatus::kFilled;
     report.quantity = order.quantity;
     report.left = 0;
-    return told(outputs);
+    return told(report, outputs);
   }
   const bool expired =
       event.cancel == CancelReason::kExpired || (event.cancel == CancelReason::kAsked && order.day_over) ||
       (event.cancel == CancelReason::kNotAuctioned &&
        (order.time_in_force == TimeInForce::kAtOpening || order.time_in_force == TimeInForce::kAtClose));
-  end(place, expired ? OrderStatus::kExpired : OrderStatus::kCancelled);
-  Report& report = answer(place, current, expired ? ReportKind::kExpired : ReportKind::kCancelled, outputs);
+  end(order, place, expired ? OrderStatus::kExpired : OrderStatus::kCancelled);
+  fill_in(report, order, event.reference, current, expired ? ReportKind::kExpired : ReportKind::kCancelled);
   report.cancel = expired && event.cancel == CancelReason::kAsked ? CancelReason::kExpired : event.cancel;
   report.last_quantity = event.quantity;
   const bool asked = event.cancel == CancelReason::kAsked && is_current && !order.unasked;
@@ -238,17 +239,17 @@ void OrderManager::State::on_cancelled(const Event& event, TablePlace place, Tab
   } else {
     report.flags |= Report::kUnsolicited;
   }
-  told(outputs);
+  told(report, outputs);
 }
 
-void OrderManager::State::on_rejected(const Event& event, TablePlace place, Outputs& outputs) {
-  HeldOrder& order = orders[place];
+void OrderManager::State::on_rejected(const Event& event, HeldOrder& order, Outputs& outputs) {
+  const auto place = static_cast<TablePlace>(event.reference);
   const Refusal refused = refusal_of(event.reject);
   if (order.pending == HeldOrder::Pending::kNew) {
-    end(place, OrderStatus::kRejected);
-    Report& report = answer(place, place, ReportKind::kRejected, outputs);
+    end(order, place, OrderStatus::kRejected);
+    Report& report = answer(order, event.reference, event.reference, ReportKind::kRejected, outputs);
     report.refusal = refused;
-    return told(outputs);
+    return told(report, outputs);
   }
   if (order.pending == HeldOrder::Pending::kReplace) {
     order.bound = order.bound_before;
@@ -269,8 +270,7 @@ void OrderManager::State::on_rejected(const Event& event, TablePlace place, Outp
 }
 
 // Out of every queue and sum. It is known for a while.
-void OrderManager::State::end(TablePlace place, OrderStatus status) {
-  HeldOrder& order = orders[place];
+void OrderManager::State::end(HeldOrder& order, TablePlace place, OrderStatus status) {
   order.status = status;
   order.open = false;
   order.left = 0;
@@ -287,13 +287,13 @@ void OrderManager::State::end(TablePlace place, OrderStatus status) {
 // The one that ended longest ago makes room.
 void OrderManager::State::retire(TablePlace place) {
   TablePlace& slot = ended[ended_next];
-  ended_next = (ended_next + 1) % ended.size();
+  ended_next = (ended_next + 1) % kEndedKept;
   if (slot != 0) orders.give_back(slot);
   slot = place;
 }
 
 // The command was answered: nothing about its order is pending any more.
-void OrderManager::State::settle_pending(VenueTime now, TablePlace place, std::vector<Command>& commands) {
+inline void OrderManager::State::settle_pending(VenueTime now, TablePlace place, Commands& commands) {
   HeldOrder& order = orders[place];
   const bool was_pending = order.pending != HeldOrder::Pending::kNone;
   order.pending = HeldOrder::Pending::kNone;

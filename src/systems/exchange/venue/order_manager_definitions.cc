@@ -27,7 +27,7 @@ template <class States, class Names, class N>
 void take_name(States& states, Names& names, uint32_t id, const N& name, const N* before) {
   if (before != nullptr) names.erase(std::string(before->view()));
   names[std::string(name.view())] = id;
-  if (id == states.size()) states.emplace_back();
+  if (id == states.size()) states.push_back();
 }
 
 // mantissas multiplied, times 10^decimals: a whole number within 63 bits, or 0.
@@ -61,8 +61,7 @@ Refusal OrderManager::State::define_asset(const AssetDefinition& asset) {
   return Refusal::kNone;
 }
 
-Refusal OrderManager::State::define_instrument(const InstrumentDefinition& wanted, std::vector<Command>& commands,
-                                               VenueTime now) {
+Refusal OrderManager::State::define_instrument(const InstrumentDefinition& wanted, Commands& commands, VenueTime now) {
   const auto exists = [&](AssetId id) { return id != 0 && id < assets.size(); };
   if (!takes_name(instruments, instrument_symbols, wanted.id, wanted.symbol, limits.instruments_max) ||
       !exists(wanted.base) || !exists(wanted.quote) || wanted.base == wanted.quote || !is_step(wanted.tick) ||
@@ -110,6 +109,7 @@ Refusal OrderManager::State::define_account(const AccountDefinition& account) {
   take_name(accounts, account_names, account.id, account.name,
             is_new ? nullptr : &accounts[account.id].definition.name);
   accounts[account.id].definition = account;
+  accounts[account.id].copied = !copies_of_all.empty() || !accounts[account.id].copies.empty();
   return Refusal::kNone;
 }
 
@@ -125,29 +125,33 @@ Refusal OrderManager::State::define_session(const SessionDefinition& session) {
   if (!is_new && session.account != sessions[session.id].definition.account) return Refusal::kBadDefinition;
   take_name(sessions, session_names, session.id, session.name,
             is_new ? nullptr : &sessions[session.id].definition.name);
+  const bool copies =
+      session.role == SessionRole::kDropCopy || sessions[session.id].definition.role == SessionRole::kDropCopy;
   sessions[session.id].definition = session;
-  collect_copies();
+  if (copies) collect_copies();
   return Refusal::kNone;
 }
 
 // Who is told of whose reports.
 void OrderManager::State::collect_copies() {
   copies_of_all.clear();
-  for (AccountState& account : accounts) account.copies.clear();
-  for (const SessionState& session : sessions) {
-    const SessionDefinition& definition = session.definition;
+  for (AccountId id = 1; id < accounts.size(); ++id) accounts[id].copies.clear();
+  for (SessionId id = 1; id < sessions.size(); ++id) {
+    const SessionDefinition& definition = sessions[id].definition;
     if (definition.role != SessionRole::kDropCopy || !definition.enabled) continue;
     (definition.account == 0 ? copies_of_all : accounts[definition.account].copies).push_back(definition.id);
   }
+  for (AccountId id = 1; id < accounts.size(); ++id)
+    accounts[id].copied = !copies_of_all.empty() || !accounts[id].copies.empty();
 }
 
-Refusal OrderManager::State::set_risk(const RiskFields& risk, std::vector<Command>& commands, VenueTime now) {
+Refusal OrderManager::State::set_risk(const RiskFields& risk, Commands& commands, VenueTime now) {
   const RiskLimits& wanted = risk.limits;
   if (risk.account == 0 || risk.account >= accounts.size()) return Refusal::kBadAccount;
   if (wanted.order_quantity_max < 0 || wanted.order_notional_max < 0 || wanted.position_max < 0 ||
       wanted.short_max < 0 || wanted.short_max > kShortMax || wanted.price_band_bp > 1'000'000)
     return Refusal::kBadDefinition;
-  accounts[risk.account].limits = wanted;
+  accounts[risk.account].set_limits(wanted);
   if (wanted.killed) cancel_all_of(now, risk.account, commands);
   return Refusal::kNone;
 }

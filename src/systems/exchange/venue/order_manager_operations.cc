@@ -5,7 +5,7 @@
 
 namespace polis::exchange {
 
-Refusal OrderManager::State::set_phase(const Request& request, std::vector<Command>& commands, VenueTime now) {
+Refusal OrderManager::State::set_phase(const Request& request, Commands& commands, VenueTime now) {
   if (request.body.phase > Phase::kHalted) return Refusal::kUnsupported;
   if (request.instrument >= instruments.size()) return Refusal::kUnknownInstrument;
   const InstrumentId first = request.instrument == 0 ? 1 : request.instrument;
@@ -69,8 +69,7 @@ void OrderManager::State::withdraw(const Request& request, Outputs& outputs) {
 
 // --- the end of a day
 
-void OrderManager::State::settle_day(const Request& request, std::vector<Command>& commands, VenueTime now,
-                                     Outputs& outputs) {
+void OrderManager::State::settle_day(const Request& request, Commands& commands, VenueTime now, Outputs& outputs) {
   if (request.body.day <= day) return denied(request, Refusal::kTooLate, outputs);
   day = request.body.day;
   Report report = refusal(request, ReportKind::kDayClosed, Refusal::kNone);

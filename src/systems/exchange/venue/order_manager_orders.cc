@@ -13,7 +13,7 @@ bool has_limit_price(OrderType type) {
   return type == OrderType::kLimit || type == OrderType::kStopLimit;
 }
 
-Command& add_command(std::vector<Command>& commands, Command::Kind kind, const HeldOrder& order, VenueTime now) {
+Command& add_command(Commands& commands, Command::Kind kind, const HeldOrder& order, VenueTime now) {
   Command& command = commands.emplace_back();
   command.kind = kind;
   command.instrument = order.instrument;
@@ -25,7 +25,7 @@ Command& add_command(std::vector<Command>& commands, Command::Kind kind, const H
 
 // --- who asks, and how often
 
-Refusal OrderManager::State::who(const Request& request, AccountId& account) const {
+inline Refusal OrderManager::State::who(const Request& request, AccountId& account) const {
   const AccountId named = request.body.order.account;
   if (request.session == 0) {
     account = named;
@@ -40,20 +40,17 @@ Refusal OrderManager::State::who(const Request& request, AccountId& account) con
 }
 
 // A bucket of tokens, told as the time at which it will be full again.
-bool OrderManager::State::within_rate(AccountState& account, VenueTime now) {
-  const RiskLimits& risk = account.limits;
-  if (risk.rate_per_second == 0) return true;
-  const VenueTime interval = 1'000'000'000 / risk.rate_per_second;
+inline bool OrderManager::State::within_rate(AccountState& account, VenueTime now) {
+  if (account.limits.rate_per_second == 0) return true;
   const VenueTime from = std::max(account.next_request, now);
-  if (from - now > interval * (std::max(risk.rate_burst, 1u) - 1)) return false;
-  account.next_request = from + interval;
+  if (from - now > account.interval_room) return false;
+  account.next_request = from + account.interval;
   return true;
 }
 
 // --- new orders
 
-void OrderManager::State::new_order(const Stamp& stamp, const Request& request, std::vector<Command>& commands,
-                                    Outputs& outputs) {
+void OrderManager::State::new_order(const Stamp& stamp, const Request& request, Commands& commands, Outputs& outputs) {
   const OrderFields& fields = request.body.order;
   AccountId account = 0;
   Refusal refused = static_cast<Refusal>(fields.refused);
@@ -74,7 +71,7 @@ void OrderManager::State::new_order(const Stamp& stamp, const Request& request, 
   tell(report, outputs);
 }
 
-Refusal OrderManager::State::check_fields(const OrderFields& fields) const {
+inline Refusal OrderManager::State::check_fields(const OrderFields& fields) const {
   if (fields.side > Side::kSell || fields.type > OrderType::kMarketToLimit ||
       fields.time_in_force > TimeInForce::kAtClose || fields.self_match > SelfMatch::kDecrement ||
       fields.self_match_id > kSelfMatchMax)
@@ -92,15 +89,16 @@ Refusal OrderManager::State::check_fields(const OrderFields& fields) const {
 
 // `worth`: the price by which the order's value is measured, 0 if there is none. `added`: lots that it could trade more
 // than before.
-Refusal OrderManager::State::check_limits(const AccountState& account, const InstrumentState& instrument,
-                                          const PositionCell& position, Side side, OrderType type, Price price,
-                                          Price worth, Quantity quantity, Quantity added) const {
+inline Refusal OrderManager::State::check_limits(const AccountState& account, const InstrumentState& instrument,
+                                                 const PositionCell& position, Side side, OrderType type, Price price,
+                                                 Price worth, Quantity quantity, Quantity added) const {
   const RiskLimits& risk = account.limits;
   if (risk.order_quantity_max != 0 && quantity > risk.order_quantity_max) return Refusal::kQuantityLimit;
   if (risk.price_band_bp != 0 && instrument.last != 0 && has_limit_price(type) &&
       std::abs(price - instrument.last) * 10'000 > instrument.last * risk.price_band_bp)
     return Refusal::kBand;
-  const __int128 value = static_cast<__int128>(instrument.definition.quote_per_tick_lot) * worth * quantity;
+  const Amount value = buying_cost(instrument.definition.quote_per_tick_lot, static_cast<uint32_t>(worth),
+                                   static_cast<uint64_t>(quantity), 0, 0);
   if (value > kAmountMax || (risk.order_notional_max != 0 && value > risk.order_notional_max))
     return Refusal::kNotionalLimit;
   if (risk.position_max != 0 && added > 0) {
@@ -111,14 +109,18 @@ Refusal OrderManager::State::check_limits(const AccountState& account, const Ins
   return Refusal::kNone;
 }
 
-Refusal OrderManager::State::bound(const AccountState& account, const InstrumentState& instrument,
-                                   const OrderTermsAsked& asked, Amount free, Price& bound, Price& worth) const {
+inline Refusal OrderManager::State::bound(const AccountState& account, const InstrumentState& instrument,
+                                          const OrderTermsAsked& asked, Amount free, Price& bound, Price& worth) const {
+  if (!has_limit_price(asked.type)) return bound_at_market(account, instrument, asked, free, bound, worth);
+  bound = worth = asked.price;
+  return Refusal::kNone;
+}
+
+Refusal OrderManager::State::bound_at_market(const AccountState& account, const InstrumentState& instrument,
+                                             const OrderTermsAsked& asked, Amount free, Price& bound,
+                                             Price& worth) const {
   const InstrumentDefinition& definition = instrument.definition;
   const Price near = is_stop_type(asked.type) ? asked.stop_price : instrument.last;
-  if (has_limit_price(asked.type)) {
-    bound = worth = asked.price;
-    return Refusal::kNone;
-  }
   bound = asked.price;
   worth = near;
   if (asked.side == Side::kSell) return Refusal::kNone;
@@ -140,13 +142,13 @@ Refusal OrderManager::State::bound(const AccountState& account, const Instrument
 }
 
 // What a seller or buyer may still reserve.
-Amount OrderManager::State::available(const AccountState& account, Side side, CellNumber cell) const {
+inline Amount OrderManager::State::available(const AccountState& account, Side side, CellNumber cell) const {
   const Amount free = cell == kNoCell ? 0 : balances[cell].total - balances[cell].reserved;
   return side == Side::kSell && account.limits.short_sale_allowed ? free + account.limits.short_max : free;
 }
 
 Refusal OrderManager::State::take_order(const Stamp& stamp, const Request& request, AccountId account_id,
-                                        std::vector<Command>& commands) {
+                                        Commands& commands) {
   const OrderFields& fields = request.body.order;
   AccountState& account = accounts[account_id];
   if (!within_rate(account, stamp.now)) return Refusal::kRateLimit;
@@ -160,14 +162,15 @@ Refusal OrderManager::State::take_order(const Stamp& stamp, const Request& reque
   const InstrumentState& instrument = instruments[request.instrument];
   const InstrumentDefinition& definition = instrument.definition;
   if (account.limits.killed) return Refusal::kKilled;
+  static constexpr PositionCell kNothing;
   const CellNumber position_cell = positions.find(account_id, request.instrument);
-  const PositionCell position = position_cell == kNoCell ? PositionCell{} : positions[position_cell];
+  const PositionCell& position = position_cell == kNoCell ? kNothing : positions[position_cell];
   if (instrument.restricted || position.restricted) return Refusal::kRestricted;
   if (const Refusal refused = check_fields(fields); refused != Refusal::kNone) return refused;
 
-  const AssetId paid = fields.side == Side::kBuy ? definition.quote : definition.base;
-  const CellNumber paid_cell = balances.find(account_id, paid);
-  const Amount free = available(account, fields.side, paid_cell);
+  const CellNumber base_cell = balances.find(account_id, definition.base);
+  const CellNumber quote_cell = balances.find(account_id, definition.quote);
+  const Amount free = available(account, fields.side, fields.side == Side::kBuy ? quote_cell : base_cell);
   Price most = 0, worth = 0;
   const OrderTermsAsked terms{.side = fields.side,
                               .type = fields.type,
@@ -182,10 +185,10 @@ Refusal OrderManager::State::take_order(const Stamp& stamp, const Request& reque
     return refused;
   if (account.limits.open_orders_max != 0 && account.open_orders >= account.limits.open_orders_max)
     return Refusal::kOpenOrdersLimit;
-  const __int128 need = fields.side == Side::kBuy
-                            ? buying_cost(definition.quote_per_tick_lot, static_cast<uint32_t>(most),
-                                          static_cast<uint64_t>(fields.quantity), instrument.top_fee(), 0)
-                            : static_cast<__int128>(definition.base_per_lot) * fields.quantity;
+  const Amount need = fields.side == Side::kBuy
+                          ? buying_cost(definition.quote_per_tick_lot, static_cast<uint32_t>(most),
+                                        static_cast<uint64_t>(fields.quantity), instrument.top_fee(), 0)
+                          : selling_cost(definition.base_per_lot, static_cast<uint64_t>(fields.quantity));
   if (need > free)
     return fields.side == Side::kSell && account.limits.short_sale_allowed ? Refusal::kShortSale : Refusal::kBalance;
   if (open_orders >= limits.orders_max) return Refusal::kFull;
@@ -200,9 +203,9 @@ Refusal OrderManager::State::take_order(const Stamp& stamp, const Request& reque
   order.account = account_id;
   order.session = request.session;
   order.instrument = request.instrument;
-  order.base = balances.make(account_id, definition.base);
-  order.quote = balances.make(account_id, definition.quote);
-  order.position = positions.make(account_id, request.instrument);
+  order.base = base_cell != kNoCell ? base_cell : balances.make(account_id, definition.base);
+  order.quote = quote_cell != kNoCell ? quote_cell : balances.make(account_id, definition.quote);
+  order.position = position_cell != kNoCell ? position_cell : positions.make(account_id, request.instrument);
   order.price = static_cast<uint32_t>(fields.price);
   order.stop_price = static_cast<uint32_t>(fields.stop_price);
   order.bound = static_cast<uint32_t>(most);
@@ -245,7 +248,7 @@ Refusal OrderManager::State::take_order(const Stamp& stamp, const Request& reque
 
 // --- what is asked about an order
 
-TablePlace OrderManager::State::named(const Request& request, AccountId account) const {
+inline TablePlace OrderManager::State::named(const Request& request, AccountId account) const {
   const OrderFields& fields = request.body.order;
   TablePlace place = 0;
   if (fields.by_order_id) {
@@ -256,25 +259,28 @@ TablePlace OrderManager::State::named(const Request& request, AccountId account)
   return place != 0 && orders[place].account == account ? place : 0;
 }
 
-Refusal OrderManager::State::asked(const Request& request, AccountId account, TablePlace& place) {
+// It may have ended so long ago that only its id is known.
+Refusal OrderManager::State::unknown(const Request& request) const {
+  const OrderFields& fields = request.body.order;
+  if (fields.by_order_id) {
+    const auto old = static_cast<TablePlace>(fields.order_id);
+    const bool was = old != 0 && old < orders.places() && fields.order_id >> 32 != 0 &&
+                     fields.order_id >> 32 < orders[old].generation;
+    return was ? Refusal::kTooLate : Refusal::kUnknownOrder;
+  }
+  const ClientIds::Entry* entry = ids.find(request.session, fields.original_id);
+  return entry != nullptr && entry->order != 0 && orders.find(entry->order) == 0 ? Refusal::kTooLate
+                                                                                 : Refusal::kUnknownOrder;
+}
+
+inline Refusal OrderManager::State::asked(const Request& request, AccountId account, TablePlace& place) {
   const OrderFields& fields = request.body.order;
   place = named(request, account);
   if (!fields.client_id.empty()) {
     if (ids.find(request.session, fields.client_id) != nullptr) return Refusal::kDuplicateClientId;
     ids.add(request.session, fields.client_id, place == 0 ? 0 : orders.id(place));
   }
-  if (place == 0) {
-    // It may have ended so long ago that only its id is known.
-    if (fields.by_order_id) {
-      const auto old = static_cast<TablePlace>(fields.order_id);
-      const bool was = old != 0 && old < orders.places() && fields.order_id >> 32 != 0 &&
-                       fields.order_id >> 32 < orders[old].generation;
-      return was ? Refusal::kTooLate : Refusal::kUnknownOrder;
-    }
-    const ClientIds::Entry* entry = ids.find(request.session, fields.original_id);
-    return entry != nullptr && entry->order != 0 && orders.find(entry->order) == 0 ? Refusal::kTooLate
-                                                                                   : Refusal::kUnknownOrder;
-  }
+  if (place == 0) return unknown(request);
   const HeldOrder& order = orders[place];
   if (!fields.by_order_id && (order.session != request.session || order.client_id != fields.original_id))
     return Refusal::kUnknownOrder;
@@ -304,8 +310,7 @@ Report OrderManager::State::cancel_reject(const Request& request, AccountId acco
   return report;
 }
 
-void OrderManager::State::cancel(const Stamp& stamp, const Request& request, std::vector<Command>& commands,
-                                 Outputs& outputs) {
+void OrderManager::State::cancel(const Stamp& stamp, const Request& request, Commands& commands, Outputs& outputs) {
   const OrderFields& fields = request.body.order;
   AccountId account = 0;
   TablePlace place = 0;
@@ -323,8 +328,7 @@ void OrderManager::State::cancel(const Stamp& stamp, const Request& request, std
   command.body.cancel = {.order = order.engine_order, .reference = orders.id(place)};
 }
 
-void OrderManager::State::replace(const Stamp& stamp, const Request& request, std::vector<Command>& commands,
-                                  Outputs& outputs) {
+void OrderManager::State::replace(const Stamp& stamp, const Request& request, Commands& commands, Outputs& outputs) {
   AccountId account = 0;
   TablePlace place = 0;
   Refusal refused = static_cast<Refusal>(request.body.order.refused);
@@ -336,8 +340,8 @@ void OrderManager::State::replace(const Stamp& stamp, const Request& request, st
   if (refused != Refusal::kNone) tell(cancel_reject(request, account, place, refused), outputs);
 }
 
-Refusal OrderManager::State::change(const Stamp& stamp, const Request& request, TablePlace place,
-                                    std::vector<Command>& commands) {
+inline Refusal OrderManager::State::change(const Stamp& stamp, const Request& request, TablePlace place,
+                                           Commands& commands) {
   HeldOrder& order = orders[place];
   const AccountState& account = accounts[order.account];
   const InstrumentState& instrument = instruments[order.instrument];
@@ -379,12 +383,12 @@ Refusal OrderManager::State::change(const Stamp& stamp, const Request& request, 
                                              worth, wanted.quantity, most_left - order.left);
         refused != Refusal::kNone)
       return refused;
-    const __int128 need =
+    const Amount need =
         order.side == Side::kBuy
             ? buying_cost(instrument.definition.quote_per_tick_lot,
                           static_cast<uint32_t>(std::max<Price>(most, order.bound)), static_cast<uint64_t>(most_left),
                           std::max(order.maker_fee, order.taker_fee), order.fee_slack)
-            : static_cast<__int128>(instrument.definition.base_per_lot) * most_left;
+            : selling_cost(instrument.definition.base_per_lot, static_cast<uint64_t>(most_left));
     if (need > order.reserved && need > free)
       return order.side == Side::kSell && account.limits.short_sale_allowed ? Refusal::kShortSale : Refusal::kBalance;
   }
@@ -433,7 +437,7 @@ void OrderManager::State::status(const Request& request, Outputs& outputs) {
 
 // --- cancels of many
 
-bool OrderManager::State::cancel_unasked(VenueTime now, TablePlace place, std::vector<Command>& commands) {
+bool OrderManager::State::cancel_unasked(VenueTime now, TablePlace place, Commands& commands) {
   HeldOrder& order = orders[place];
   if (order.pending == HeldOrder::Pending::kCancel || order.cancel_wanted) return false;
   if (order.pending != HeldOrder::Pending::kNone) {
@@ -451,12 +455,12 @@ bool OrderManager::State::cancel_unasked(VenueTime now, TablePlace place, std::v
   return true;
 }
 
-void OrderManager::State::cancel_all_of(VenueTime now, AccountId account, std::vector<Command>& commands) {
+void OrderManager::State::cancel_all_of(VenueTime now, AccountId account, Commands& commands) {
   for (TablePlace place = accounts[account].first; place != 0; place = orders[place].of_account.next)
     cancel_unasked(now, place, commands);
 }
 
-void OrderManager::State::mass_cancel(const Stamp& stamp, const Request& request, std::vector<Command>& commands,
+void OrderManager::State::mass_cancel(const Stamp& stamp, const Request& request, Commands& commands,
                                       Outputs& outputs) {
   const OrderFields& fields = request.body.order;
   AccountId account = 0;

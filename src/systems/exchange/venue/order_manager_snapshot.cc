@@ -277,7 +277,8 @@ Result<void> OrderManager::load(BytesView piece) {
       state.ended_next = in.u32();
       refuse_unless(state.ended_next < kEndedKept && state.assets.size() == 1 && state.balances.size() == 0,
                     "not the first piece");
-      state.accounts.resize(1);
+      state.accounts.clear();
+      state.accounts.push_back();
       state.account_names.clear();
       state.ended.clear();
       break;
@@ -286,7 +287,9 @@ Result<void> OrderManager::load(BytesView piece) {
       each([&] {
         AssetState asset;
         asset_fields(fields, asset);
-        if (!refuse_unless(asset.definition.id == state.assets.size() && asset.definition.decimals <= 9, "an asset"))
+        if (!refuse_unless(asset.definition.id == state.assets.size() &&
+                               asset.definition.id <= state.limits.assets_max && asset.definition.decimals <= 9,
+                           "an asset"))
           return;
         state.asset_symbols[std::string(asset.definition.symbol.view())] = asset.definition.id;
         state.assets.push_back(asset);
@@ -297,20 +300,27 @@ Result<void> OrderManager::load(BytesView piece) {
         InstrumentState instrument;
         instrument_fields(fields, instrument);
         const InstrumentDefinition& definition = instrument.definition;
-        if (!refuse_unless(definition.id == state.instruments.size() && definition.base < state.assets.size() &&
-                               definition.quote < state.assets.size() && is_amount(definition.base_per_lot) &&
-                               is_amount(definition.quote_per_tick_lot),
+        if (!refuse_unless(definition.id == state.instruments.size() && definition.id <= state.limits.instruments_max &&
+                               definition.base < state.assets.size() && definition.quote < state.assets.size() &&
+                               is_amount(definition.base_per_lot) && is_amount(definition.quote_per_tick_lot),
                            "an instrument"))
           return;
         state.instrument_symbols[std::string(definition.symbol.view())] = definition.id;
-        state.instruments.push_back(std::move(instrument));
+        InstrumentState& made = state.instruments.push_back();
+        made.definition = definition;
+        made.restricted = instrument.restricted;
+        made.last = instrument.last;
       });
       break;
     case Piece::kAccounts:
       each([&] {
         AccountState account;
         account_fields(fields, account);
-        if (!refuse_unless(account.definition.id == state.accounts.size(), "an account")) return;
+        account.set_limits(RiskLimits(account.limits));
+        if (!refuse_unless(
+                account.definition.id == state.accounts.size() && account.definition.id <= state.limits.accounts_max,
+                "an account"))
+          return;
         state.account_names[std::string(account.definition.name.view())] = account.definition.id;
         state.accounts.push_back(std::move(account));
       });
@@ -319,9 +329,10 @@ Result<void> OrderManager::load(BytesView piece) {
       each([&] {
         SessionState session;
         session_fields(fields, session);
-        if (!refuse_unless(
-                session.definition.id == state.sessions.size() && session.definition.account < state.accounts.size(),
-                "a session"))
+        if (!refuse_unless(session.definition.id == state.sessions.size() &&
+                               session.definition.id <= state.limits.sessions_max &&
+                               session.definition.account < state.accounts.size(),
+                           "a session"))
           return;
         state.session_names[std::string(session.definition.name.view())] = session.definition.id;
         state.sessions.push_back(session);
@@ -352,7 +363,10 @@ Result<void> OrderManager::load(BytesView piece) {
       });
       break;
     case Piece::kOrders:
-      each([&] { order_fields(fields, state.orders.append()); });
+      each([&] {
+        if (refuse_unless(state.orders.places() < state.orders.places_max(), "more orders than there may be"))
+          order_fields(fields, state.orders.append());
+      });
       break;
     case Piece::kEnded:
       each([&] { fields(state.ended.emplace_back()); });

@@ -1,6 +1,7 @@
 // What the order manager holds, and the steps of which its answers are made. Seen by order_manager*.cc alone.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string>
@@ -45,22 +46,29 @@ struct TradeState {
 
 struct InstrumentState {
   InstrumentDefinition definition;
-  bool restricted = false;     // for everybody
-  Price last = 0;              // of the last trade or auction, as far as answers have told
+  bool restricted = false;                  // for everybody
+  Price last = 0;                           // of the last trade or auction, as far as answers have told
   Chunked<TradeState> trades{kTradesKept};  // at its match id modulo kTradesKept
-  uint32_t top_fee() const {
-    return definition.maker_fee_hundredths_bp > definition.taker_fee_hundredths_bp ? definition.maker_fee_hundredths_bp
-                                                                                   : definition.taker_fee_hundredths_bp;
-  }
+  uint32_t top_fee() const { return std::max(definition.maker_fee_hundredths_bp, definition.taker_fee_hundredths_bp); }
 };
 
 struct alignas(64) AccountState {
+  // What each order looks at: two lines of the processor's cache.
   RiskLimits limits;
-  VenueTime next_request = 0;  // of the rate: the time by which it is used up
-  AccountDefinition definition;
+  VenueTime next_request = 0;                 // of the rate: the time by which it is used up
+  VenueTime interval = 0, interval_room = 0;  // of the limits: between two requests, and how far ahead they may be
   uint32_t open_orders = 0;
   TablePlace first = 0, last = 0;
+  bool copied = false;  // to somebody, as below
+  AccountDefinition definition;
   std::vector<SessionId> copies;  // its drop copy sessions
+
+  AccountState() { set_limits(limits); }
+  void set_limits(const RiskLimits& wanted) {
+    limits = wanted;
+    interval = wanted.rate_per_second == 0 ? 0 : 1'000'000'000 / wanted.rate_per_second;
+    interval_room = interval * (std::max(wanted.rate_burst, 1u) - 1);
+  }
 };
 
 struct alignas(64) SessionState {
@@ -77,18 +85,19 @@ struct OrderTermsAsked {
 };
 
 struct OrderManager::State {
-  VenueLimits limits;
+  const VenueLimits limits;
   // By id; 0 is nobody's.
-  std::vector<AssetState> assets{1};
-  std::vector<InstrumentState> instruments{1};
-  std::vector<AccountState> accounts{1};
-  std::vector<SessionState> sessions{1};
+  Chunked<AssetState> assets{size_t{limits.assets_max} + 1};
+  Chunked<InstrumentState> instruments{size_t{limits.instruments_max} + 1};
+  Chunked<AccountState> accounts{size_t{limits.accounts_max} + 1};
+  Chunked<SessionState> sessions{size_t{limits.sessions_max} + 1};
   std::map<std::string, uint32_t, std::less<>> asset_symbols, instrument_symbols, account_names, session_names;
   std::vector<SessionId> copies_of_all;  // drop copy sessions of all accounts
 
-  Cells<BalanceCell> balances;
-  Cells<PositionCell> positions;
-  OrderTable orders;
+  Cells<BalanceCell> balances{limits.accounts_max, limits.assets_max};
+  Cells<PositionCell> positions{limits.accounts_max, limits.instruments_max};
+  // Open ones, as many that end before the engine has answered what was asked about them, and those that ended.
+  OrderTable orders{size_t{limits.orders_max} * 2 + kEndedKept};
   ClientIds ids;
   size_t open_orders = 0;
   // The places of orders that have ended, a ring; 0: none.
@@ -108,8 +117,9 @@ struct OrderManager::State {
     cell.total += amount;
     assets[cell.of].sum += amount;
   }
-  // What an order must have reserved: 128 bits, for nobody has looked at the numbers yet.
-  static __int128 buying_cost(__int128 quote_per_tick_lot, uint32_t price, uint64_t lots, uint32_t fee, uint32_t slack);
+  // What an order must have reserved: kTooMuch if it is above kAmountMax, for nobody has looked at the numbers yet.
+  static Amount buying_cost(Amount quote_per_tick_lot, uint32_t price, uint64_t lots, uint32_t fee, uint32_t slack);
+  static Amount selling_cost(Amount base_per_lot, uint64_t lots);
   Amount needed(const HeldOrder& order) const;
   // Makes what is reserved, and the open lots of the position, what the order's fields say.
   void reserve(HeldOrder& order);
@@ -119,7 +129,7 @@ struct OrderManager::State {
   void tell(const Report& report, Outputs& outputs);
   // The drop copies of the report that was told last.
   void tell_copies(Outputs& outputs);
-  void describe(Report& report, TablePlace place, ReportKind kind) const;
+  static void describe(Report& report, const HeldOrder& order, OrderId id, ReportKind kind);
   Report about(TablePlace place, ReportKind kind) const;
   // Of a request that came to nothing.
   Report refusal(const Request& request, ReportKind kind, Refusal refusal) const;
@@ -129,46 +139,50 @@ struct OrderManager::State {
   // --- requests of sessions: order_manager_orders.cc
   Refusal who(const Request& request, AccountId& account) const;
   bool within_rate(AccountState& account, VenueTime now);
-  void new_order(const Stamp& stamp, const Request& request, std::vector<Command>& commands, Outputs& outputs);
-  Refusal take_order(const Stamp& stamp, const Request& request, AccountId account, std::vector<Command>& commands);
+  void new_order(const Stamp& stamp, const Request& request, Commands& commands, Outputs& outputs);
+  Refusal take_order(const Stamp& stamp, const Request& request, AccountId account, Commands& commands);
   Refusal check_fields(const OrderFields& fields) const;
   Refusal check_limits(const AccountState& account, const InstrumentState& instrument, const PositionCell& position,
                        Side side, OrderType type, Price price, Price worth, Quantity quantity, Quantity added) const;
   // The price that bounds a buy and the one that its value is measured by; kBalance if nothing is affordable.
   Refusal bound(const AccountState& account, const InstrumentState& instrument, const OrderTermsAsked& asked,
                 Amount free, Price& bound, Price& worth) const;
+  Refusal bound_at_market(const AccountState& account, const InstrumentState& instrument, const OrderTermsAsked& asked,
+                          Amount free, Price& bound, Price& worth) const;
   Amount available(const AccountState& account, Side side, CellNumber cell) const;
   TablePlace named(const Request& request, AccountId account) const;
-  void cancel(const Stamp& stamp, const Request& request, std::vector<Command>& commands, Outputs& outputs);
-  void replace(const Stamp& stamp, const Request& request, std::vector<Command>& commands, Outputs& outputs);
+  Refusal unknown(const Request& request) const;
+  void cancel(const Stamp& stamp, const Request& request, Commands& commands, Outputs& outputs);
+  void replace(const Stamp& stamp, const Request& request, Commands& commands, Outputs& outputs);
   // What both look at first: kNone if the order may be asked about.
   Refusal asked(const Request& request, AccountId account, TablePlace& place);
-  Refusal change(const Stamp& stamp, const Request& request, TablePlace place, std::vector<Command>& commands);
+  Refusal change(const Stamp& stamp, const Request& request, TablePlace place, Commands& commands);
   Report cancel_reject(const Request& request, AccountId account, TablePlace place, Refusal refused) const;
   void status(const Request& request, Outputs& outputs);
-  void mass_cancel(const Stamp& stamp, const Request& request, std::vector<Command>& commands, Outputs& outputs);
+  void mass_cancel(const Stamp& stamp, const Request& request, Commands& commands, Outputs& outputs);
   // Cancels without being asked by the order's client, now or when it is not pending any more. False: that was on its
   // way already.
-  bool cancel_unasked(VenueTime now, TablePlace place, std::vector<Command>& commands);
-  void cancel_all_of(VenueTime now, AccountId account, std::vector<Command>& commands);
+  bool cancel_unasked(VenueTime now, TablePlace place, Commands& commands);
+  void cancel_all_of(VenueTime now, AccountId account, Commands& commands);
 
   // --- answers: order_manager_answers.cc. `current`: the order that the answered command was about; 0: none.
-  void on_event(const Event& event, TablePlace current, Outputs& outputs);
-  void on_trade(const Event& event, TablePlace current, Outputs& outputs);
-  void on_cancelled(const Event& event, TablePlace place, TablePlace current, Outputs& outputs);
-  void on_rejected(const Event& event, TablePlace place, Outputs& outputs);
-  Amount fill(HeldOrder& order, const Event& event, Quantity left, bool maker);
+  void on_event(const Event& event, OrderId current, Outputs& outputs);
+  void on_trade(const Event& event, OrderId current, Outputs& outputs);
+  void on_replaced(const Event& event, HeldOrder& order, OrderId current, Outputs& outputs);
+  void on_cancelled(const Event& event, HeldOrder& order, OrderId current, Outputs& outputs);
+  void on_rejected(const Event& event, HeldOrder& order, Outputs& outputs);
+  Amount fill(HeldOrder& order, const InstrumentDefinition& instrument, const Event& event, Quantity left, bool maker);
   // A report about an order that an event changed, where it stays; it answers the pending request if that is the
   // current one. When it is complete: told().
-  Report& answer(TablePlace place, TablePlace current, ReportKind kind, Outputs& outputs) const;
-  void told(Outputs& outputs) {
-    const Report& report = outputs.last_report();
-    if (!copies_of_all.empty() || (report.account != 0 && !accounts[report.account].copies.empty()))
+  Report& answer(const HeldOrder& order, OrderId id, OrderId current, ReportKind kind, Outputs& outputs) const;
+  void fill_in(Report& report, const HeldOrder& order, OrderId id, OrderId current, ReportKind kind) const;
+  void told(const Report& report, Outputs& outputs) {
+    if (accounts[report.account].copied) [[unlikely]]
       tell_copies(outputs);
   }
-  void end(TablePlace place, OrderStatus status);
+  void end(HeldOrder& order, TablePlace place, OrderStatus status);
   void retire(TablePlace place);
-  void settle_pending(VenueTime now, TablePlace place, std::vector<Command>& commands);
+  void settle_pending(VenueTime now, TablePlace place, Commands& commands);
 
   // --- queues of open orders
   template <class Owner>
@@ -187,23 +201,85 @@ struct OrderManager::State {
 
   // --- operators: order_manager_definitions.cc
   Refusal define_asset(const AssetDefinition& asset);
-  Refusal define_instrument(const InstrumentDefinition& instrument, std::vector<Command>& commands, VenueTime now);
+  Refusal define_instrument(const InstrumentDefinition& instrument, Commands& commands, VenueTime now);
   Refusal define_account(const AccountDefinition& account);
   Refusal define_session(const SessionDefinition& session);
-  Refusal set_risk(const RiskFields& risk, std::vector<Command>& commands, VenueTime now);
+  Refusal set_risk(const RiskFields& risk, Commands& commands, VenueTime now);
   Refusal restrict(const RestrictFields& restriction);
   void collect_copies();
 
   // --- order_manager_operations.cc
-  Refusal set_phase(const Request& request, std::vector<Command>& commands, VenueTime now);
+  Refusal set_phase(const Request& request, Commands& commands, VenueTime now);
   void break_trade(const Request& request, Outputs& outputs);
   void take_back(TradeState& trade, InstrumentId instrument, bool buy, Outputs& outputs);
   void deposit(const Request& request, Outputs& outputs);
   void withdraw(const Request& request, Outputs& outputs);
-  void settle_day(const Request& request, std::vector<Command>& commands, VenueTime now, Outputs& outputs);
+  void settle_day(const Request& request, Commands& commands, VenueTime now, Outputs& outputs);
 
   // --- order_manager_snapshot.cc: behind the last piece
   Result<void> check_loaded();
 };
+
+// --- on the way of every order, so they stand here
+
+inline constexpr Amount kTooMuch = INT64_MAX;
+
+inline Amount OrderManager::State::buying_cost(Amount quote_per_tick_lot, uint32_t price, uint64_t lots, uint32_t fee,
+                                               uint32_t slack) {
+  uint64_t notional = 0;  // prices are below 2^31 and lots below 2^33
+  if (__builtin_mul_overflow(price * lots, static_cast<uint64_t>(quote_per_tick_lot), &notional) ||
+      notional > static_cast<uint64_t>(kAmountMax)) [[unlikely]]
+    return kTooMuch;
+  if (notional <= UINT64_MAX / 2 / kFeeUnit) [[likely]] {
+    const uint64_t owed = notional * fee;
+    return static_cast<Amount>(notional + (owed > slack ? (owed - slack + kFeeUnit - 1) / kFeeUnit : 0));
+  }
+  const unsigned __int128 owed = static_cast<unsigned __int128>(notional) * fee;
+  return static_cast<Amount>(notional +
+                             (owed > slack ? static_cast<uint64_t>((owed - slack + kFeeUnit - 1) / kFeeUnit) : 0));
+}
+
+inline Amount OrderManager::State::selling_cost(Amount base_per_lot, uint64_t lots) {
+  Amount amount = 0;
+  return __builtin_mul_overflow(base_per_lot, lots, &amount) ? kTooMuch : amount;
+}
+
+inline Amount OrderManager::State::needed(const HeldOrder& order) const {
+  if (!order.open) return 0;
+  const InstrumentDefinition& instrument = instruments[order.instrument].definition;
+  const uint64_t lots = uint64_t{order.left} + order.cover;
+  if (order.side == Side::kSell) return static_cast<Amount>(lots) * instrument.base_per_lot;
+  return buying_cost(instrument.quote_per_tick_lot, order.bound, lots, std::max(order.maker_fee, order.taker_fee),
+                     order.fee_slack);
+}
+
+inline void OrderManager::State::reserve(HeldOrder& order) {
+  const Amount amount = needed(order);
+  balances[order.side == Side::kBuy ? order.quote : order.base].reserved += amount - order.reserved;
+  order.reserved = amount;
+  const uint32_t lots = order.open ? order.left + order.cover : 0;
+  PositionCell& position = positions[order.position];
+  (order.side == Side::kBuy ? position.open_buys : position.open_sells) += Quantity{lots} - order.open_lots;
+  order.open_lots = lots;
+}
+
+inline void OrderManager::State::describe(Report& report, const HeldOrder& order, OrderId id, ReportKind kind) {
+  report.kind = kind;
+  report.status = order.status;
+  report.side = order.side;
+  report.type = order.type;
+  report.time_in_force = order.time_in_force;
+  report.session = order.session;
+  report.account = order.account;
+  report.instrument = order.instrument;
+  report.order = id;
+  report.price = order.price;
+  report.stop_price = order.stop_price;
+  report.quantity = order.quantity;
+  report.filled = order.filled;
+  report.left = order.open ? order.left : 0;
+  report.notional = order.notional;
+  report.client_id = order.client_id;
+}
 
 }  // namespace polis::exchange

@@ -69,7 +69,9 @@ static_assert(sizeof(HeldOrder) == 256);
 
 class OrderTable {
  public:
-  OrderTable() { orders_.push_back(); }  // place 0 is nobody's
+  // Place 0 is nobody's.
+  explicit OrderTable(size_t orders_max) : orders_(orders_max + 1) { orders_.push_back(); }
+  size_t places_max() const { return orders_.count_max(); }
 
   TablePlace take() {
     if (free_ == 0) {

@@ -3,9 +3,9 @@
 #pragma once
 
 #include <span>
-#include <vector>
 
 #include "kernel/base/hash.h"
+#include "systems/exchange/batch.h"
 #include "systems/exchange/messages.h"
 
 namespace polis::exchange {
@@ -19,7 +19,7 @@ class Outputs {
   // One more, for the caller to fill where it stays: a value that is made elsewhere and copied at once stalls the
   // processor longer than making it takes. Good until the next report.
   Report& report() {
-    items_.push_back({.is_report = 1, .index = static_cast<uint32_t>(reports_.size()) & kIndexMask});
+    items_.emplace_back() = {.is_report = 1, .index = static_cast<uint32_t>(reports_.size()) & kIndexMask};
     return reports_.emplace_back();
   }
   void report(const Report& report) { this->report() = report; }
@@ -29,9 +29,11 @@ class Outputs {
     list_event();
   }
   // The engine appends its answer here; each event takes its place among the outputs by list_event().
-  std::vector<Event>& engine_events() { return events_; }
+  Batch<Event>& engine_events() { return events_; }
   size_t events_listed() const { return listed_; }
-  void list_event() { items_.push_back({.is_report = 0, .index = static_cast<uint32_t>(listed_++) & kIndexMask}); }
+  void list_event() {
+    items_.emplace_back() = {.is_report = 0, .index = static_cast<uint32_t>(listed_++) & kIndexMask};
+  }
   void clear() {
     items_.clear();
     reports_.clear();
@@ -53,9 +55,9 @@ class Outputs {
 
  private:
   static constexpr uint32_t kIndexMask = UINT32_MAX >> 1;
-  std::vector<Item> items_;
-  std::vector<Report> reports_;
-  std::vector<Event> events_;
+  Batch<Item> items_;
+  Batch<Report> reports_;
+  Batch<Event> events_;
   size_t listed_ = 0;
 };
 

@@ -4,19 +4,10 @@
 
 namespace polis::exchange {
 
-SessionBook::Session& SessionBook::session(SessionId id) {
-  if (id >= sessions_.size()) sessions_.resize(size_t{id} + 1);
-  return sessions_[id];
-}
-
-void SessionBook::on_request(const Request& request) {
+void SessionBook::on_numbers(const Request& request) {
   if (request.session == 0) return;
   Session& session = this->session(request.session);
   SessionNumbers& numbers = session.numbers;
-  if (request.kind != RequestKind::kSessionNumbers) {
-    if (request.message_number != 0) numbers.next_in = request.message_number + 1;
-    return;
-  }
   const NumbersFields& told = request.body.numbers;
   if (told.reset) {
     numbers.next_in = numbers.next_out = 1;
@@ -41,13 +32,6 @@ void SessionBook::on_request(const Request& request) {
     runs.erase(runs.begin(), half);
   }
   runs.push_back({.first = told.admin_first, .last = last, .count = before + told.admin_count});
-}
-
-void SessionBook::on_report(Sequence, const Report& report) {
-  if (!has_message(report)) return;
-  SessionNumbers& numbers = session(report.session).numbers;
-  ++numbers.reports;
-  ++numbers.next_out;
 }
 
 SessionNumbers SessionBook::numbers(SessionId session) const {

@@ -32,8 +32,17 @@ struct SessionNumbers {
 class SessionBook {
  public:
   // After each request of a session that exists, and for each report, in the order of the bus.
-  void on_request(const Request& request);
-  void on_report(Sequence sequence, const Report& report);
+  void on_request(const Request& request) {
+    if (request.kind == RequestKind::kSessionNumbers) return on_numbers(request);
+    if (request.session != 0 && request.message_number != 0)
+      session(request.session).numbers.next_in = request.message_number + 1;
+  }
+  void on_report(const Report& report) {
+    if (!has_message(report)) return;
+    SessionNumbers& numbers = session(report.session).numbers;
+    ++numbers.reports;
+    ++numbers.next_out;
+  }
 
   // Starts to bring near what both look at.
   void prefetch(SessionId session) const {
@@ -64,7 +73,12 @@ class SessionBook {
     uint32_t forgotten = 0;  // numbers up to here
     std::vector<Run> administrative;
   };
-  Session& session(SessionId id);
+  void on_numbers(const Request& request);
+  Session& session(SessionId id) {
+    if (id >= sessions_.size()) [[unlikely]]
+      sessions_.resize(size_t{id} + 1);
+    return sessions_.data()[id];
+  }
   std::vector<Session> sessions_;  // by id
 };
 

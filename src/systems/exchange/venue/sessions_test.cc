@@ -57,9 +57,9 @@ TEST(SessionBook, knows_what_every_number_was_while_reports_overtake_administrat
     };
     const uint64_t what = random.below(100);
     if (what < 60) {
-      book.on_report(static_cast<Sequence>(i), told_to(session));
+      book.on_report(told_to(session));
       gateway.waiting.push_back(++gateway.reports);
-      book.on_report(static_cast<Sequence>(i), told_to(session, ReportKind::kDone));  // no message
+      book.on_report(told_to(session, ReportKind::kDone));  // no message
     } else if (what < 80) {
       while (!gateway.waiting.empty() && random.below(4) != 0) number_one();
     } else if (what < 99) {
@@ -108,7 +108,7 @@ TEST(SessionBook, forgets_the_oldest_administrative_runs_and_still_counts_right)
   uint32_t next = 1;
   for (int i = 0; i < 70'000; ++i) {
     book.on_request(numbers_told(1, {.admin_first = next, .admin_count = 1}));
-    book.on_report(0, told_to(1));
+    book.on_report(told_to(1));
     next += 2;
   }
   EXPECT_EQ(book.numbers(1).next_out, next);
@@ -124,7 +124,7 @@ TEST(SessionBook, forgets_the_oldest_administrative_runs_and_still_counts_right)
 TEST(SessionBook, refuses_pieces_that_it_never_wrote) {
   SessionBook book;
   book.on_request(numbers_told(2, {.next_in = 9, .admin_first = 1, .admin_count = 4}));
-  book.on_report(1, told_to(2));
+  book.on_report(told_to(2));
   book.on_request(numbers_told(2, {.admin_first = 6, .admin_count = 1}));
   Bytes piece;
   base::Writer writer(piece);

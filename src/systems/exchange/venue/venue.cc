@@ -8,36 +8,22 @@ Venue::Venue(const VenueLimits& limits) : orders_(limits), engine_(limits.instru
 
 // --- one step
 
-void Venue::on_request(const Request& request) {
-  if (request.session != 0 && orders_.session(request.session) != nullptr) sessions_.on_request(request);
+inline void Venue::on_request(const Request& request) {
+  const bool tells_numbers = request.message_number != 0 || request.kind == RequestKind::kSessionNumbers;
+  if (tells_numbers && request.session != 0 && orders_.session(request.session) != nullptr)
+    sessions_.on_request(request);
 }
 
-// Numbers the reports, the first of them at `sequence`; returns how many slots all outputs take.
-uint64_t Venue::count_outputs(Sequence sequence, const Outputs& outputs) {
-  uint64_t slots = 0;
-  for (const Outputs::Item& item : outputs.items()) {
-    if (!item.is_report) {
-      slots += kEventSlots;
-      continue;
-    }
-    sessions_.on_report(sequence + slots, outputs.report_at(item));
-    slots += kReportSlots;
-  }
-  return slots;
+// Numbers the reports; returns how many slots all outputs take.
+inline uint64_t Venue::count_outputs(const Outputs& outputs) {
+  for (const Report& report : outputs.reports()) sessions_.on_report(report);
+  return outputs.reports().size() * kReportSlots + outputs.events_listed() * kEventSlots;
 }
 
 uint64_t Venue::step(const Stamp& stamp, const Request& request, Outputs& outputs) {
   outputs.clear();
-  // What a journal of split threads left open comes first.
-  if (pending()) {
-    uint64_t slots = this->request(stamp, request, outputs);
-    Outputs more;
-    while (pending()) {
-      slots += answer(stamp.sequence + slots - kTurnSlots, more) - kTurnSlots;
-      outputs.append(more);
-    }
-    return slots;
-  }
+  if (pending()) [[unlikely]]
+    return step_behind_unanswered(stamp, request, outputs);
   commands_.clear();
   on_request(request);
   orders_.on_request(stamp, request, commands_, outputs);
@@ -47,9 +33,20 @@ uint64_t Venue::step(const Stamp& stamp, const Request& request, Outputs& output
       engine_.execute(command, outputs.engine_events());
       orders_.on_answer(stamp, command, followers_, outputs);
     }
-    std::swap(commands_, followers_);
+    swap(commands_, followers_);
   }
-  return kRequestSlots + count_outputs(stamp.sequence + kRequestSlots, outputs);
+  return kRequestSlots + count_outputs(outputs);
+}
+
+// What a journal of split threads left open comes first.
+uint64_t Venue::step_behind_unanswered(const Stamp& stamp, const Request& request, Outputs& outputs) {
+  uint64_t slots = this->request(stamp, request, outputs);
+  Outputs more;
+  while (pending()) {
+    slots += answer(stamp.sequence + slots - kTurnSlots, more) - kTurnSlots;
+    outputs.append(more);
+  }
+  return slots;
 }
 
 void Venue::put_unanswered(const Stamp& stamp) {
@@ -62,10 +59,10 @@ uint64_t Venue::request(const Stamp& stamp, const Request& request, Outputs& out
   on_request(request);
   orders_.on_request(stamp, request, commands_, outputs);
   put_unanswered(stamp);
-  return kRequestSlots + count_outputs(stamp.sequence + kRequestSlots, outputs);
+  return kRequestSlots + count_outputs(outputs);
 }
 
-uint64_t Venue::answer(Sequence sequence, Outputs& outputs) {
+uint64_t Venue::answer(Sequence, Outputs& outputs) {
   outputs.clear();
   const Unanswered asked = unanswered_[unanswered_first_++];
   if (unanswered_first_ == unanswered_.size()) {
@@ -79,7 +76,7 @@ uint64_t Venue::answer(Sequence sequence, Outputs& outputs) {
   commands_.clear();
   orders_.on_answer(asked.stamp, asked.command, commands_, outputs);
   put_unanswered(asked.stamp);
-  return kTurnSlots + count_outputs(sequence + kTurnSlots, outputs);
+  return kTurnSlots + count_outputs(outputs);
 }
 
 std::optional<VenueTime> Venue::next_time() const {
@@ -103,17 +100,17 @@ uint64_t Venue::request_half(const Stamp& stamp, const Request& request, std::ve
   on_request(request);
   orders_.on_request(stamp, request, commands_, outputs);
   for (const Command& command : commands_) commands.push_back({.command = command, .stamp = stamp});
-  return kRequestSlots + count_outputs(stamp.sequence + kRequestSlots, outputs);
+  return kRequestSlots + count_outputs(outputs);
 }
 
-uint64_t Venue::answer_half(Sequence sequence, const Unanswered& asked, std::span<const Event> events,
+uint64_t Venue::answer_half(Sequence, const Unanswered& asked, std::span<const Event> events,
                             std::vector<Unanswered>& commands, Outputs& outputs) {
   outputs.clear();
   commands_.clear();
-  outputs.engine_events().insert(outputs.engine_events().end(), events.begin(), events.end());
+  outputs.engine_events().append(events);
   orders_.on_answer(asked.stamp, asked.command, commands_, outputs);
   for (const Command& command : commands_) commands.push_back({.command = command, .stamp = asked.stamp});
-  return kTurnSlots + count_outputs(sequence + kTurnSlots, outputs);
+  return kTurnSlots + count_outputs(outputs);
 }
 
 std::vector<Venue::Unanswered> Venue::take_unanswered() {

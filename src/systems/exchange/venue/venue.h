@@ -71,7 +71,8 @@ class Venue {
 
  private:
   void on_request(const Request& request);
-  uint64_t count_outputs(Sequence sequence, const Outputs& outputs);
+  uint64_t count_outputs(const Outputs& outputs);
+  uint64_t step_behind_unanswered(const Stamp& stamp, const Request& request, Outputs& outputs);
   void put_unanswered(const Stamp& stamp);
 
   OrderManager orders_;
@@ -81,7 +82,7 @@ class Venue {
   std::vector<Unanswered> unanswered_;
   size_t unanswered_first_ = 0;
   // Of the step at work; kept for their memory.
-  std::vector<Command> commands_, followers_;
+  Commands commands_, followers_;
 };
 
 class Venue::Saver {
