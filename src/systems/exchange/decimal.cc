@@ -21,18 +21,17 @@ i128 power_of_ten(int exponent) {
 // times as much.
 template <class Whole>
 size_t write_digits(char* into, Whole value, int decimals) {
-  char digits[44];
-  int count = 0;
-  do {
-    digits[count++] = static_cast<char>('0' + static_cast<int>(value % 10));
+  int count = 1;
+  for (Whole rest = value; rest >= 10; rest /= 10) ++count;
+  count = std::max(count, decimals + 1);
+  char* to = into + count + (decimals > 0 ? 1 : 0);
+  const auto size = static_cast<size_t>(to - into);
+  for (int i = 0; i < count; ++i) {
+    if (i == decimals && decimals > 0) *--to = '.';
+    *--to = static_cast<char>('0' + static_cast<int>(value % 10));
     value /= 10;
-  } while (value != 0 || count <= decimals);
-  char* out = into;
-  while (count > 0) {
-    if (count == decimals) *out++ = '.';
-    *out++ = digits[--count];
   }
-  return static_cast<size_t>(out - into);
+  return size;
 }
 
 size_t write_fixed(char* into, i128 value, int decimals) {

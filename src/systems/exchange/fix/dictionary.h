@@ -94,15 +94,18 @@ extern const size_t kMessageCount;
 extern const DataField kDataFields[];
 extern const size_t kDataFieldCount;
 
-// Where a tag stands in the tables; nothing if no such field exists.
-inline std::optional<uint16_t> place_of(Tag tag) {
-  if (tag > 0 && tag <= kTagMax) {
-    return kFieldTable[tag].known ? std::optional(static_cast<uint16_t>(tag)) : std::nullopt;
-  }
+// What is known of a field; null if there is none with this tag.
+inline const FieldInfo* find_field(Tag tag) {
+  if (tag > 0 && tag <= kTagMax) [[likely]]
+    return kFieldTable[tag].known ? &kFieldTable[tag] : nullptr;
   for (size_t i = 0; i < std::size(kOwnTags); ++i) {
-    if (kOwnTags[i] == tag) return static_cast<uint16_t>(static_cast<size_t>(kTagMax) + 1 + i);
+    if (kOwnTags[i] == tag) return &kFieldTable[static_cast<size_t>(kTagMax) + 1 + i];
   }
-  return std::nullopt;
+  return nullptr;
+}
+// Where it stands in the table, and in sets.
+inline uint16_t place_of(const FieldInfo& field) {
+  return field.tag <= kTagMax ? static_cast<uint16_t>(field.tag) : static_cast<uint16_t>(&field - kFieldTable);
 }
 
 // Null: no such type.

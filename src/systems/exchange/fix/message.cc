@@ -1,8 +1,13 @@
 #include "systems/exchange/fix/message.h"
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cstring>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #include "systems/exchange/fix/dictionary.h"
 
@@ -14,26 +19,58 @@ constexpr size_t kBeginStringMax = 16;
 constexpr size_t kChecksumFieldMax = 16;
 constexpr size_t kReadBytes = 4096;
 constexpr size_t kDigitsMax = 20;
+constexpr size_t kTrailerBytes = 7;  // "10=000|"
 
-// A tag up to its '='. False if there is none, or it is no number.
-bool read_tag(std::string_view frame, size_t& at, Tag& tag) {
-  const bool negative = at < frame.size() && frame[at] == '-';
-  size_t i = at + negative;
-  const size_t first = i;
-  int64_t value = 0;
-  while (i < frame.size() && frame[i] >= '0' && frame[i] <= '9' && i - first < 9)
-    value = value * 10 + (frame[i++] - '0');
-  if (i == first || i >= frame.size() || frame[i] != '=') return false;
-  tag = static_cast<Tag>(negative ? -value : value);
-  at = i + 1;
-  return true;
-}
+// The shortest that can be whole: "8=|9=4|35=|10=000|".
+constexpr size_t kFrameBytesMin = 18;
+constexpr size_t kFieldsAtFirst = 32;
+constexpr size_t kWriterBytesMin = 512;  // an execution report has some 200
+constexpr size_t kBlock = 16;
 
-uint32_t byte_sum(std::string_view text) {
-  uint32_t sum = 0;
-  for (const char c : text) sum += static_cast<uint8_t>(c);
-  return sum & 255;
-}
+// What a message is taken apart by, 16 bytes at a time: where separators stand (bit 0: the first byte), and the sum.
+#if defined(__SSE2__)
+class Blocks {
+ public:
+  uint32_t take(const char* at) { return take(load(at)); }
+  // The last `bytes` (1 .. 16) before `end`, with at least 16 bytes before it.
+  uint32_t take_last(const char* end, size_t bytes) {
+    alignas(16) static constexpr uint8_t kKept[2 * kBlock] = {0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,
+                                                              0,   0,   0,   0,   0,   255, 255, 255, 255, 255, 255,
+                                                              255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
+    const __m128i kept = load(reinterpret_cast<const char*>(kKept) + bytes);
+    return take(_mm_and_si128(load(end - kBlock), kept)) >> (kBlock - bytes);
+  }
+  uint32_t sum() const {
+    return static_cast<uint32_t>(_mm_cvtsi128_si32(_mm_add_epi64(sums_, _mm_unpackhi_epi64(sums_, sums_))));
+  }
+
+ private:
+  static __m128i load(const char* at) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at)); }
+  uint32_t take(__m128i bytes) {
+    sums_ = _mm_add_epi64(sums_, _mm_sad_epu8(bytes, _mm_setzero_si128()));
+    return static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(kSeparator))));
+  }
+  __m128i sums_ = _mm_setzero_si128();
+};
+#else
+class Blocks {
+ public:
+  uint32_t take(const char* at) { return take_last(at + kBlock, kBlock); }
+  uint32_t take_last(const char* end, size_t bytes) {
+    uint32_t separators = 0;
+    for (size_t i = 0; i < bytes; ++i) {
+      const char c = *(end - bytes + i);
+      separators |= uint32_t{c == kSeparator} << i;
+      sum_ += static_cast<uint8_t>(c);
+    }
+    return separators;
+  }
+  uint32_t sum() const { return sum_; }
+
+ private:
+  uint32_t sum_ = 0;
+};
+#endif
 
 std::optional<uint32_t> read_digits(std::string_view text) {
   if (text.empty() || text.size() > 10) return std::nullopt;
@@ -48,44 +85,85 @@ std::optional<uint32_t> read_digits(std::string_view text) {
 
 }  // namespace
 
+uint8_t byte_sum(std::string_view text) {
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  uint32_t sum = 0;
+  if (text.size() >= kBlock) {
+    Blocks blocks;
+    for (; end - at >= static_cast<std::ptrdiff_t>(kBlock); at += kBlock) blocks.take(at);
+    if (at < end) blocks.take_last(end, static_cast<size_t>(end - at));
+    return static_cast<uint8_t>(blocks.sum());
+  }
+  for (; at < end; ++at) sum += static_cast<uint8_t>(*at);
+  return static_cast<uint8_t>(sum);
+}
+
+const char* Message::take(const char* from, const char* separator) {
+  // At most nine digits before the sign; a separator ends them in any case.
+  const bool negative = *from == '-';
+  const char* at = from + negative;
+  const char* const digits = at;
+  uint32_t tag = 0;
+  for (unsigned digit; (digit = static_cast<uint8_t>(*at) - unsigned{'0'}) <= 9 && at - digits < 9; ++at)
+    tag = tag * 10 + digit;
+  if (at == digits || *at != '=') return nullptr;
+  ++at;
+  if (count_ == fields_.size()) [[unlikely]]
+    fields_.resize(std::max(kFieldsAtFirst, count_ * 2));
+  Field* const field = fields_.data() + count_;
+  field->tag = negative ? -static_cast<Tag>(tag) : static_cast<Tag>(tag);
+  if (const Tag length = length_tag(field->tag); length != 0 && count_ != 0 && field[-1].tag == length) [[unlikely]] {
+    // Raw data may hold separators; its length stands before it.
+    const auto bytes = read_digits(field[-1].value);
+    const char* const end = frame_.data() + frame_.size();
+    if (!bytes || *bytes >= static_cast<size_t>(end - at) || at[*bytes] != kSeparator) return nullptr;
+    separator = at + *bytes;
+  }
+  field->value = {at, static_cast<size_t>(separator - at)};
+  ++count_;
+  return separator;
+}
+
 bool Message::parse(std::string_view frame) {
   frame_ = frame;
-  fields_.clear();
+  count_ = 0;
   // With a separator at the end every value has one behind it.
-  if (frame.empty() || frame.back() != kSeparator) return false;
-  size_t at = 0, body = 0, last = 0;
-  while (at < frame.size()) {
-    last = at;
-    Field field;
-    if (!read_tag(frame, at, field.tag)) return false;
-    size_t end = at;
-    const Tag length = length_tag(field.tag);
-    if (length != 0 && !fields_.empty() && fields_.back().tag == length) [[unlikely]] {
-      // Raw data may hold separators; its length stands before it.
-      const auto bytes = read_digits(fields_.back().value);
-      if (!bytes || *bytes > frame.size() - at) return false;
-      end = at + *bytes;
-      if (end >= frame.size() || frame[end] != kSeparator) return false;
-    } else {
-      if (at == frame.size()) return false;
-      while (frame[end] != kSeparator) ++end;
+  if (frame.size() < kFrameBytesMin || frame.back() != kSeparator) return false;
+  const char* const end = frame.data() + frame.size();
+  const char *from = frame.data(), *body = from, *last = from;
+  const char* data_end = nullptr;  // of raw data, whose separators are its own
+  Blocks blocks;
+  for (const char* at = from; at < end; at += kBlock) {
+    const auto left = static_cast<size_t>(end - at);
+    uint32_t separators = left >= kBlock ? blocks.take(at) : blocks.take_last(end, left);
+    for (; separators != 0; separators &= separators - 1) {
+      const char* const separator = at + std::countr_zero(separators);
+      if (data_end == nullptr) {
+        if (count_ == 2) body = from;
+        last = from;
+        data_end = take(from, separator);
+        if (data_end == nullptr) return false;
+      }
+      if (separator != data_end) continue;
+      data_end = nullptr;
+      from = separator + 1;
     }
-    field.value = frame.substr(at, end - at);
-    at = end + 1;
-    if (fields_.size() == 1) body = at;
-    fields_.push_back(field);
   }
-  if (fields_.size() < 4 || fields_[0].tag != tag::kBeginString || fields_[1].tag != tag::kBodyLength ||
-      fields_[2].tag != tag::kMsgType || fields_.back().tag != tag::kCheckSum) {
+  if (count_ < 4 || fields_[0].tag != tag::kBeginString || fields_[1].tag != tag::kBodyLength ||
+      fields_[2].tag != tag::kMsgType || fields_[count_ - 1].tag != tag::kCheckSum) {
     return false;
   }
-  const auto sum = fields_.back().value;
+  const auto sum = fields_[count_ - 1].value;
   const auto stated = read_digits(sum);
-  return read_digits(fields_[1].value) == last - body && sum.size() == 3 && stated == byte_sum(frame.substr(0, last));
+  uint32_t before = blocks.sum();
+  for (const char* at = last; at < end; ++at) before -= static_cast<uint8_t>(*at);
+  return read_digits(fields_[1].value) == static_cast<uint32_t>(last - body) && sum.size() == 3 &&
+         stated == (before & 255);
 }
 
 std::optional<std::string_view> Message::find(Tag tag) const {
-  for (const auto& field : fields_) {
+  for (const auto& field : fields()) {
     if (field.tag == tag) return field.value;
   }
   return std::nullopt;
@@ -171,6 +249,16 @@ Framer::Found Framer::next() {
   if (at == rest.size()) return digits < 9 ? Found::kNeedMore : garbled();
   if (digits == 0 || rest[at] != kSeparator || length > kMessageBytesMax) return garbled();
   const size_t body = at + 1;
+  // As nearly always: the trailer stands where the length says.
+  if (const size_t end = body + length + kTrailerBytes; end <= rest.size() && end <= kMessageBytesMax) {
+    const char* const trailer = rest.data() + end - kTrailerBytes;
+    if (trailer[-1] == kSeparator && std::memcmp(trailer, "10=", 3) == 0 &&
+        std::memchr(trailer + 3, kSeparator, 4) == trailer + 6) {
+      frame_ = rest.substr(0, end);
+      begin_ = start + end;
+      return Found::kFrame;
+    }
+  }
   const size_t from = length > 0 ? body + length - 1 : at;
   const size_t sum_at = find_sum(std::min(start + from, end_));
   const size_t sum = sum_at == all.npos ? all.npos : sum_at - start;
@@ -183,30 +271,14 @@ Framer::Found Framer::next() {
   return Found::kFrame;
 }
 
-char* FieldWriter::begin(Tag tag, size_t value_bytes) {
-  const size_t needed = used_ + value_bytes + 16;
-  if (needed > text_.size()) [[unlikely]]
-    text_.resize(std::max(needed, text_.size() * 2));
-  char* to = std::to_chars(text_.data() + used_, text_.data() + text_.size(), tag).ptr;
+void FieldWriter::grow(size_t needed) {
+  text_.resize(std::max({needed, text_.size() * 2, kWriterBytesMin}));
+}
+
+char* FieldWriter::write_long_tag(char* to, Tag tag) {
+  to = std::to_chars(to, to + kTagBytesMax, tag).ptr;
   *to++ = '=';
   return to;
-}
-
-void FieldWriter::end(char* to) {
-  *to++ = kSeparator;
-  used_ = static_cast<size_t>(to - text_.data());
-}
-
-void FieldWriter::text(Tag tag, std::string_view value) {
-  char* to = begin(tag, value.size());
-  value.copy(to, value.size());
-  end(to + value.size());
-}
-
-void FieldWriter::character(Tag tag, char value) {
-  char* to = begin(tag, 1);
-  *to++ = value;
-  end(to);
 }
 
 void FieldWriter::number(Tag tag, int64_t value) {
@@ -241,12 +313,6 @@ void FieldWriter::decimal(Tag tag, int64_t mantissa, unsigned decimals) {
     put(all);
   }
   end(to);
-}
-
-void FieldWriter::time(Tag tag, VenueTime time) {
-  char* to = begin(tag, kTimestampBytes);
-  write_timestamp(time, to);
-  end(to + kTimestampBytes);
 }
 
 void FieldWriter::date(Tag tag, VenueTime time) {

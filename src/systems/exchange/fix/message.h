@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <cstring>
 #include <optional>
 #include <span>
 #include <string>
@@ -50,7 +51,7 @@ class Message {
   std::string_view begin_string() const { return fields_[0].value; }
   std::string_view type() const { return fields_[2].value; }
   // All fields in the order in which they came, 8, 9, 35 and 10 included.
-  std::span<const Field> fields() const { return fields_; }
+  std::span<const Field> fields() const { return {fields_.data(), count_}; }
   // The first one with that tag. Looks through all: whoever needs many goes through fields() once.
   std::optional<std::string_view> find(Tag tag) const;
   // Whether it is there and says Y.
@@ -60,8 +61,13 @@ class Message {
   std::string_view frame() const { return frame_; }
 
  private:
+  // Takes the field that begins at `from`, up to the separator or, if it is raw data, up to where that ends, which is
+  // behind one; answers its end. Null: it is none.
+  const char* take(const char* from, const char* separator);
+
   std::string_view frame_;
-  std::vector<Field> fields_;
+  std::vector<Field> fields_;  // of it the first count_
+  size_t count_ = 0;
 };
 
 // Finds frames in a stream of bytes that may be cut anywhere.
@@ -94,35 +100,102 @@ class Framer {
   std::string_view frame_;
 };
 
+// "20240102-09:30:00.000"
+inline constexpr size_t kTimestampBytes = 21;
+void write_timestamp(VenueTime time, char* to);
+
+// The same, where most times are of the same second as the one before.
+class TimestampWriter {
+ public:
+  void write(VenueTime time, char* to) {
+    constexpr VenueTime kSecondNs = 1'000'000'000;
+    const VenueTime second = time < 0 ? -1 : time / kSecondNs;
+    if (second < 0 || second != second_) [[unlikely]] {
+      write_timestamp(time, text_);
+      second_ = second;
+      return static_cast<void>(std::memcpy(to, text_, kTimestampBytes));
+    }
+    std::memcpy(to, text_, kTimestampBytes - 3);
+    const auto milliseconds = static_cast<uint32_t>(time % kSecondNs / 1'000'000);
+    to[18] = static_cast<char>('0' + milliseconds / 100);
+    to[19] = static_cast<char>('0' + milliseconds / 10 % 10);
+    to[20] = static_cast<char>('0' + milliseconds % 10);
+  }
+
+ private:
+  char text_[kTimestampBytes] = {};
+  VenueTime second_ = -1;
+};
+
 // Writes fields one by one; the caller keeps the order that FIX wants (see session.h). Values hold no separator: those
-// that come from outside were read from a message, or are checked by their maker.
+// that come from outside were read from a message, or are checked by their maker. Inline, so that a constant tag is one
+// store: an execution report has 20 fields.
 class FieldWriter {
  public:
   void clear() { used_ = 0; }
   bool empty() const { return used_ == 0; }
   std::string_view view() const { return {text_.data(), used_}; }
 
-  void text(Tag tag, std::string_view value);
-  void character(Tag tag, char value);
+  void text(Tag tag, std::string_view value) {
+    char* to = begin(tag, value.size());
+    if (!value.empty()) std::memcpy(to, value.data(), value.size());
+    end(to + value.size());
+  }
+  void character(Tag tag, char value) {
+    char* to = begin(tag, 1);
+    *to++ = value;
+    end(to);
+  }
   void number(Tag tag, int64_t value);
   void flag(Tag tag, bool value) { character(tag, value ? 'Y' : 'N'); }
   // mantissa × 10^-decimals, without zeros at the end of its fraction: 10010 and 2 are "100.1"; decimals 0 .. 18.
   void decimal(Tag tag, int64_t mantissa, unsigned decimals);
-  void time(Tag tag, VenueTime time);  // UTCTimestamp to the millisecond
+  void time(Tag tag, VenueTime time) {  // UTCTimestamp to the millisecond
+    char* to = begin(tag, kTimestampBytes);
+    timestamps_.write(time, to);
+    end(to + kTimestampBytes);
+  }
   void date(Tag tag, VenueTime time);  // yyyymmdd
+  // A value that somebody else writes: `write` gets where it goes and answers how many characters it wrote, at most
+  // `bytes_max`.
+  template <class Write>
+  void written(Tag tag, size_t bytes_max, Write write) {
+    char* to = begin(tag, bytes_max);
+    end(to + write(to));
+  }
 
  private:
+  static constexpr size_t kTagBytesMax = 12;  // with its sign and '='
+
   // Room for a value of so many bytes behind the tag, and where it goes.
-  char* begin(Tag tag, size_t value_bytes);
-  void end(char* to);
+  char* begin(Tag tag, size_t value_bytes) {
+    const size_t needed = used_ + kTagBytesMax + value_bytes + 1;
+    if (needed > text_.size()) [[unlikely]]
+      grow(needed);
+    char* to = text_.data() + used_;
+    if (tag < 0 || tag >= 1000) [[unlikely]]
+      return write_long_tag(to, tag);
+    if (tag >= 100) *to++ = static_cast<char>('0' + tag / 100);
+    if (tag >= 10) *to++ = static_cast<char>('0' + tag / 10 % 10);
+    *to++ = static_cast<char>('0' + tag % 10);
+    *to++ = '=';
+    return to;
+  }
+  void end(char* to) {
+    *to++ = kSeparator;
+    used_ = static_cast<size_t>(to - text_.data());
+  }
+  void grow(size_t needed);
+  static char* write_long_tag(char* to, Tag tag);
 
   std::string text_;  // of it the first used_
   size_t used_ = 0;
+  TimestampWriter timestamps_;
 };
 
-// "20240102-09:30:00.000"
-inline constexpr size_t kTimestampBytes = 21;
-void write_timestamp(VenueTime time, char* to);
+// The sum of all bytes mod 256: what a CheckSum field says.
+uint8_t byte_sum(std::string_view text);
+
 // A UTCTimestamp of seconds, or with 3, 6 or 9 digits of fraction; a leap second counts as the next one.
 std::optional<VenueTime> read_timestamp(std::string_view text);
 // A FIX decimal ("-0012.50"): sign, digits, at most one point, no exponent. Nothing if it is none, or has more than 18

@@ -51,6 +51,84 @@ TEST(message, with_a_wrong_length_sum_or_order_is_garbled) {
   EXPECT_FALSE(parses(short_sum));
 }
 
+// As the standard says it, byte by byte, for messages without raw data.
+std::optional<std::vector<std::pair<Tag, std::string>>> taken_apart_slowly(std::string_view frame) {
+  std::vector<std::pair<Tag, std::string>> fields;
+  size_t body = 0, last = 0;
+  for (size_t at = 0; at < frame.size();) {
+    if (fields.size() == 2) body = at;
+    last = at;
+    const size_t sign = frame.find('=', at), end = frame.find(kSeparator, at);
+    if (end == frame.npos || sign > end) return {};
+    const std::string tag(frame.substr(at, sign - at));
+    const bool negative = tag.starts_with('-');
+    const std::string digits = tag.substr(negative ? 1 : 0);
+    if (digits.empty() || digits.size() > 9 || digits.find_first_not_of("0123456789") != digits.npos) return {};
+    fields.emplace_back((negative ? -1 : 1) * std::stoi(digits), frame.substr(sign + 1, end - sign - 1));
+    at = end + 1;
+  }
+  if (fields.size() < 4 || fields[0].first != 8 || fields[1].first != 9 || fields[2].first != 35 ||
+      fields.back().first != 10)
+    return {};
+  unsigned sum = 0;
+  for (char c : frame.substr(0, last)) sum += static_cast<uint8_t>(c);
+  if (read_number(fields[1].second) != static_cast<int64_t>(last - body)) return {};
+  if (fields.back().second != fmt::format("{:03}", sum % 256)) return {};
+  return fields;
+}
+
+TEST(message, of_any_size_and_with_any_wrong_byte_is_taken_apart_as_byte_by_byte) {
+  std::mt19937 random(17);
+  const auto below = [&](unsigned n) { return static_cast<size_t>(random() % n); };
+  size_t right = 0;
+  for (int round = 0; round < 20'000; ++round) {
+    std::string inside = below(20) == 0 ? "35=|" : "35=D|";
+    for (size_t fields = below(9); fields > 0; --fields) {
+      inside += fmt::format("{}={}|", 1 + below(1200), std::string(below(2) == 0 ? below(4) : below(40), 'x'));
+    }
+    std::string frame = whole(inside, below(4) == 0 ? "" : "FIX.4.4");
+    for (size_t wrong = below(3); wrong > 0; --wrong) {
+      constexpr std::string_view kBytes = "\x01=-0159x\x80";
+      frame[below(static_cast<unsigned>(frame.size()))] = kBytes[below(kBytes.size())];
+    }
+    // At the end of its memory, so that a look behind it is seen.
+    const std::vector<char> exact(frame.begin(), frame.end());
+    const std::string_view bytes_of_frame(exact.data(), exact.size());
+    const auto expected = taken_apart_slowly(bytes_of_frame);
+    Message message;
+    ASSERT_EQ(message.parse(bytes_of_frame), expected.has_value()) << test::readable(frame);
+    if (!expected) continue;
+    ++right;
+    std::vector<std::pair<Tag, std::string>> fields;
+    for (const Field& field : message.fields()) fields.emplace_back(field.tag, field.value);
+    ASSERT_EQ(fields, *expected) << test::readable(frame);
+  }
+  EXPECT_GT(right, 5'000u);
+}
+
+TEST(message, has_the_sum_of_all_its_bytes) {
+  std::string text;
+  unsigned sum = 0;
+  for (unsigned i = 0; i < 100; ++i) {
+    ASSERT_EQ(byte_sum(std::string(text)), sum % 256) << i;
+    text.push_back(static_cast<char>(i * 37 + 200));
+    sum += static_cast<uint8_t>(text.back());
+  }
+}
+
+TEST(timestamps, of_a_writer_that_remembers_the_second_are_those_of_one_that_does_not) {
+  std::mt19937_64 random(3);
+  TimestampWriter writer;
+  VenueTime time = 1'704'188'100'000'000'000;
+  for (int i = 0; i < 10'000; ++i) {
+    time += static_cast<VenueTime>(random() % 300'000'000);
+    if (i % 1000 == 999) time = i % 2000 == 999 ? -1 - static_cast<VenueTime>(random() % 5'000'000'000) : 100;
+    char text[kTimestampBytes];
+    writer.write(time, text);
+    ASSERT_EQ(std::string_view(text, kTimestampBytes), test::timestamp(time)) << time;
+  }
+}
+
 TEST(message, keeps_negative_tags_so_that_they_can_be_rejected) {
   Message message;
   const std::string frame = whole("35=0|-1=HI|");

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <fmt/format.h>
 
+#include "kernel/base/result.h"
 #include "systems/exchange/fix/dictionary.h"
 
 namespace polis::exchange::fix {
@@ -17,18 +19,28 @@ constexpr int64_t kLogoutWait = 2 * kSecondNs;
 constexpr int64_t kResendWait = 30 * kSecondNs;
 constexpr std::string_view kVersion = "FIX.4.4";
 constexpr std::string_view kBegin = "8=FIX.4.4\x01";
+constexpr size_t kTrailerBytes = 7;                       // "10=000|"
+constexpr size_t kFlagBytes = 5;                          // "97=Y|"
+constexpr size_t kDuplicateBytes = 10 + kTimestampBytes;  // "43=Y|", "122=", time, "|"
 
 void put_text(std::string& to, std::string_view tag_and_sign, std::string_view value) {
   to.append(tag_and_sign).append(value).push_back(kSeparator);
 }
-void put_number(std::string& to, std::string_view tag_and_sign, uint64_t value) {
-  char digits[20];
-  put_text(to, tag_and_sign, {digits, static_cast<size_t>(std::to_chars(digits, digits + 20, value).ptr - digits)});
+
+// Into room that is there.
+void put(char*& to, std::string_view text) {
+  if (!text.empty()) std::memcpy(to, text.data(), text.size());
+  to += text.size();
 }
-void put_time(std::string& to, std::string_view tag_and_sign, VenueTime time) {
-  char text[21];
-  write_timestamp(time, text);
-  put_text(to, tag_and_sign, {text, sizeof(text)});
+void put_number(char*& to, std::string_view tag_and_sign, uint64_t value) {
+  put(to, tag_and_sign);
+  to = std::to_chars(to, to + 20, value).ptr;
+  *to++ = kSeparator;
+}
+size_t digits_of(uint64_t value) {
+  size_t digits = 1;
+  for (; value >= 10; value /= 10) ++digits;
+  return digits;
 }
 
 // Where a message came from is where its reject goes; ascending by tag.
@@ -166,52 +178,51 @@ void Session::tick(const Moment& now) {
 
 void Session::append(std::string& to, std::string_view type, uint32_t number, bool duplicate, std::string_view extra,
                      VenueTime time, VenueTime original, std::string_view body, bool possible_resend) {
-  head_.clear();
-  put_text(head_, "35=", type);
-  put_number(head_, "34=", number);
-  if (duplicate) head_.append("43=Y\x01");
-  head_.append(sender_).append(timestamp(time)).append(target_);
-  if (possible_resend) head_.append("97=Y\x01");
+  const uint32_t processed = next_in_ - 1;
+  // From 35= up to 10=.
+  size_t inside = 4 + type.size() + 4 + digits_of(number) + sender_.size() + kTimestampBytes + target_.size() +
+                  extra.size() + body.size();
+  if (duplicate) inside += kDuplicateBytes;
+  if (possible_resend) inside += kFlagBytes;
+  if (config_.last_processed_number) inside += 5 + digits_of(processed);
+  const size_t begin = to.size(), size = kBegin.size() + 3 + digits_of(inside) + inside + kTrailerBytes;
+  // libstdc++ 12 hands in the capacity and not the size that was asked for.
+  to.resize_and_overwrite(begin + size, [end = begin + size](char*, size_t) { return end; });
+  char* at = to.data() + begin;
+  put(at, kBegin);
+  put_number(at, "9=", inside);
+  put(at, "35=");
+  put(at, type);
+  *at++ = kSeparator;
+  put_number(at, "34=", number);
+  if (duplicate) put(at, "43=Y\x01");
+  put(at, sender_);
+  timestamps_.write(time, at);
+  at += kTimestampBytes;
+  put(at, target_);
+  if (possible_resend) put(at, "97=Y\x01");
   if (duplicate || !extra.empty()) {
     // 122 stands among the routing fields: behind 115 and 116.
     size_t cut = 0;
     while (cut < extra.size() && extra.substr(cut, 3) < "122") cut = extra.find(kSeparator, cut) + 1;
-    head_.append(extra.substr(0, cut));
-    if (duplicate) put_time(head_, "122=", original);
-    head_.append(extra.substr(cut));
+    put(at, extra.substr(0, cut));
+    if (duplicate) {
+      put(at, "122=");
+      write_timestamp(original, at);
+      at += kTimestampBytes;
+      *at++ = kSeparator;
+    }
+    put(at, extra.substr(cut));
   }
-  if (config_.last_processed_number) put_number(head_, "369=", next_in_ - 1);
-
-  const size_t begin = to.size();
-  to.append(kBegin);
-  put_number(to, "9=", head_.size() + body.size());
-  to.append(head_).append(body);
-  const auto* bytes = reinterpret_cast<const uint8_t*>(to.data());
-  uint32_t sum = 0;
-  for (size_t i = begin, end = to.size(); i < end; ++i) sum += bytes[i];
-  const char trailer[] = {'1',
-                          '0',
-                          '=',
-                          static_cast<char>('0' + sum % 256 / 100),
-                          static_cast<char>('0' + sum % 256 / 10 % 10),
-                          static_cast<char>('0' + sum % 256 % 10),
-                          kSeparator};
-  to.append(trailer, sizeof(trailer));
-}
-
-std::string_view Session::timestamp(VenueTime time) {
-  // Most messages are of the same second as the one before.
-  const VenueTime second = time / kSecondNs;
-  if (second != stamp_second_ || time < 0) {
-    write_timestamp(time, stamp_);
-    stamp_second_ = second;
-  } else {
-    const auto milliseconds = static_cast<uint32_t>(time % kSecondNs / 1'000'000);
-    stamp_[18] = static_cast<char>('0' + milliseconds / 100);
-    stamp_[19] = static_cast<char>('0' + milliseconds / 10 % 10);
-    stamp_[20] = static_cast<char>('0' + milliseconds % 10);
-  }
-  return {stamp_, kTimestampBytes};
+  if (config_.last_processed_number) put_number(at, "369=", processed);
+  put(at, body);
+  const unsigned sum = byte_sum({to.data() + begin, static_cast<size_t>(at - (to.data() + begin))});
+  put(at, "10=");
+  *at++ = static_cast<char>('0' + sum / 100);
+  *at++ = static_cast<char>('0' + sum / 10 % 10);
+  *at++ = static_cast<char>('0' + sum % 10);
+  *at++ = kSeparator;
+  POLIS_ASSERT(at == to.data() + to.size());
 }
 
 void Session::set_config(SessionConfig config) {
@@ -285,10 +296,10 @@ void Session::begin_resend(uint32_t first, uint32_t last) {
 }
 
 void Session::gap_fill(uint32_t first, uint32_t next, const Moment& now) {
-  scratch_.clear();
-  put_number(scratch_, "36=", next);
-  put_text(scratch_, "123=", "Y");
-  append(output_, "4", first, true, {}, now.wall, now.wall, scratch_, false);
+  fill_.clear();
+  fill_.number(tag::kNewSeqNo, next);
+  fill_.flag(tag::kGapFillFlag, true);
+  append(output_, "4", first, true, {}, now.wall, now.wall, fill_.view(), false);
   sent_at_ = now.steady;
 }
 

@@ -147,7 +147,6 @@ class Session {
   // Writing. `extra`: header fields between 97 and 369, ascending.
   void append(std::string& to, std::string_view type, uint32_t number, bool duplicate, std::string_view extra,
               VenueTime time, VenueTime original, std::string_view body, bool possible_resend);
-  std::string_view timestamp(VenueTime time);
   void send_administrative(const Moment& now, std::string_view type, std::string_view body,
                            std::string_view extra = {});
   void gap_fill(uint32_t first, uint32_t next, const Moment& now);
@@ -185,10 +184,9 @@ class Session {
   uint32_t next_in_, next_out_;
   std::string output_, behind_;
   // What is being put together; sender_ and target_ are what stands around the time in each header.
-  std::string head_, scratch_, sender_, target_;
-  char stamp_[kTimestampBytes] = {};
-  VenueTime stamp_second_ = -1;
-  FieldWriter body_;
+  std::string sender_, target_;
+  TimestampWriter timestamps_;
+  FieldWriter body_, fill_;
   Message drained_;
 
   // Of the Logon that is being decided.

@@ -83,12 +83,7 @@ bool well_formed(FieldType type, std::string_view value) {
   return false;
 }
 
-bool allowed(const FieldInfo& field, std::string_view value) {
-  if (field.values_count == 0) return true;
-  if (value.size() == 1) {
-    const auto letter = static_cast<uint8_t>(value[0]);
-    return letter < 128 && (field.letters[letter / 64] >> (letter % 64) & 1) != 0;
-  }
+bool among_values(const FieldInfo& field, std::string_view value) {
   const auto all = values(field);
   const auto has = [&](std::string_view one) { return std::binary_search(all.begin(), all.end(), one); };
   if (field.type != FieldType::kWords) return has(value);
@@ -100,13 +95,19 @@ bool allowed(const FieldInfo& field, std::string_view value) {
   return true;
 }
 
+bool allowed(const FieldInfo& field, std::string_view value) {
+  if (field.values_count == 0) return true;
+  if (value.size() != 1) return among_values(field, value);
+  const auto letter = static_cast<uint8_t>(value[0]);
+  return letter < 128 && (field.letters[letter / 64] >> (letter % 64) & 1) != 0;
+}
+
 // What is wrong with a field by itself.
-std::optional<Violation> check_value(const Field& field, std::optional<uint16_t> place) {
-  if (field.value.empty()) return Violation{RejectReason::kTagWithoutValue, field.tag};
-  if (!place) return Violation{RejectReason::kInvalidTag, field.tag};
-  const auto& info = kFieldTable[*place];
-  if (!well_formed(info.type, field.value)) return Violation{RejectReason::kFormatIncorrect, field.tag};
-  if (!allowed(info, field.value)) return Violation{RejectReason::kValueIncorrect, field.tag};
+std::optional<RejectReason> check_value(const Field& field, const FieldInfo* info) {
+  if (field.value.empty()) return RejectReason::kTagWithoutValue;
+  if (info == nullptr) return RejectReason::kInvalidTag;
+  if (!well_formed(info->type, field.value)) return RejectReason::kFormatIncorrect;
+  if (!allowed(*info, field.value)) return RejectReason::kValueIncorrect;
   return std::nullopt;
 }
 
@@ -153,7 +154,7 @@ class GroupWalk {
       if (member <= last) fault({RejectReason::kGroupOutOfOrder, field.tag});
       last = std::max(last, member);
       if (check_) {
-        if (const auto wrong = check_value(field, place_of(field.tag))) fault(*wrong);
+        if (const auto wrong = check_value(field, find_field(field.tag))) fault({*wrong, field.tag});
       }
       const int nested = kGroupMemberTable[group.members_first + member].group;
       at = nested >= 0 && depth < kGroupDepthMax ? walk(at, static_cast<uint16_t>(nested), depth + 1) : at + 1;
@@ -180,8 +181,8 @@ std::optional<Tag> missing(const Section& section, const TagSet& seen) {
   if (seen.contains(section.required)) return std::nullopt;
   for (size_t i = 0; i < section.required_count; ++i) {
     const Tag tag = kRequiredTable[section.required_first + i];
-    const auto place = place_of(tag);
-    if (!place || !seen.has(*place)) return tag;
+    const FieldInfo* info = find_field(tag);
+    if (info == nullptr || !seen.has(place_of(*info))) return tag;
   }
   return std::nullopt;
 }
@@ -231,32 +232,39 @@ std::optional<Violation> validate(const Message& message) {
   Part part = Part::kHeader;
   for (size_t at = 0; at < fields.size();) {
     const Field& field = fields[at];
-    const auto place = place_of(field.tag);
-    const Part here = place ? kFieldTable[*place].part : Part::kBody;
+    const FieldInfo* known = find_field(field.tag);
+    const Part here = known != nullptr ? known->part : Part::kBody;
     if (here < part) {
       if (!order) order = Violation{RejectReason::kTagOutOfOrder, field.tag};
     } else {
       part = here;
     }
-    if (place && seen.has(*place)) fault(RejectReason::kTagAppearsTwice, field.tag);
-    // Raw data stands right behind its length.
-    if (const Tag length = length_tag(field.tag); length != 0 && fields[at - 1].tag != length) {
-      if (!order) order = Violation{RejectReason::kTagOutOfOrder, field.tag};
+    uint16_t place = 0;
+    if (known != nullptr) {
+      place = place_of(*known);
+      if (seen.has(place)) fault(RejectReason::kTagAppearsTwice, field.tag);
+      seen.add(place);
+      // Raw data stands right behind its length.
+      if (known->type == FieldType::kData && fields[at - 1].tag != length_tag(field.tag) && !order)
+        order = Violation{RejectReason::kTagOutOfOrder, field.tag};
     }
-    if (place) seen.add(*place);
     if (at > 2) {
       // The first three are looked at by whoever asks for them.
-      if (const auto violation = check_value(field, place)) fault(violation->reason, field.tag);
+      if (const auto reason = check_value(field, known)) fault(*reason, field.tag);
     } else if (field.value.empty()) {
       fault(RejectReason::kTagWithoutValue, field.tag);
+    }
+    if (known == nullptr) {
+      ++at;
+      continue;
     }
     const Section* section = &kHeaderSection;
     if (here == Part::kTrailer) section = &kTrailerSection;
     if (here == Part::kBody) {
-      if (info != nullptr && place && !info->tags.has(*place)) fault(RejectReason::kTagNotDefinedForMessage, field.tag);
+      if (info != nullptr && !info->tags.has(place)) fault(RejectReason::kTagNotDefinedForMessage, field.tag);
       section = info != nullptr ? &info->section : nullptr;
     }
-    if (place && section != nullptr && kFieldTable[*place].type == FieldType::kCount) {
+    if (known->type == FieldType::kCount && section != nullptr) {
       if (const auto group = group_of(*section, field.tag)) {
         GroupWalk walk(fields, true);
         at = walk.walk(at, *group, 0);
@@ -284,10 +292,10 @@ void append_sorted_body(const Message& message, FieldWriter& to) {
   };
   std::vector<Run> runs;
   for (size_t at = 0; at < fields.size();) {
-    const auto place = place_of(fields[at].tag);
+    const FieldInfo* known = find_field(fields[at].tag);
     size_t end = at + 1;
-    const Part part = place ? kFieldTable[*place].part : Part::kBody;
-    if (place && kFieldTable[*place].type == FieldType::kCount) {
+    const Part part = known != nullptr ? known->part : Part::kBody;
+    if (known != nullptr && known->type == FieldType::kCount) {
       const Section* section = part == Part::kHeader ? &kHeaderSection : info != nullptr ? &info->section : nullptr;
       const auto group = section != nullptr ? group_of(*section, fields[at].tag) : std::nullopt;
       if (group) end = GroupWalk(fields, false).walk(at, *group, 0);

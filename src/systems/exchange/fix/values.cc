@@ -41,16 +41,25 @@ void put(char*& to, uint64_t value, int digits) {
   to += digits;
 }
 
-// Exactly so many digits from `at` on.
-bool take_digits(std::string_view text, size_t at, size_t digits, unsigned& value) {
-  if (at + digits > text.size()) return false;
-  value = 0;
-  for (size_t i = at; i < at + digits; ++i) {
-    if (text[i] < '0' || text[i] > '9') return false;
-    value = value * 10 + static_cast<unsigned>(text[i] - '0');
+// The digits that stand at places of a text; what is none is remembered and not stopped at.
+class Digits {
+ public:
+  explicit Digits(const char* text) : text_(text) {}
+  unsigned at(size_t place, size_t count) {
+    unsigned value = 0;
+    for (size_t i = place; i < place + count; ++i) {
+      const unsigned digit = static_cast<uint8_t>(text_[i]) - unsigned{'0'};
+      wrong_ |= digit > 9;
+      value = value * 10 + digit;
+    }
+    return value;
   }
-  return true;
-}
+  bool wrong() const { return wrong_; }
+
+ private:
+  const char* text_;
+  bool wrong_ = false;
+};
 
 }  // namespace
 
@@ -73,26 +82,32 @@ void write_timestamp(VenueTime time, char* to) {
 }
 
 std::optional<VenueTime> read_timestamp(std::string_view text) {
-  unsigned year, month, day, hour, minute, second;
-  if (text.size() < 17 || !take_digits(text, 0, 4, year) || !take_digits(text, 4, 2, month) ||
-      !take_digits(text, 6, 2, day) || text[8] != '-' || !take_digits(text, 9, 2, hour) || text[11] != ':' ||
-      !take_digits(text, 12, 2, minute) || text[14] != ':' || !take_digits(text, 15, 2, second)) {
-    return std::nullopt;
+  if (text.size() < 17 || text[8] != '-' || text[11] != ':' || text[14] != ':') return std::nullopt;
+  Digits digits(text.data());
+  const unsigned year = digits.at(0, 4), month = digits.at(4, 2), day = digits.at(6, 2);
+  const unsigned hour = digits.at(9, 2), minute = digits.at(12, 2), second = digits.at(15, 2);
+  unsigned fraction = 0;  // ns
+  switch (text.size()) {
+    case 17:
+      break;
+    case 21:
+      fraction = digits.at(18, 3) * 1'000'000;
+      break;
+    case 24:
+      fraction = digits.at(18, 6) * 1000;
+      break;
+    case 27:
+      fraction = digits.at(18, 9);
+      break;
+    default:
+      return std::nullopt;
   }
-  constexpr unsigned kDays[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+  if (digits.wrong() || (text.size() > 17 && text[17] != '.')) return std::nullopt;
+  constexpr uint8_t kDays[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
   const bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
   if (year < 1970 || year > 2261 || month < 1 || month > 12 || day < 1 ||
-      day > kDays[month - 1] + (month == 2 && leap) || hour > 23 || minute > 59 || second > 60) {
+      day > kDays[month - 1] + unsigned{month == 2 && leap} || hour > 23 || minute > 59 || second > 60) {
     return std::nullopt;
-  }
-  int64_t fraction = 0;
-  if (text.size() > 17) {
-    const size_t digits = text.size() - 18;
-    unsigned value;
-    if (text[17] != '.' || (digits != 3 && digits != 6 && digits != 9) || !take_digits(text, 18, digits, value)) {
-      return std::nullopt;
-    }
-    fraction = int64_t{value} * (digits == 3 ? 1'000'000 : digits == 6 ? 1000 : 1);
   }
   return days_of(year, month, day) * kDay + (int64_t{hour} * 3600 + minute * 60 + second) * kSecond + fraction;
 }

@@ -1,7 +1,6 @@
 #include "systems/exchange/gateway/definitions.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace polis::exchange::gateway {
 namespace {
@@ -10,9 +9,10 @@ namespace {
 constexpr uint32_t kChunk = 1000;
 
 uint64_t symbol_key(std::string_view symbol) {
+  // Byte by byte: what is copied into memory by small pieces cannot be loaded as a whole at once.
   uint64_t key = 0;
-  if (symbol.empty()) return key;
-  std::memcpy(&key, symbol.data(), std::min(symbol.size(), sizeof key));
+  for (size_t i = 0; i < std::min(symbol.size(), sizeof key); ++i)
+    key |= uint64_t{static_cast<uint8_t>(symbol[i])} << 8 * i;
   return key;
 }
 

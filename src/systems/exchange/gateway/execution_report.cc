@@ -186,19 +186,17 @@ struct Units {
 };
 
 void write_quantity(FieldWriter& body, fix::Tag tag, Quantity quantity, const Units& units) {
-  char text[kDecimalTextMax];
-  body.text(tag, {text, write_units(text, quantity, units.lot)});
+  body.written(tag, kDecimalTextMax, [&](char* to) { return write_units(to, quantity, units.lot); });
 }
 
 void write_price(FieldWriter& body, fix::Tag tag, Price price, const Units& units) {
-  char text[kDecimalTextMax];
-  body.text(tag, {text, write_units(text, price, units.tick)});
+  body.written(tag, kDecimalTextMax, [&](char* to) { return write_units(to, price, units.tick); });
 }
 
 void write_average_price(FieldWriter& body, const Report& report, const Units& units) {
   if (report.filled <= 0) return body.character(6, '0');
-  char text[kDecimalTextMax];
-  body.text(6, {text, write_average(text, report.notional, report.filled, units.tick)});
+  body.written(6, kDecimalTextMax,
+               [&](char* to) { return write_average(to, report.notional, report.filled, units.tick); });
 }
 
 std::string_view symbol_of(const Report& report, const InstrumentDefinition* instrument) {

@@ -1,6 +1,8 @@
 #include "systems/exchange/gateway/order_entry.h"
 
-#include <charconv>
+#include <algorithm>
+#include <cstring>
+#include <memory>
 
 #include "systems/exchange/decimal.h"
 
@@ -86,6 +88,12 @@ OrderView view_of(const fix::Message& message) {
 // The first thing that is found wrong stays.
 void refuse(OrderFields& order, Refusal why) {
   if (order.refused == 0) order.refused = static_cast<uint8_t>(why);
+}
+
+// In place: a value that is copied right after it was put together waits for its bytes to reach the cache.
+template <size_t N>
+void put(Text<N>& to, std::string_view text) {
+  if (!text.empty()) std::memcpy(to.characters, text.data(), std::min(text.size(), N));
 }
 
 bool one_character(std::string_view text) {
@@ -290,14 +298,14 @@ OrderEntry order_entry(const fix::Message& message, const SessionDefinition& ses
     refused_message(message, session.id, number, Refusal::kUnsupported, request);
     return entry;
   }
-  request = Request();
+  std::construct_at(&request);
   request.kind = *kind;
   request.session = session.id;
   request.message_number = number;
-  OrderFields& order = request.body.order = OrderFields();
+  OrderFields& order = *std::construct_at(&request.body.order);
   order.account = session.account;
-  order.client_id = ClientOrderId(view.client_id);
-  order.original_id = ClientOrderId(view.original_id);
+  put(order.client_id, view.client_id);
+  put(order.original_id, view.original_id);
   const InstrumentDefinition* instrument = definitions.instrument(view.symbol);
   if (instrument) request.instrument = instrument->id;
   const AccountDefinition* account = definitions.account(session.account);
