@@ -8,12 +8,6 @@ namespace {
 // Raises with the encoding; rows of another one are refused.
 constexpr char kRecordVersion = 2;
 
-void append_part(std::string& key, uint64_t part) {
-  const int bytes = (std::bit_width(part) + 7) / 8;
-  key.push_back(static_cast<char>(bytes));
-  for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8) key.push_back(static_cast<char>(part >> shift));
-}
-
 // Behind `value`.
 template <class Record>
 void append_record(std::string& value, const Record& record, const Record& before) {
@@ -120,18 +114,15 @@ static constexpr auto fields_of(const ProgressRecord&) {
 
 // --- keys
 
-std::string row_key(RowKind kind) {
-  return std::string(1, static_cast<char>(kind));
+void append_part(std::string& key, uint64_t part) {
+  const int bytes = (std::bit_width(part) + 7) / 8;
+  key.push_back(static_cast<char>(bytes));
+  for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8) key.push_back(static_cast<char>(part >> shift));
 }
-std::string row_key(RowKind kind, uint64_t first) {
-  std::string key = row_key(kind);
-  append_part(key, first);
-  return key;
-}
-std::string row_key(RowKind kind, uint64_t first, uint64_t second) {
-  std::string key = row_key(kind, first);
-  append_part(key, second);
-  return key;
+
+std::string order_block(OrderId order) {
+  constexpr int kPlaceBits = 8, kGenerationBits = 3;  // of an id: generation << 32 | place
+  return row_key(RowKind::kOrder, static_cast<uint32_t>(order) >> kPlaceBits, order >> (32 + kGenerationBits));
 }
 
 Result<uint64_t> key_part(std::string_view key, size_t n) {
@@ -211,12 +202,14 @@ template Result<DayRecord> decode(std::string_view);
 template Result<WithdrawalRecord> decode(std::string_view);
 template Result<ProgressRecord> decode(std::string_view);
 
+template class ChunkWriter<OrderRecord>;
 template class ChunkWriter<StoredReport>;
 template class ChunkWriter<AccountOrder>;
 template class ChunkWriter<FillRecord>;
 template class ChunkWriter<TradeRecord>;
 template class ChunkWriter<Movement>;
 template class ChunkWriter<AssetAmount>;
+template Result<std::vector<OrderRecord>> decode_chunk(std::string_view);
 template Result<std::vector<StoredReport>> decode_chunk(std::string_view);
 template Result<std::vector<AccountOrder>> decode_chunk(std::string_view);
 template Result<std::vector<FillRecord>> decode_chunk(std::string_view);

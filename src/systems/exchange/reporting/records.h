@@ -5,8 +5,8 @@
 //     part := n:u8, n bytes big endian without zeros in front; sorts as its number
 //
 //     's' session, ordinal      chunk of reports: what the session was told, ordinals from the key's on without gaps
-//     'o' order                 one order as its first batch of steps left it
-//     'u' order                 as a later one did, but for when it was entered
+//     'o' block of order, batch chunk of orders as a batch of steps left them; in the first one they were entered
+//     'u' account, order        the order as a trade that was taken back left it
 //     'n' account, sequence     chunk of (sequence, order): which orders the account made
 //     'f' account, sequence     chunk of fills
 //     'm' account, sequence     chunk of movements of money
@@ -36,7 +36,7 @@ inline constexpr size_t kChunkRecordsMax = 512;  // 30 KiB of reports
 enum class RowKind : char {
   kSessionReports = 's',
   kOrder = 'o',
-  kChangedOrder = 'u',
+  kBrokenOrder = 'u',
   kAccountOrders = 'n',
   kFills = 'f',
   kMovements = 'm',
@@ -51,11 +51,18 @@ enum class RowKind : char {
   kLedgerNumber = 'l',
   kProgress = 'g',
 };
-std::string row_key(RowKind kind);
-std::string row_key(RowKind kind, uint64_t first);
-std::string row_key(RowKind kind, uint64_t first, uint64_t second);
-// The n-th part of a key, 0 or 1. kCorrupt if it has none.
+void append_part(std::string& key, uint64_t part);
+template <class... Parts>
+std::string row_key(RowKind kind, Parts... parts) {
+  std::string key(1, static_cast<char>(kind));
+  (append_part(key, parts), ...);
+  return key;
+}
+// The n-th part of a key, from 0. kCorrupt if it has none.
 Result<uint64_t> key_part(std::string_view key, size_t n);
+// The keys of an order's block: 2048 orders that had neighbouring places at about the same time, so that a batch finds
+// many of its orders in few blocks, and whoever asks for one of them looks at few rows.
+std::string order_block(OrderId order);
 
 // --- what stands in the rows
 
@@ -76,6 +83,10 @@ struct OrderRecord {
   VenueTime entered = 0, changed = 0;
   friend bool operator==(const OrderRecord&, const OrderRecord&) = default;
 };
+// No request changes it any more.
+constexpr bool has_ended(OrderStatus status) {
+  return status >= OrderStatus::kFilled;
+}
 // The order as its report tells it; `entered` of both kinds is the report's own.
 OrderRecord order_of(Sequence sequence, VenueTime time, const Report& report);
 
@@ -169,14 +180,14 @@ struct ProgressRecord {
 
 // --- encodings. Decoders answer kCorrupt for what was not written by the encoder.
 
-// OrderRecord, DayRecord, WithdrawalRecord, ProgressRecord.
+// OrderRecord (of a broken trade), DayRecord, WithdrawalRecord, ProgressRecord.
 template <class Record>
 std::string encoded(const Record& record);
 template <class Record>
 Result<Record> decode(std::string_view value);
 
-// StoredReport (without its session, which is in the key), AccountOrder, FillRecord, TradeRecord, Movement,
-// AssetAmount.
+// OrderRecord, StoredReport (without its session, which is in the key), AccountOrder, FillRecord, TradeRecord,
+// Movement, AssetAmount.
 template <class Record>
 class ChunkWriter {
  public:

@@ -19,10 +19,6 @@ struct Reporter::Batch {
     std::string key, value;
     bool blind = true;  // nobody but the reporter writes it
   };
-  struct Order {
-    OrderRecord record;
-    bool begun = false;  // it was entered in this batch
-  };
   template <class Record>
   struct Chunk {
     uint64_t second = 0;  // of the key
@@ -32,7 +28,7 @@ struct Reporter::Batch {
   using Chunks = std::unordered_map<uint32_t, Chunk<Record>>;  // by the first part of the key
 
   std::vector<BatchRow> rows;
-  std::unordered_map<OrderId, Order> orders;
+  std::unordered_map<OrderId, OrderRecord> orders;  // those that were entered before without when
   Chunks<StoredReport> reports;
   Chunks<AccountOrder> account_orders;
   Chunks<FillRecord> fills;
@@ -40,6 +36,7 @@ struct Reporter::Batch {
   Chunks<Movement> movements;
   size_t bytes = 0;
   uint64_t steps = 0;
+  Sequence begin = 0;  // its first step
   bool work = false;
   ProgressRecord progress;  // behind its last step
 
@@ -67,6 +64,23 @@ struct Reporter::Batch {
       if (chunk.records.records() > 0) close(kind, first, chunk);
     chunks.clear();
   }
+  void close_orders() {
+    std::vector<std::pair<std::string, const OrderRecord*>> sorted;
+    sorted.reserve(orders.size());
+    for (const auto& [id, record] : orders) sorted.emplace_back(order_block(id), &record);
+    std::ranges::sort(sorted, [](const auto& one, const auto& other) {
+      return std::tie(one.first, one.second->order) < std::tie(other.first, other.second->order);
+    });
+    ChunkWriter<OrderRecord> chunk;
+    for (size_t i = 0; i < sorted.size(); ++i) {
+      auto& [block, record] = sorted[i];
+      chunk.append(*record);
+      if (i + 1 < sorted.size() && sorted[i + 1].first == block) continue;
+      append_part(block, begin);
+      rows.push_back({std::move(block), chunk.take()});
+    }
+    orders.clear();
+  }
   // Everything becomes rows, in the order of their keys.
   void close() {
     close(RowKind::kSessionReports, reports);
@@ -74,9 +88,7 @@ struct Reporter::Batch {
     close(RowKind::kFills, fills);
     close(RowKind::kTrades, trades);
     close(RowKind::kMovements, movements);
-    for (const auto& [id, order] : orders)
-      rows.push_back({row_key(order.begun ? RowKind::kOrder : RowKind::kChangedOrder, id), encoded(order.record)});
-    orders.clear();
+    close_orders();
     std::ranges::sort(rows, {}, &BatchRow::key);
   }
 };
@@ -114,6 +126,7 @@ ProgressRecord Reporter::progress() const {
 
 void Reporter::on_step(const Stamp& stamp, const Request* request, const Outputs& outputs, const Venue& after) {
   if (stamp.sequence < progress_.committed) return;  // the rows have it
+  if (batch_->steps++ == 0) batch_->begin = stamp.sequence;
 
   // Ordinals count down to what the session book has after the step.
   ordinals_.clear();
@@ -147,7 +160,6 @@ void Reporter::on_step(const Stamp& stamp, const Request* request, const Outputs
   if (progress_.first_time == 0) progress_.first_time = stamp.now;
   progress_.last_time = stamp.now;
   progress_.committed = sequence;
-  ++batch_->steps;
   if (batch_->bytes >= kBatchBytesMax) seal();
 }
 
@@ -203,19 +215,19 @@ void Reporter::note_order(Sequence sequence, VenueTime time, const Report& repor
     return;
   const bool begins = report.kind == ReportKind::kNew || report.kind == ReportKind::kRejected;
   auto [place, first] = batch_->orders.try_emplace(report.order);
-  auto& [record, begun] = place->second;
-  // When it was entered stands in its first row.
-  const Sequence entered_sequence = first && begins ? sequence : record.entered_sequence;
-  const VenueTime entered = first && begins ? time : record.entered;
+  OrderRecord& record = place->second;
+  const bool enters = begins && first;
+  const Sequence entered_sequence = enters ? sequence : record.entered_sequence;
+  const VenueTime entered = enters ? time : record.entered;
   record = order_of(sequence, time, report);
   record.entered_sequence = entered_sequence;
   record.entered = entered;
-  if (!first) return;
-  batch_->bytes += sizeof(Batch::Order);
-  if (!begins) return;
-  begun = true;
-  batch_->append(RowKind::kAccountOrders, batch_->account_orders, report.account, sequence,
-                 AccountOrder{.sequence = sequence, .order = report.order});
+  if (report.kind == ReportKind::kTradeBreak)
+    batch_->put(row_key(RowKind::kBrokenOrder, report.account, report.order), encoded(record), true);
+  if (first) batch_->bytes += sizeof record;
+  if (enters)
+    batch_->append(RowKind::kAccountOrders, batch_->account_orders, report.account, sequence,
+                   AccountOrder{.sequence = sequence, .order = report.order});
 }
 
 void Reporter::note_fill(Sequence sequence, VenueTime time, const Report& report) {

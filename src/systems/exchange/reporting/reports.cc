@@ -18,8 +18,9 @@ Result<void> check_limit(size_t limit, size_t most) {
   return {};
 }
 
-store::KeyRange range_of(RowKind kind, uint64_t first) {
-  return store::prefix_range(row_key(kind, first));
+std::string with_part(std::string key, uint64_t part) {
+  append_part(key, part);
+  return key;
 }
 
 }  // namespace
@@ -28,11 +29,11 @@ Sequence Reports::committed() const {
   return reporter_.committed();
 }
 
-Task<Result<void>> Reports::chunks_down(RowKind kind, uint64_t first, uint64_t before,
+Task<Result<void>> Reports::chunks_down(std::string key, uint64_t before,
                                         const std::function<Result<bool>(std::string_view)>& each) {
   auto txn = CO_TRY(co_await store_.begin(store::Isolation::kReadCommitted));
-  store::KeyRange range = range_of(kind, first);
-  if (before != 0) range.end = row_key(kind, first, before);
+  store::KeyRange range = store::prefix_range(key);
+  if (before != 0) range.end = with_part(key, before);
   for (;;) {
     const store::Scan scan =
         CO_TRY(co_await txn->scan(rows_, range, {.limit = kChunksAtOnce, .bytes_limit = 1 << 20, .reverse = true}));
@@ -45,12 +46,12 @@ Task<Result<void>> Reports::chunks_down(RowKind kind, uint64_t first, uint64_t b
   }
 }
 
-Task<Result<void>> Reports::chunks_up(RowKind kind, uint64_t first, uint64_t from,
+Task<Result<void>> Reports::chunks_up(std::string key, uint64_t from,
                                       const std::function<Result<bool>(std::string_view, std::string_view)>& each) {
   auto txn = CO_TRY(co_await store_.begin(store::Isolation::kReadCommitted));
-  store::KeyRange range = range_of(kind, first);
+  store::KeyRange range = store::prefix_range(key);
   // The chunk that begins at or before `from`.
-  store::KeyRange below{.begin = range.begin, .end = row_key(kind, first, from) + '\0'};
+  store::KeyRange below{.begin = range.begin, .end = with_part(key, from) + '\0'};
   const store::Scan before = CO_TRY(co_await txn->scan(rows_, below, {.limit = 1, .reverse = true, .keys_only = true}));
   if (!before.rows.empty()) range.begin = before.rows.front().key;
   for (;;) {
@@ -81,47 +82,72 @@ Task<Result<std::vector<StoredReport>>> Reports::of_session(SessionId session, u
     }
     return true;
   };
-  CO_TRY(co_await chunks_up(RowKind::kSessionReports, session, first_ordinal, each));
+  CO_TRY(co_await chunks_up(row_key(RowKind::kSessionReports, session), first_ordinal, each));
   co_return std::move(found);
 }
 
 Task<Result<std::optional<OrderRecord>>> Reports::order(OrderId order) {
-  auto txn = CO_TRY(co_await store_.begin(store::Isolation::kReadCommitted));
-  co_return co_await order_in(*txn, order);
+  co_return co_await order_since(order, 0);
 }
 
-// When it was entered stands in its first row, everything else in the later one.
-Task<Result<std::optional<OrderRecord>>> Reports::order_in(store::Txn& txn, OrderId order) {
+// When it was entered stands in its first state, everything else in its last.
+Task<Result<std::optional<OrderRecord>>> Reports::order_since(OrderId order, Sequence from) {
   std::optional<OrderRecord> found;
-  const auto first = CO_TRY(co_await txn.get(rows_, row_key(RowKind::kOrder, order)));
-  if (!first) co_return found;
-  found = CO_TRY(decode<OrderRecord>(first->value));
-  const auto later = CO_TRY(co_await txn.get(rows_, row_key(RowKind::kChangedOrder, order)));
-  if (!later) co_return found;
-  OrderRecord now = CO_TRY(decode<OrderRecord>(later->value));
-  now.entered_sequence = found->entered_sequence;
-  now.entered = found->entered;
-  co_return now;
+  const std::function<Result<bool>(std::string_view, std::string_view)> each =
+      [&](std::string_view, std::string_view value) -> Result<bool> {
+    for (OrderRecord& state : TRY(decode_chunk<OrderRecord>(value))) {
+      if (state.order != order) continue;
+      if (found) {
+        state.entered_sequence = found->entered_sequence;
+        state.entered = found->entered;
+      }
+      found = std::move(state);
+    }
+    // What is behind its end comes seldom: whoever asks for many orders looks for that once (mend_broken).
+    return from == 0 || !found || !has_ended(found->status);
+  };
+  CO_TRY(co_await chunks_up(order_block(order), from, each));
+  co_return found;
 }
 
 Task<Result<std::vector<OrderRecord>>> Reports::orders(AccountId account, Sequence before, size_t limit) {
   CO_TRY(check_limit(limit, kPageMax));
-  std::vector<OrderId> ids;
+  std::vector<AccountOrder> page;
   const std::function<Result<bool>(std::string_view)> each = [&](std::string_view value) -> Result<bool> {
     for (const AccountOrder& order : TRY(decode_chunk<AccountOrder>(value)) | std::views::reverse) {
       if (before != 0 && order.sequence >= before) continue;
-      ids.push_back(order.order);
-      if (ids.size() == limit) return false;
+      page.push_back(order);
+      if (page.size() == limit) return false;
     }
     return true;
   };
-  CO_TRY(co_await chunks_down(RowKind::kAccountOrders, account, before, each));
-  auto txn = CO_TRY(co_await store_.begin(store::Isolation::kReadCommitted));
+  CO_TRY(co_await chunks_down(row_key(RowKind::kAccountOrders, account), before, each));
   std::vector<OrderRecord> found;
-  for (const OrderId id : ids) {
-    if (auto order = CO_TRY(co_await order_in(*txn, id))) found.push_back(std::move(*order));
+  for (const auto& [sequence, id] : page) {
+    if (auto order = CO_TRY(co_await order_since(id, sequence))) found.push_back(std::move(*order));
   }
+  CO_TRY(co_await mend_broken(account, found));
   co_return std::move(found);
+}
+
+// Trades that were taken back are so few that all of an account are looked at.
+Task<Result<void>> Reports::mend_broken(AccountId account, std::vector<OrderRecord>& orders) {
+  auto txn = CO_TRY(co_await store_.begin(store::Isolation::kReadCommitted));
+  store::KeyRange range = store::prefix_range(row_key(RowKind::kBrokenOrder, account));
+  for (bool more = true; more;) {
+    const store::Scan scan = CO_TRY(co_await txn->scan(rows_, range));
+    for (const store::Row& row : scan.rows) {
+      OrderRecord broken = CO_TRY(decode<OrderRecord>(row.value));
+      const auto order = std::ranges::find(orders, broken.order, &OrderRecord::order);
+      if (order == orders.end() || order->changed_sequence >= broken.changed_sequence) continue;
+      broken.entered_sequence = order->entered_sequence;
+      broken.entered = order->entered;
+      *order = std::move(broken);
+    }
+    more = scan.more;
+    if (more) range.begin = scan.rows.back().key + '\0';
+  }
+  co_return Result<void>();
 }
 
 Task<Result<Reports::FillPage>> Reports::fills(FillQuery query) {
@@ -144,7 +170,7 @@ Task<Result<Reports::FillPage>> Reports::fills(FillQuery query) {
     }
     return true;
   };
-  CO_TRY(co_await chunks_down(RowKind::kFills, query.account, query.before, each));
+  CO_TRY(co_await chunks_down(row_key(RowKind::kFills, query.account), query.before, each));
   co_return std::move(page);
 }
 
@@ -159,7 +185,7 @@ Task<Result<std::vector<Reports::Trade>>> Reports::trades(InstrumentId instrumen
     }
     return true;
   };
-  CO_TRY(co_await chunks_down(RowKind::kTrades, instrument, before, each));
+  CO_TRY(co_await chunks_down(row_key(RowKind::kTrades, instrument), before, each));
   if (found.empty()) co_return std::move(found);
   // Breaks are rare, so they are read as one range rather than one by one.
   auto txn = CO_TRY(co_await store_.begin(store::Isolation::kReadCommitted));
@@ -183,7 +209,7 @@ Task<Result<void>> Reports::movements(AccountId account, Sequence first, Sequenc
     }
     return true;
   };
-  co_return co_await chunks_up(RowKind::kMovements, account, first, chunk);
+  co_return co_await chunks_up(row_key(RowKind::kMovements, account), first, chunk);
 }
 
 Task<Result<std::vector<AssetAmount>>> Reports::closing(uint32_t day, AccountId account) {
@@ -198,7 +224,7 @@ Task<Result<std::vector<std::pair<AccountId, std::vector<AssetAmount>>>>> Report
                                                                                             size_t most) {
   CO_TRY(check_limit(most, kPageMax));
   auto txn = CO_TRY(co_await store_.begin(store::Isolation::kReadCommitted));
-  store::KeyRange range = range_of(RowKind::kClosing, day);
+  store::KeyRange range = store::prefix_range(row_key(RowKind::kClosing, day));
   range.begin = row_key(RowKind::kClosing, day, first);
   const store::Scan scan = CO_TRY(co_await txn->scan(rows_, range, {.limit = most, .bytes_limit = 8 << 20}));
   std::vector<std::pair<AccountId, std::vector<AssetAmount>>> found;

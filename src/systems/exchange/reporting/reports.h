@@ -64,13 +64,16 @@ class Reports final : public ReportArchive {
   Task<Result<std::vector<WithdrawalRecord>>> withdrawals(bool paid, Sequence first, size_t most);
 
  private:
-  Task<Result<std::optional<OrderRecord>>> order_in(store::Txn& txn, OrderId order);
-  // The chunks of a key whose records may be below `before` (0: all), newest first; each() gets the chunk's value and
-  // returns whether it wants more.
-  Task<Result<void>> chunks_down(RowKind kind, uint64_t first, uint64_t before,
+  // The order as the chunks of its block say, from the one that holds `from` on.
+  Task<Result<std::optional<OrderRecord>>> order_since(OrderId order, Sequence from);
+  // Puts what trades that were taken back left of them in their place.
+  Task<Result<void>> mend_broken(AccountId account, std::vector<OrderRecord>& orders);
+  // The chunks whose keys are `key` and one more part, and whose records may be below `before` (0: all), newest first;
+  // each() gets the chunk's value and returns whether it wants more.
+  Task<Result<void>> chunks_down(std::string key, uint64_t before,
                                  const std::function<Result<bool>(std::string_view)>& each);
   // The chunks from the one that holds `from` on, oldest first.
-  Task<Result<void>> chunks_up(RowKind kind, uint64_t first, uint64_t from,
+  Task<Result<void>> chunks_up(std::string key, uint64_t from,
                                const std::function<Result<bool>(std::string_view key, std::string_view value)>& each);
 
   store::Store& store_;
