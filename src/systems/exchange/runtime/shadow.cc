@@ -11,11 +11,10 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// Rows of the followers are this old at most; a commit costs them a sync of their own.
-constexpr Duration kCommitInterval = milliseconds(50);
-// So many places on the bus that a commit stays a matter of milliseconds, of tenths of a second on a machine that is
-// busy with everything else: a stop waits for the one in hand.
-constexpr Sequence kCommitSequences = 16'384;
+// When followers commit. Many steps cost them less in one commit than in several, so what comes in numbers is gathered
+// for longer; but a stop waits for the commit in hand, which must stay a matter of tenths of a second on a busy machine.
+constexpr Duration kCommitInterval = milliseconds(50), kCommitIntervalMax = milliseconds(500);
+constexpr Sequence kFewSequences = 1024, kCommitSequences = 65'536;
 constexpr Duration kRetryInterval = seconds(1);
 constexpr Duration kCheckInterval = seconds(1);
 // At a stop, for what is still to be done again; the rest is done after the next start. All of polis stops within 5 s.
@@ -135,8 +134,9 @@ Task<Result<void>> Shadow::follow() {
     if (stop && record && now - stop_at_ >= kCatchUpMax) co_return {};
     const bool last = stop && !record;
     if (place_.next != checked_next_ && (last || now - checked_at_ >= kCheckInterval)) check();
-    if (place_.next != committed_next_ &&
-        (last || now - committed_at_ >= kCommitInterval || place_.next - committed_next_ >= kCommitSequences)) {
+    const Sequence gathered = place_.next - committed_next_;
+    const Duration interval = gathered <= kFewSequences ? kCommitInterval : kCommitIntervalMax;
+    if (gathered != 0 && (last || now - committed_at_ >= interval || gathered >= kCommitSequences)) {
       while (!co_await commit() && !stopping()) (void)co_await io::sleep_for(kRetryInterval);
     }
     const bool due = place_.next - snapshot_next_.load(std::memory_order_relaxed) >= parts_.options.snapshot_every &&
