@@ -6,28 +6,12 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from exchange_load import Market  # noqa: E402
-from polis import Failed, Polis, check, wait_for  # noqa: E402
+from exchange_load import Market, replays_to_its_hash  # noqa: E402
+from polis import Failed, Polis, check, crash_seed, tell_totals  # noqa: E402
 
 # All reports of a directory are in the brokers' memory: a fresh one now and then.
 ROUNDS_A_DIRECTORY = 10
 KINDS = ("orders", "reports", "fills", "again", "resent", "gone")
-
-
-def replays_to_its_hash(polis):
-    """The live venue's outputs were all compared by its shadow; a fresh replay of the files must agree with it at the same place."""
-    status = wait_for("the shadow has caught up", 30, lambda: caught_up(polis))
-    check(status["healthy"], f"the venue is not well: {status}")
-    whole = polis.json("exchange", "replay", "--verify")
-    short = polis.json("exchange", "replay", "--to", whole["sequence"])
-    check(int(whole["sequence"]) >= int(status["sequence"]), f"the replay ended at {whole['sequence']}, the venue stands at {status['sequence']}")
-    check(whole["hash"] == short["hash"], f"hash from the first record {whole['hash']}, from the newest snapshot {short['hash']}")
-    return int(whole["steps"])
-
-
-def caught_up(polis):
-    status = polis.json("exchange", "status")
-    return status if int(status["shadow"]) >= int(status["sequence"]) else None
 
 
 def rounds_in_one_directory(count, threads, ack, volatile, seed, totals):
@@ -92,7 +76,7 @@ def accept_what_survived(polis, market):
 
 def main():
     count = int(os.environ.get("POLIS_CRASH_ROUNDS", "6"))
-    seed = int(os.environ.get("POLIS_CRASH_SEED", str(random.randrange(1 << 32))))
+    seed = crash_seed()
     ways = [(threads, ack, volatile) for volatile in (False, True) for threads in ("fused", "split") for ack in ("disk", "bus")]
     totals = {name: 0 for name in ("rounds", "longest_start", "replayed", *KINDS, "fused disk", "fused bus", "split disk", "split bus")}
     # At least one round of each of the eight ways, in directories of a few rounds each.
@@ -109,15 +93,12 @@ def main():
     except Failed as failure:
         print(f"FAILED (POLIS_CRASH_SEED={seed}): {failure}")
         os._exit(1)
-    line = (f"crash.exchange_kill: {totals['rounds']} kills (fused {totals['fused disk']} disk, {totals['fused bus']} bus; split {totals['split disk']} disk, "
+    line = (f"{totals['rounds']} kills (fused {totals['fused disk']} disk, {totals['fused bus']} bus; split {totals['split disk']} disk, "
             f"{totals['split bus']} bus; half of them lost the page cache and the ring too), {totals['orders']} requests, {totals['reports']} reports with "
             f"{totals['fills']} fills, {totals['again']} of them asked for again and equal, {totals['resent']} requests sent again and {totals['gone']} never "
             f"received; nothing acknowledged lost or doubled, balances as the reports say; {totals['replayed']} steps replayed to the same hash; longest start "
             f"{totals['longest_start']:.1f} s; seed {seed}")
-    print(line, flush=True)
-    if os.environ.get("POLIS_TOTALS_DIR"):
-        with open(os.path.join(os.environ["POLIS_TOTALS_DIR"], "crash.exchange_kill"), "w", encoding="utf-8") as file:
-            file.write(line + "\n")
+    tell_totals("crash.exchange_kill", line)
     os._exit(0)
 
 

@@ -11,7 +11,7 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from ledger_load import verify_books  # noqa: E402
-from polis import Failed, Polis, check  # noqa: E402
+from polis import Failed, Polis, check, crash_seed, tell_totals  # noqa: E402
 
 FOLDERS = ("journal/ledger", "snapshot/ledger")
 # Enough for full chunks of history in files of their own, besides the journal and a snapshot.
@@ -97,7 +97,7 @@ def used_bytes(path):
 
 def main():
     each = int(os.environ.get("POLIS_DAMAGE_OFFSETS", "2"))
-    seed = int(os.environ.get("POLIS_CRASH_SEED", str(random.randrange(1 << 32))))
+    seed = crash_seed()
     chance = random.Random(seed)
     counts, failures = {}, []
     polis = Polis(systems=("ledger",), settings=SETTINGS)
@@ -130,11 +130,8 @@ def main():
         polis.own = False
         print(f"FAILED (POLIS_CRASH_SEED={seed}): {failure}\ndata kept in {polis.directory}")
         sys.exit(1)
-    line = f"crash.ledger_damage: one byte flipped {sum(counts.values())} times in {len(files)} files: {json.dumps(counts)}; seed {seed}"
-    print(line)
-    if os.environ.get("POLIS_TOTALS_DIR"):
-        with open(os.path.join(os.environ["POLIS_TOTALS_DIR"], "crash.ledger_damage"), "w", encoding="utf-8") as file:
-            file.write(line + "\n")
+    line = f"one byte flipped {sum(counts.values())} times in {len(files)} files: {json.dumps(counts)}; seed {seed}"
+    tell_totals("crash.ledger_damage", line)
 
 
 main()

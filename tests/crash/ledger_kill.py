@@ -8,7 +8,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from ledger_load import LedgerLoad, totals_of, verify_books  # noqa: E402
-from polis import Failed, Polis, check  # noqa: E402
+from polis import Failed, Polis, check, crash_seed, tell_totals  # noqa: E402
 
 # The journal is never trimmed and verify reads all of it: a fresh directory now and then keeps a round at its few seconds.
 ROUNDS_A_DIRECTORY = 20
@@ -93,7 +93,7 @@ def rounds(count, volatile, seed, totals):
 
 def main():
     count = int(os.environ.get("POLIS_CRASH_ROUNDS", "6"))
-    seed = int(os.environ.get("POLIS_CRASH_SEED", str(random.randrange(1 << 32))))
+    seed = crash_seed()
     totals = {name: 0 for name in ("rounds", "verified", "rebuilt", "longest_start", *KINDS)}
     try:
         rounds(count - count // 2, False, seed, totals)
@@ -101,14 +101,11 @@ def main():
     except Failed as failure:
         print(f"FAILED (POLIS_CRASH_SEED={seed}): {failure}")
         sys.exit(1)
-    line = (f"crash.ledger_kill: {totals['rounds']} kills ({count // 2} with the volatile disk), {totals['acknowledged']} transfers acknowledged, "
+    line = (f"{totals['rounds']} kills ({count // 2} with the volatile disk), {totals['acknowledged']} transfers acknowledged, "
             f"{totals['unknown']} of unknown outcome resent, {totals['booked']} booked, each once; {totals['looked_up']} read back as sent; "
             f"{totals['replayed']} replies the same bit for bit; {totals['verified']} verifications, {totals['rebuilt']} rebuilds from the journal alone; "
             f"longest start {totals['longest_start']:.1f} s; seed {seed}")
-    print(line)
-    if os.environ.get("POLIS_TOTALS_DIR"):
-        with open(os.path.join(os.environ["POLIS_TOTALS_DIR"], "crash.ledger_kill"), "w", encoding="utf-8") as file:
-            file.write(line + "\n")
+    tell_totals("crash.ledger_kill", line)
 
 
 main()

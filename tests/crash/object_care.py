@@ -7,8 +7,8 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from object_load import SHARED, Writer, connect, list_versions, md5, offered  # noqa: E402
-from polis import Failed, Polis, check, wait_for  # noqa: E402
+from object_load import SHARED, connect, join_all, let_write, list_versions, md5, start_writers  # noqa: E402
+from polis import Failed, Polis, check, crash_seed, give_up, tell_totals, wait_for  # noqa: E402
 from s3 import S3Error  # noqa: E402
 
 WRITERS, READERS = 4, 4
@@ -87,23 +87,17 @@ def compact(polis):
 
 
 def main():
-    seed = int(os.environ.get("POLIS_CRASH_SEED", str(random.randrange(1 << 32))))
+    seed = crash_seed()
     count = max(2, int(os.environ.get("POLIS_CRASH_ROUNDS", "10")) // 5)
     chance = random.Random(f"{seed}-kill")
     totals = {"kills": 0, "verified": 0, "reads": 0, "changes": 0, "given back": 0}
     polis = Polis(systems=("object",), settings=SETTINGS, environment={"POLIS_TEST_SWEEP_S": str(SWEEP_S)})
     try:
         polis.start()
-        client = connect(polis)
-        features = offered(client)
-        client.make_bucket(SHARED)
-        writers = [Writer(i, seed, features) for i in range(WRITERS)]
-        for writer in writers:
-            writer.prepare(client)
-        client.close()
+        writers = start_writers(polis, WRITERS, seed)
         for number in range(count):
             stop = threading.Event()
-            threads = [threading.Thread(target=writer.run, args=(connect(polis), stop), daemon=True) for writer in writers]
+            threads = let_write(polis, writers, stop)
             readers = [Reader(polis, writers, seed + number * 100 + i, stop) for i in range(READERS)]
             for thread in threads + readers:
                 thread.start()
@@ -116,11 +110,7 @@ def main():
             stop.set()
             if number % 2 == 0:
                 polis.kill()
-            for thread in threads + readers:
-                thread.join(40)
-                check(not thread.is_alive(), "a client hangs")
-            for one in writers + readers:
-                check(one.problem is None, one.problem)
+            join_all(threads + readers, writers + readers)
             totals["reads"] += sum(reader.reads for reader in readers)
             if number % 2 == 0:
                 polis.start()
@@ -139,18 +129,10 @@ def main():
         check(not any(size for name, size in usage.items() if not name.startswith("probe")), f"empty buckets are counted as {usage}")
         polis.stop()
     except Failed as failure:
-        polis.own = False
-        print(f"FAILED (POLIS_CRASH_SEED={seed}): {failure}; data kept in {polis.directory}")
-        print(polis.log(3000))
-        if polis.process:
-            polis.kill()
-        sys.exit(1)
-    line = (f"crash.object_care: {totals['changes']} changes and {totals['reads']} reads beside compaction, reaper and scrub, {totals['kills']} kills; "
+        give_up(polis, seed, failure)
+    line = (f"{totals['changes']} changes and {totals['reads']} reads beside compaction, reaper and scrub, {totals['kills']} kills; "
             f"{totals['verified']} values verified, {totals['given back'] >> 20} MiB given back, nothing left behind; seed {seed}")
-    print(line)
-    if os.environ.get("POLIS_TOTALS_DIR"):
-        with open(os.path.join(os.environ["POLIS_TOTALS_DIR"], "crash.object_care"), "w", encoding="utf-8") as file:
-            file.write(line + "\n")
+    tell_totals("crash.object_care", line)
 
 
 main()

@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from object_load import connect, md5  # noqa: E402
-from polis import Failed, Polis, check  # noqa: E402
+from polis import Failed, Polis, check, crash_seed, give_up, tell_totals  # noqa: E402
 
 BUCKET = "damage"
 SIZES = [2049, 5_000, 30_000, 65_536, 65_537, 200_000, 262_144, 262_145, 1_000_000, 3_333_333]
@@ -120,7 +120,7 @@ def drive_files(polis, drives, objects, chance, totals):
 
 
 def main():
-    seed = int(os.environ.get("POLIS_CRASH_SEED", str(random.randrange(1 << 32))))
+    seed = crash_seed()
     count = max(4, int(os.environ.get("POLIS_CRASH_ROUNDS", "10")) * 3 // 10)
     chance = random.Random(seed)
     totals = {"rounds": 0, "flips": 0, "drive files": 0}
@@ -133,18 +133,10 @@ def main():
         damaged_rounds(polis, drives, objects, count, chance, totals)
         drive_files(polis, drives, objects, chance, totals)
     except Failed as failure:
-        polis.own = False
-        print(f"FAILED (POLIS_CRASH_SEED={seed}): {failure}; data kept in {polis.directory}")
-        print(polis.log(2000))
-        if polis.process:
-            polis.kill()
-        sys.exit(1)
-    line = (f"crash.object_damage: {totals['flips']} bytes flipped in {totals['rounds']} rounds, on two drives each: superblocks, headers, data and "
+        give_up(polis, seed, failure)
+    line = (f"{totals['flips']} bytes flipped in {totals['rounds']} rounds, on two drives each: superblocks, headers, data and "
             f"parity; every object read bit-exact, every file mended to the byte; {totals['drive files']} bytes of drive.polis; seed {seed}")
-    print(line)
-    if os.environ.get("POLIS_TOTALS_DIR"):
-        with open(os.path.join(os.environ["POLIS_TOTALS_DIR"], "crash.object_damage"), "w", encoding="utf-8") as file:
-            file.write(line + "\n")
+    tell_totals("crash.object_damage", line)
     shutil.rmtree(polis.directory, ignore_errors=True)
 
 

@@ -8,7 +8,7 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from polis import Failed, Polis, check, wait_for  # noqa: E402
+from polis import Failed, Polis, check, tell_totals, wait_for  # noqa: E402
 from s3 import S3, S3Error  # noqa: E402
 
 BUCKET = "drives"
@@ -125,11 +125,8 @@ def main():
         for key, body in objects_after.items():
             check(connect().get(BUCKET, key) == body, f"{key}: written after the repair, and other bytes came back")
         total = degraded + repaired + readers.finish()
-    line = f"crash.object_drives: {total} GETs while 2 of 6 drives were removed, twice, with a repair between; 0 failed"
-    print(line)
-    if os.environ.get("POLIS_TOTALS_DIR"):
-        with open(os.path.join(os.environ["POLIS_TOTALS_DIR"], "crash.object_drives"), "w", encoding="utf-8") as file:
-            file.write(line + "\n")
+    line = f"{total} GETs while 2 of 6 drives were removed, twice, with a repair between; 0 failed"
+    tell_totals("crash.object_drives", line)
 
 
 try:

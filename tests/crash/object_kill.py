@@ -7,8 +7,8 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from object_load import SHARED, Writer, connect, list_versions, offered  # noqa: E402
-from polis import Failed, Polis, check  # noqa: E402
+from object_load import SHARED, connect, join_all, let_write, list_versions, start_writers  # noqa: E402
+from polis import Failed, Polis, check, crash_seed, tell_totals  # noqa: E402
 
 WRITERS = 6
 # Space comes back only after an hour: a fresh directory now and then keeps the disk small.
@@ -39,26 +39,16 @@ def rounds(count, volatile, seed, totals):
     chance = random.Random(f"{seed}-kill")
     try:
         polis.start()
-        client = connect(polis)
-        features = offered(client)
-        client.make_bucket(SHARED)
-        writers = [Writer(i, seed, features) for i in range(WRITERS)]
-        for writer in writers:
-            writer.prepare(client)
-        client.close()
+        writers = start_writers(polis, WRITERS, seed)
         for _ in range(count):
             stop = threading.Event()
-            threads = [threading.Thread(target=writer.run, args=(connect(polis), stop), daemon=True) for writer in writers]
+            threads = let_write(polis, writers, stop)
             for thread in threads:
                 thread.start()
             time.sleep(chance.uniform(0.05, 1.2))  # the moment of the kill is the random input of this test
             stop.set()
             polis.kill()
-            for thread in threads:
-                thread.join(40)
-                check(not thread.is_alive(), "a writer hangs after the kill")
-            for writer in writers:
-                check(writer.problem is None, writer.problem)
+            join_all(threads, writers)
             totals["under way"] += sum(bool(writer.pending) for writer in writers)
             begin = time.monotonic()
             polis.start()
@@ -79,7 +69,7 @@ def rounds(count, volatile, seed, totals):
 
 def main():
     count = int(os.environ.get("POLIS_CRASH_ROUNDS", "10"))
-    seed = int(os.environ.get("POLIS_CRASH_SEED", str(random.randrange(1 << 32))))
+    seed = crash_seed()
     totals = {"rounds": 0, "reads": 0, "under way": 0, "longest_start": 0, "acknowledged": {}}
     try:
         for volatile, half in ((False, count - count // 2), (True, count // 2)):
@@ -91,13 +81,10 @@ def main():
         print(f"FAILED (POLIS_CRASH_SEED={seed}): {failure}")
         sys.exit(1)
     kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(totals["acknowledged"].items(), key=lambda one: -one[1]))
-    line = (f"crash.object_kill: {totals['rounds']} kills ({count // 2} with the volatile disk), {sum(totals['acknowledged'].values())} changes acknowledged: {kinds}; "
+    line = (f"{totals['rounds']} kills ({count // 2} with the volatile disk), {sum(totals['acknowledged'].values())} changes acknowledged: {kinds}; "
             f"{totals['under way']} changes under way, each found whole or not at all; {totals['reads']} reads after restarts, all bit-exact; "
             f"longest start {totals['longest_start']:.1f} s; seed {seed}")
-    print(line)
-    if os.environ.get("POLIS_TOTALS_DIR"):
-        with open(os.path.join(os.environ["POLIS_TOTALS_DIR"], "crash.object_kill"), "w", encoding="utf-8") as file:
-            file.write(line + "\n")
+    tell_totals("crash.object_kill", line)
 
 
 main()

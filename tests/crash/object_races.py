@@ -11,7 +11,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from object_load import connect, copied, list_versions, md5, offered, rename  # noqa: E402
-from polis import Failed, Polis, check  # noqa: E402
+from polis import Failed, Polis, check, crash_seed, tell_totals  # noqa: E402
 from s3 import S3, S3Error  # noqa: E402
 
 CLIENTS = 16
@@ -303,7 +303,7 @@ def bucket_against_its_objects(polis, client, rounds):
 
 
 def main():
-    seed = int(os.environ.get("POLIS_CRASH_SEED", str(random.randrange(1 << 32))))
+    seed = crash_seed()
     scale = max(1, int(os.environ.get("POLIS_CRASH_ROUNDS", "10")) // 10)
     chance = random.Random(seed)
     with Polis(systems=("object",)) as polis:
@@ -319,13 +319,10 @@ def main():
         kept = bucket_against_its_objects(polis, client, 10 * min(scale, 10))
         slowed = re.search(r'"slowed_down":(\d+)', str(polis.api("GET", "/api/object/v1/status")).replace("'", '"').replace(" ", ""))
         check(not slowed or slowed.group(1) == "0", "polis told clients to slow down, at 16 of them")
-    line = (f"crash.object_races: {sum(wins.values())} times 16 clients with If-None-Match, one won each time ({wins}); {updates} counted updates, none lost; "
+    line = (f"{sum(wins.values())} times 16 clients with If-None-Match, one won each time ({wins}); {updates} counted updates, none lost; "
             f"{made} makings against removals; {versions} versions of one key under {reads} whole reads; {crowd} PUTs of 96 clients at one key, none refused; {busy} of one plain key; "
             f"{kept} of {10 * min(scale, 10)} buckets outlived their removers; seed {seed}")
-    print(line)
-    if os.environ.get("POLIS_TOTALS_DIR"):
-        with open(os.path.join(os.environ["POLIS_TOTALS_DIR"], "crash.object_races"), "w", encoding="utf-8") as file:
-            file.write(line + "\n")
+    tell_totals("crash.object_races", line)
 
 
 try:

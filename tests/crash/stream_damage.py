@@ -9,7 +9,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from stream_load import QUICK, SILENT, quiet  # noqa: E402
-from polis import Failed, Polis, check  # noqa: E402
+from polis import Failed, Polis, check, crash_seed, tell_totals  # noqa: E402
 
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition  # noqa: E402
 from confluent_kafka.admin import AdminClient, NewTopic  # noqa: E402
@@ -136,7 +136,7 @@ def try_one(original, relative, offset, how, whole, newest):
 
 def main():
     rounds = int(os.environ.get("POLIS_CRASH_ROUNDS", "10"))
-    seed = int(os.environ.get("POLIS_CRASH_SEED", str(random.randrange(1 << 32))))
+    seed = crash_seed()
     chance = random.Random(seed)
     counted = {}
     with Polis(systems=("stream",)) as polis:
@@ -164,12 +164,9 @@ def main():
             outcome = try_one(polis.data, relative, offset, how, whole, newest)
             counted[outcome] = counted.get(outcome, 0) + 1
         polis.start()
-    line = f"crash.stream_damage: {sum(counted.values())} damaged copies, nothing false served: " + ", ".join(
+    line = f"{sum(counted.values())} damaged copies, nothing false served: " + ", ".join(
         f"{number} {outcome}" for outcome, number in sorted(counted.items())) + f"; seed {seed}"
-    print(line)
-    if os.environ.get("POLIS_TOTALS_DIR"):
-        with open(os.path.join(os.environ["POLIS_TOTALS_DIR"], "crash.stream_damage"), "w", encoding="utf-8") as file:
-            file.write(line + "\n")
+    tell_totals("crash.stream_damage", line)
 
 
 try:

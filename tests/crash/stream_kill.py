@@ -7,7 +7,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from stream_load import StreamLoad  # noqa: E402
-from polis import Failed, Polis, check  # noqa: E402
+from polis import Failed, Polis, check, crash_seed, tell_totals  # noqa: E402
 
 # Everything is read again at the end of a directory: a fresh one now and then keeps that to a second or two.
 ROUNDS_A_DIRECTORY = 20
@@ -63,7 +63,7 @@ def rounds(count, volatile, seed, totals):
 
 def main():
     count = int(os.environ.get("POLIS_CRASH_ROUNDS", "6"))
-    seed = int(os.environ.get("POLIS_CRASH_SEED", str(random.randrange(1 << 32))))
+    seed = crash_seed()
     totals = {name: 0 for name in ("rounds", "longest_start", *KINDS)}
     try:
         rounds(count - count // 2, False, seed, totals)
@@ -72,14 +72,11 @@ def main():
     except Failed as failure:
         print(f"FAILED (POLIS_CRASH_SEED={seed}): {failure}")
         os._exit(1)  # clients that wait for a dead polis are not waited for
-    line = (f"crash.stream_kill: {totals['rounds']} kills ({count // 2} with the volatile disk), {totals['acknowledged']} records acknowledged to "
+    line = (f"{totals['rounds']} kills ({count // 2} with the volatile disk), {totals['acknowledged']} records acknowledged to "
             f"idempotent producers and copied exactly once ({totals['rewound']} batches rewound), {totals['transactions']} transactions with "
             f"{totals['committed']} records committed, {totals['aborted']} aborted, {totals['fenced']} producers fenced, {totals['replaced']} given up by their own library; nothing lost, twice, out of "
             f"order or read though aborted; longest start {totals['longest_start']:.1f} s; seed {seed}")
-    print(line, flush=True)
-    if os.environ.get("POLIS_TOTALS_DIR"):
-        with open(os.path.join(os.environ["POLIS_TOTALS_DIR"], "crash.stream_kill"), "w", encoding="utf-8") as file:
-            file.write(line + "\n")
+    tell_totals("crash.stream_kill", line)
     os._exit(0)
 
 

@@ -15,7 +15,7 @@ if os.path.realpath(sys.executable) != os.path.realpath("/usr/bin/python3"):
     os.execv("/usr/bin/python3", ["/usr/bin/python3", "-B", *sys.argv])
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from polis import Failed, Polis, check, wait_for  # noqa: E402
+from polis import Failed, Polis, check, crash_seed, wait_for  # noqa: E402
 
 PARTITIONS = 6
 
@@ -196,7 +196,7 @@ if __name__ == "__main__":
         member(sys.argv[2], sys.argv[3], sys.argv[4], sys.argv[5] == "1")
     # 200 rounds of the other crash tests are four of these.
     count = max(1, int(os.environ.get("POLIS_CRASH_ROUNDS", "1")) // 50)
-    first = int(os.environ.get("POLIS_CRASH_SEED", str(random.randrange(1 << 32))))
+    first = crash_seed()
     try:
         for seed in range(first, first + count):
             run(20 if count == 1 else 40, seed)

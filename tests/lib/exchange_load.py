@@ -380,3 +380,19 @@ class Market:
 
     def totals(self):
         return {kind: sum(broker.totals[kind] for broker in self.brokers) for kind in self.brokers[0].totals}
+
+
+def replays_to_its_hash(polis):
+    """The live venue's outputs were all compared by its shadow; a fresh replay of the files must agree with it at the same place."""
+    status = wait_for("the shadow has caught up", 30, lambda: caught_up(polis))
+    check(status["healthy"], f"the venue is not well: {status}")
+    whole = polis.json("exchange", "replay", "--verify")
+    short = polis.json("exchange", "replay", "--to", whole["sequence"])
+    check(int(whole["sequence"]) >= int(status["sequence"]), f"the replay ended at {whole['sequence']}, the venue stands at {status['sequence']}")
+    check(whole["hash"] == short["hash"], f"hash from the first record {whole['hash']}, from the newest snapshot {short['hash']}")
+    return int(whole["steps"])
+
+
+def caught_up(polis):
+    status = polis.json("exchange", "status")
+    return status if int(status["shadow"]) >= int(status["sequence"]) else None

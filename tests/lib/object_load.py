@@ -14,6 +14,7 @@ import base64
 import hashlib
 import random
 import re
+import threading
 import urllib.parse
 from collections import namedtuple
 from xml.sax.saxutils import escape
@@ -769,3 +770,29 @@ def list_parts(client, bucket, key, upload):
 def connect(polis):
     root = polis.credentials
     return S3("127.0.0.1", polis.port("object.s3"), root["access_key"], root["secret_key"])
+
+
+def start_writers(polis, count, seed):
+    """Writers with their buckets made, in a fresh polis."""
+    client = connect(polis)
+    features = offered(client)
+    client.make_bucket(SHARED)
+    writers = [Writer(number, seed, features) for number in range(count)]
+    for writer in writers:
+        writer.prepare(client)
+    client.close()
+    return writers
+
+
+def let_write(polis, writers, stop):
+    """A thread for each writer, until `stop` or the death of polis."""
+    return [threading.Thread(target=writer.run, args=(connect(polis), stop), daemon=True) for writer in writers]
+
+
+def join_all(threads, workers):
+    """After the end of polis, or of the load: every thread comes back, and nobody found anything wrong."""
+    for thread in threads:
+        thread.join(40)
+        check(not thread.is_alive(), "a client hangs")
+    for worker in workers:
+        check(worker.problem is None, worker.problem)

@@ -3,10 +3,12 @@ import atexit
 import http.client
 import json
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -34,6 +36,30 @@ def wait_for(what, limit_s, probe):
         if time.monotonic() > end:
             raise Failed(f"{what}: not within {limit_s} s")
         time.sleep(0.01)
+
+
+def tell_totals(test, line):
+    """What a long test did, in one line: printed, and kept in POLIS_TOTALS_DIR if that is set."""
+    line = f"{test}: {line}"
+    print(line, flush=True)
+    if os.environ.get("POLIS_TOTALS_DIR"):
+        with open(os.path.join(os.environ["POLIS_TOTALS_DIR"], test), "w", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+def crash_seed():
+    """Of the random choices of a crash test; a failure names it."""
+    return int(os.environ.get("POLIS_CRASH_SEED", str(random.randrange(1 << 32))))
+
+
+def give_up(polis, seed, failure):
+    """A failed crash test ends: its directory stays."""
+    polis.own = False
+    print(f"FAILED (POLIS_CRASH_SEED={seed}): {failure}; data kept in {polis.directory}")
+    print(polis.log(3000))
+    if polis.process:
+        polis.kill()
+    sys.exit(1)
 
 
 class UnixConnection(http.client.HTTPConnection):

@@ -11,7 +11,7 @@ import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
-from polis import Failed, Polis, check  # noqa: E402
+from polis import Failed, Polis, check, tell_totals  # noqa: E402
 
 GATES = {
     "A": "not bucket_logging and not fails_on_aws and not fails_on_rgw",
@@ -118,16 +118,13 @@ def main():
     known = known_exceptions()
     passed = {t for t, o in outcomes.items() if o in ("PASSED", "XPASS")}
     failed = {t for t, o in outcomes.items() if o in ("FAILED", "ERROR")}
-    line = (f"suite.s3_tests: gate {gate()}: {len(passed)} passed, {len(failed)} failed "
+    line = (f"gate {gate()}: {len(passed)} passed, {len(failed)} failed "
             f"({len(failed & set(known))} of them known), {len(outcomes) - len(passed) - len(failed)} skipped")
     for test in sorted(failed - set(known)):
         print(f"FAILED {test}")
     for test in sorted(passed & set(known)):
         print(f"passes now, take it from s3_tests.not_yet.txt: {test}")
-    print(line)
-    if os.environ.get("POLIS_TOTALS_DIR"):
-        with open(os.path.join(os.environ["POLIS_TOTALS_DIR"], "suite.s3_tests"), "w", encoding="utf-8") as file:
-            file.write(line + "\n")
+    tell_totals("suite.s3_tests", line)
     check(outcomes, "no test ran")
     check(not failed - set(known), f"{len(failed - set(known))} tests failed that are not known exceptions")
     check(not passed & set(known), "the list of known exceptions is out of date")
