@@ -130,6 +130,7 @@ RecordReader::RecordReader(const RecordBatch& batch, BytesView records)
 
 Result<std::optional<Record>> RecordReader::next() {
   const auto corrupt = [] { return fail(Code::kCorrupt, "a record is cut off or has a length that cannot be"); };
+  if (left_ < 0) return fail(Code::kCorrupt, "a record batch of fewer than no records");
   if (left_ == 0) {
     if (!rest_.empty()) return fail(Code::kCorrupt, "a record batch holds more than its records");
     return std::nullopt;

@@ -4,6 +4,7 @@
 
 #include "kernel/base/compression.h"
 #include "kernel/base/crc.h"
+#include "kernel/base/endian.h"
 #include "kernel/base/random.h"
 #include "systems/stream/protocol/batch_compression.h"
 
@@ -135,6 +136,16 @@ TEST(RecordBatch, hostile_records_never_lead_outside_the_batch) {
       const auto record = reader.next();
       if (!record || !*record) break;
     }
+  }
+}
+
+TEST(RecordBatch, a_count_below_zero_is_refused) {
+  for (const uint32_t count : {0x8000'0000u, 0xffff'ffffu}) {
+    Bytes bytes = three_records();
+    base::store_big<uint32_t>(bytes.data() + kBatchHeaderBytes - 4, count);
+    const RecordBatch batch(bytes);
+    EXPECT_FALSE(batch.check());
+    EXPECT_FALSE(RecordReader(batch, batch.records()).next());
   }
 }
 
