@@ -28,6 +28,12 @@ Ladder::Ladder(Side side, size_t window_ticks)
   take(mid_, areas);
 }
 
+// A block that has its first level.
+void Ladder::mark_block(size_t index) {
+  mid_[index >> 12] |= uint64_t{1} << (index >> 6 & 63);
+  top_ |= uint64_t{1} << (index >> 12);
+}
+
 // A block that has no level any more.
 void Ladder::unmark_block(size_t index) {
   if ((mid_[index >> 12] &= ~(uint64_t{1} << (index >> 6 & 63))) != 0) return;
@@ -115,7 +121,6 @@ Level& Ladder::place_far(Price price, Quantity volume) {
   const auto [far, fresh] = far_.try_emplace(price);
   levels_ += fresh;
   if (better(price, best_)) best_ = price;
-  all_ += volume;
   far->second.volume += volume;
   return far->second.level;
 }
@@ -199,7 +204,6 @@ void Ladder::move_window(Price center) {
   std::fill_n(leaf_, window_ / 64, 0);
   std::fill_n(mid_, (window_ + 4095) / 4096, 0);
   top_ = 0;
-  all_ = 0;
   levels_ = 0;
   best_ = no_price();
   base_ = std::max<Price>(0, center - static_cast<Price>(window_ / 2));

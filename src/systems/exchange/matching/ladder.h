@@ -64,7 +64,6 @@ class Ladder {
     return place(index_of(price), price, volume);
   }
   Level& leave(Price price, Quantity volume) {
-    all_ -= volume;
     if (!near(price)) [[unlikely]]
       return leave_far(price, volume);
     const size_t index = index_of(price);
@@ -84,7 +83,6 @@ class Ladder {
 
   // All that waits, shown or not.
   void add_volume(Price price, Quantity delta) {
-    all_ += delta;
     if (!near(price)) [[unlikely]] {
       far_at(price).volume += delta;
       return;
@@ -95,7 +93,7 @@ class Ladder {
   // From the best up to and including `limit`.
   Quantity volume_until(Price limit) const;
   Quantity volume_between(Price low, Price high) const;  // both included
-  Quantity volume() const { return all_; }
+  Quantity volume() const { return volume_between(0, kPriceMax); }
 
   // Starts to bring the level's line near, for a command that will come soon.
   void prefetch(Price price) const {
@@ -129,6 +127,7 @@ class Ladder {
 
   bool near(Price price) const { return static_cast<uint64_t>(price - base_) < near_ticks_; }
   size_t index_of(Price price) const { return static_cast<size_t>(price - base_); }
+  void mark_block(size_t index);
   void unmark_block(size_t index);
   Price no_price() const { return order_ ^ INT64_MIN; }
   void find_best() { best_ = levels_ == 0 ? no_price() : *next(std::nullopt); }
@@ -145,11 +144,10 @@ class Ladder {
   Level& place(size_t index, Price price, Quantity volume) {
     Level& level = near_levels_[index];
     levels_ += level.empty();
-    leaf_[index >> 6] |= uint64_t{1} << (index & 63);
-    mid_[index >> 12] |= uint64_t{1} << (index >> 6 & 63);
-    top_ |= uint64_t{1} << (index >> 12);
-    best_ = better(price, best_) ? price : best_;
-    all_ += volume;
+    uint64_t& leaf = leaf_[index >> 6];
+    if (leaf == 0) mark_block(index);
+    leaf |= uint64_t{1} << (index & 63);
+    if (better(price, best_)) best_ = price;
     add_near_volume(index, volume);
     return level;
   }
@@ -166,7 +164,6 @@ class Ladder {
   uint64_t near_ticks_ = 0;  // of the window; 0: it has no place yet
   Price best_;
   size_t levels_ = 0;
-  Quantity all_ = 0;
   uint64_t top_ = 0;
   uint64_t made_since_move_ = 0;
   // In one piece of memory: levels, volumes of 1, 64 and 4096 ticks, bitmaps of ticks and of blocks.

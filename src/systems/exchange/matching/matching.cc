@@ -36,9 +36,11 @@ uint64_t manner(const Order& order) {
   std::memcpy(&word, &order.place, sizeof word);
   return word;
 }
+void set_manner(Order& order, uint64_t word) {
+  std::memcpy(&order.place, &word, sizeof word);
+}
 constexpr uint64_t manner_byte(size_t at, auto value) {
-  const size_t byte = at - kMannerAt;
-  return static_cast<uint64_t>(value) << 8 * (std::endian::native == std::endian::little ? byte : 7 - byte);
+  return static_cast<uint64_t>(value) << 8 * (at - kMannerAt);
 }
 constexpr uint64_t kPlainManner =
     manner_byte(offsetof(Order, place), Place::kShown) | manner_byte(offsetof(Order, type), OrderType::kLimit);
@@ -47,6 +49,30 @@ constexpr uint64_t kPlainMask =
     ~(manner_byte(offsetof(Order, side), 0xff) | manner_byte(offsetof(Order, self_match), 0xff) |
       manner_byte(offsetof(Order, time_in_force), 1));
 static_assert(static_cast<int>(TimeInForce::kDay) == 0 && static_cast<int>(TimeInForce::kGoodTillCancel) == 1);
+
+// An event is written where it stays and sixteen bytes at a time: making it elsewhere and copying it costs more than
+// all else of a quiet order, and whoever takes it further loads as much at once, which waits when it finds several
+// stores.
+[[gnu::always_inline]] inline void say(const Event& event, Events& events) {
+  using Pair = uint64_t __attribute__((vector_size(16)));
+  const auto word = [](auto value) { return static_cast<uint64_t>(value); };
+  const uint64_t first = word(event.kind) | word(event.flags) << 8 | word(event.side) << 16 | word(event.reject) << 24 |
+                         word(event.cancel) << 32 | word(event.phase) << 40;
+  const Pair pairs[] = {
+      {first, event.instrument},
+      {event.order, event.counter_order},
+      {event.reference, event.counter_reference},
+      {word(event.price), word(event.quantity)},
+      {word(event.left), word(event.counter_left)},
+      {word(event.shown), event.match},
+  };
+  static_assert(sizeof pairs == sizeof event && offsetof(Event, flags) == 1 && offsetof(Event, side) == 2 &&
+                offsetof(Event, reject) == 3 && offsetof(Event, cancel) == 4 && offsetof(Event, phase) == 5 &&
+                offsetof(Event, instrument) == 8 && offsetof(Event, order) == 16 && offsetof(Event, reference) == 32 &&
+                offsetof(Event, price) == 48 && offsetof(Event, left) == 64 && offsetof(Event, shown) == 80);
+  static_assert(std::endian::native == std::endian::little);
+  std::memcpy(static_cast<void*>(events.extend()), pairs, sizeof pairs);
+}
 
 }  // namespace
 
@@ -62,8 +88,8 @@ void Matching::change_rules(const InstrumentRules& rules) {
   set_reference(reference_);
 }
 
-// Written where it stays: an event that is made elsewhere and copied costs more than all else of a quiet order.
-inline Event& Matching::tell(Event::Kind kind, Slot slot, Events& events) const {
+// For events that are rare: the caller writes what is left to say.
+Event& Matching::tell(Event::Kind kind, Slot slot, Events& events) const {
   const Order& order = orders_[slot];
   Event& event = events.emplace_back();
   event.kind = kind;
@@ -140,41 +166,48 @@ void Matching::submit(VenueTime now, const NewOrder& wanted, Events& events) {
 inline void Matching::submit_plain(const NewOrder& wanted, Slot slot, Events& events) {
   Order& order = orders_[slot];
   const uint32_t generation = order.generation;
-  // Each field once.
-  new (&order) Order{.open = static_cast<uint32_t>(wanted.quantity),
-                     .price = static_cast<int32_t>(wanted.price),
-                     .generation = generation,
-                     .reference = wanted.reference,
-                     .entered = ++entered_,
-                     .account = wanted.account,
-                     .self_match_id = wanted.self_match_id,
-                     .place = Place::kMoving,
-                     .side = wanted.side,
-                     .type = OrderType::kLimit,
-                     .time_in_force = wanted.time_in_force,
-                     .self_match = wanted.self_match};
-  new (events.extend()) Event{.kind = Event::Kind::kAccepted,
-                              .side = wanted.side,
-                              .instrument = rules_.id,
-                              .order = uint64_t{generation} << 32 | slot,
-                              .reference = wanted.reference,
-                              .price = wanted.price,
-                              .quantity = wanted.quantity,
-                              .left = wanted.quantity};
+  order.open = static_cast<uint32_t>(wanted.quantity);
+  order.reserve = order.filled = order.peak = 0;
+  order.price = static_cast<int32_t>(wanted.price);
+  order.reference = wanted.reference;
+  order.entered = ++entered_;
+  order.account = wanted.account;
+  order.self_match_id = wanted.self_match_id;
+  set_manner(order, manner_byte(offsetof(Order, place), Place::kMoving) |
+                        manner_byte(offsetof(Order, side), wanted.side) |
+                        manner_byte(offsetof(Order, type), OrderType::kLimit) |
+                        manner_byte(offsetof(Order, time_in_force), wanted.time_in_force) |
+                        manner_byte(offsetof(Order, self_match), wanted.self_match));
+  say({.kind = Event::Kind::kAccepted,
+       .side = wanted.side,
+       .instrument = rules_.id,
+       .order = uint64_t{generation} << 32 | slot,
+       .reference = wanted.reference,
+       .price = wanted.price,
+       .quantity = wanted.quantity,
+       .left = wanted.quantity},
+      events);
   enter_plain(order, slot, events);
+}
+
+// Mostly nobody waits for them.
+inline void Matching::after_trades(Events& events) {
+  if (phase_ != Phase::kContinuous || !buy_stops_.empty() || !sell_stops_.empty()) return run_stops(events);
+  low_ = high_ = 0;
 }
 
 // Where it belongs: against others, then into the book.
 [[gnu::always_inline]] inline void Matching::enter_plain(Order& order, Slot slot, Events& events) {
-  order.place = Place::kMoving;
-  if (!crosses(order.side, order.price) || match(slot, order.price, events)) {
+  const bool meets = crosses(order.side, order.price);
+  if (meets) order.place = Place::kMoving;
+  if (!meets || match(slot, order.price, events)) {
     if (order.time_in_force == TimeInForce::kImmediateOrCancel) [[unlikely]] {
       end(slot, CancelReason::kImmediate, events);
     } else {
       rest_shown(order, slot, events);
     }
   }
-  if (high_ != 0) run_stops(events);
+  if (high_ != 0) after_trades(events);
 }
 
 void Matching::submit_other(const NewOrder& wanted, Events& events) {
@@ -229,7 +262,7 @@ void Matching::submit_other(const NewOrder& wanted, Events& events) {
   } else {
     enter(slot, events);
   }
-  if (high_ != 0) run_stops(events);
+  if (high_ != 0) after_trades(events);
 }
 
 void Matching::cancel(VenueTime now, OrderId id, uint64_t reference, Events& events) {
@@ -281,14 +314,15 @@ inline void Matching::move_plain(const ReplaceOrder& wanted, Slot slot, Events& 
   order.open = static_cast<uint32_t>(wanted.quantity) - order.filled;
   order.price = static_cast<int32_t>(wanted.price);
   order.entered = ++entered_;
-  new (events.extend()) Event{.kind = Event::Kind::kReplaced,
-                              .side = order.side,
-                              .instrument = rules_.id,
-                              .order = wanted.order,
-                              .reference = wanted.reference,
-                              .price = wanted.price,
-                              .quantity = wanted.quantity,
-                              .left = order.open};
+  say({.kind = Event::Kind::kReplaced,
+       .side = order.side,
+       .instrument = rules_.id,
+       .order = wanted.order,
+       .reference = wanted.reference,
+       .price = wanted.price,
+       .quantity = wanted.quantity,
+       .left = order.open},
+      events);
   enter_plain(order, slot, events);
 }
 
@@ -343,7 +377,7 @@ void Matching::replace_other(const ReplaceOrder& wanted, Slot slot, Events& even
   } else {
     enter(slot, events);
   }
-  if (high_ != 0) run_stops(events);
+  if (high_ != 0) after_trades(events);
 }
 
 // --- queues
@@ -374,14 +408,15 @@ inline void Matching::unlink(Slot& first, Slot& last, Slot slot) {
   level.tail = slot;
   ++level.orders;
   level.shown += order.open;
-  new (events.extend()) Event{.kind = Event::Kind::kRested,
-                              .side = order.side,
-                              .instrument = rules_.id,
-                              .order = uint64_t{order.generation} << 32 | slot,
-                              .reference = order.reference,
-                              .price = order.price,
-                              .left = order.open,
-                              .shown = order.open};
+  say({.kind = Event::Kind::kRested,
+       .side = order.side,
+       .instrument = rules_.id,
+       .order = uint64_t{order.generation} << 32 | slot,
+       .reference = order.reference,
+       .price = order.price,
+       .left = order.open,
+       .shown = order.open},
+      events);
 }
 
 [[gnu::always_inline]] inline void Matching::leave_shown(Order& order) {
@@ -504,14 +539,15 @@ void Matching::finish(Slot slot) {
 
 void Matching::end(Slot slot, CancelReason reason, Events& events) {
   const Order& order = orders_[slot];
-  new (events.extend()) Event{.kind = Event::Kind::kCancelled,
-                              .side = order.side,
-                              .cancel = reason,
-                              .instrument = rules_.id,
-                              .order = uint64_t{order.generation} << 32 | slot,
-                              .reference = order.reference,
-                              .price = order.price,
-                              .quantity = order.left()};
+  say({.kind = Event::Kind::kCancelled,
+       .side = order.side,
+       .cancel = reason,
+       .instrument = rules_.id,
+       .order = uint64_t{order.generation} << 32 | slot,
+       .reference = order.reference,
+       .price = order.price,
+       .quantity = order.left()},
+      events);
   finish(slot);
 }
 
@@ -645,19 +681,20 @@ bool Matching::avoid_self(Slot taker, Slot maker, Events& events) {
 inline void Matching::trade(Slot slot, Slot counter, Side side, Price price, Quantity quantity, uint8_t flags,
                             Events& events) {
   const Order &one = orders_[slot], &other = orders_[counter];
-  new (events.extend()) Event{.kind = Event::Kind::kTrade,
-                              .flags = flags,
-                              .side = side,
-                              .instrument = rules_.id,
-                              .order = uint64_t{one.generation} << 32 | slot,
-                              .counter_order = uint64_t{other.generation} << 32 | counter,
-                              .reference = one.reference,
-                              .counter_reference = other.reference,
-                              .price = price,
-                              .quantity = quantity,
-                              .left = one.left() - quantity,
-                              .counter_left = other.left() - quantity,
-                              .match = ++matches_};
+  say({.kind = Event::Kind::kTrade,
+       .flags = flags,
+       .side = side,
+       .instrument = rules_.id,
+       .order = uint64_t{one.generation} << 32 | slot,
+       .counter_order = uint64_t{other.generation} << 32 | counter,
+       .reference = one.reference,
+       .counter_reference = other.reference,
+       .price = price,
+       .quantity = quantity,
+       .left = one.left() - quantity,
+       .counter_left = other.left() - quantity,
+       .match = ++matches_},
+      events);
   note_trade(price);
 }
 

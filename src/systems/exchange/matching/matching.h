@@ -155,6 +155,7 @@ class Matching {
   void trigger(Slot slot, Events& events);
   void collect_stops();
   void run_stops(Events& events);
+  void after_trades(Events& events);
 
   // Auctions.
   Quantity wanted(Price price) const;   // to buy at this price
