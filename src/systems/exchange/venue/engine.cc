@@ -22,9 +22,9 @@ Engine::Engine(uint32_t instruments_max)
 }
 
 void Engine::note_time(InstrumentId id) {
-  const VenueTime time = books_[id]->next_time().value_or(kNever);
+  const VenueTime time = books_.data()[id]->due_at();
   size_t at = leaves_ + id;
-  if (times_[at] == time) return;
+  if (times_.data()[at] == time) return;
   times_[at] = time;
   while (at > 1) {
     at /= 2;
@@ -39,6 +39,15 @@ std::optional<VenueTime> Engine::next_time() const {
   return times_[1];
 }
 
+void Engine::define(const InstrumentDefinition& definition) {
+  std::unique_ptr<Matching>& book = books_[definition.id];
+  if (book == nullptr) {
+    book = std::make_unique<Matching>(rules_of(definition));
+  } else {
+    book->change_rules(rules_of(definition));
+  }
+}
+
 void Engine::execute(const Command& command, Events& events) {
   if (command.kind == Command::Kind::kTime) {
     while (times_[1] <= command.now) {
@@ -51,27 +60,22 @@ void Engine::execute(const Command& command, Events& events) {
     }
     return;
   }
-  std::unique_ptr<Matching>& book = books_[command.instrument];
+  if (command.kind == Command::Kind::kDefine) return define(command.body.define);
+  Matching& book = *books_.data()[command.instrument];
   switch (command.kind) {
-    case Command::Kind::kDefine:
-      if (book == nullptr) {
-        book = std::make_unique<Matching>(rules_of(command.body.define));
-      } else {
-        book->change_rules(rules_of(command.body.define));
-      }
-      return;
+    case Command::Kind::kReplace:
+      book.replace(command.now, command.body.replace, events);
+      break;
     case Command::Kind::kSubmit:
-      book->submit(command.now, command.body.submit, events);
+      book.submit(command.now, command.body.submit, events);
       break;
     case Command::Kind::kCancel:
-      book->cancel(command.now, command.body.cancel.order, command.body.cancel.reference, events);
-      break;
-    case Command::Kind::kReplace:
-      book->replace(command.now, command.body.replace, events);
+      book.cancel(command.now, command.body.cancel.order, command.body.cancel.reference, events);
       break;
     case Command::Kind::kPhase:
-      book->set_phase(command.now, command.body.phase, events);
+      book.set_phase(command.now, command.body.phase, events);
       break;
+    case Command::Kind::kDefine:
     case Command::Kind::kTime:
       return;
   }

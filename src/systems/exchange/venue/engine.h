@@ -30,6 +30,7 @@ class Engine {
 
  private:
   static constexpr VenueTime kNever = INT64_MAX;
+  void define(const InstrumentDefinition& definition);
   void note_time(InstrumentId id);
 
   std::vector<std::unique_ptr<Matching>> books_;  // by id

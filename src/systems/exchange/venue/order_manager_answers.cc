@@ -45,16 +45,23 @@ void OrderManager::on_answer(const Stamp& stamp, const Command& command, Command
   if (command.kind == Command::Kind::kReplace) current = command.body.replace.reference;
   if (command.kind == Command::Kind::kSubmit) current = command.body.submit.reference;
   if (command.kind == Command::Kind::kCancel) current = command.body.cancel.reference;
+  const TablePlace place = current == 0 ? 0 : state.orders.find(current);
   const Batch<Event>& events = outputs.engine_events();
   for (size_t i = outputs.events_listed(); i < events.size(); ++i) {
-    state.on_event(events[i], current, outputs);
+    const Event& event = events[i];
+    // Most orders, and what they do at last.
+    if (event.kind == Event::Kind::kReplaced && event.reference == current && place != 0) {
+      state.on_replaced(event, state.orders[place], current, outputs);
+    } else if (event.kind != Event::Kind::kRested || event.reference != current || place == 0 ||
+               state.orders[place].type == OrderType::kMarketToLimit) {
+      state.on_event(event, current, outputs);
+    }
     outputs.list_event();
   }
-  if (current == 0) return;
-  if (const TablePlace place = state.orders.find(current)) state.settle_pending(stamp.now, place, commands);
+  if (place != 0) state.settle_pending(stamp.now, place, commands);
 }
 
-inline void OrderManager::State::on_event(const Event& event, OrderId current, Outputs& outputs) {
+void OrderManager::State::on_event(const Event& event, OrderId current, Outputs& outputs) {
   if (event.kind == Event::Kind::kTrade) return on_trade(event, current, outputs);
   if (event.kind == Event::Kind::kAuction) {
     if (event.price != 0) instruments[event.instrument].last = event.price;
@@ -106,22 +113,23 @@ inline void OrderManager::State::on_event(const Event& event, OrderId current, O
 }
 
 // Of what the order is by now; what its client called it before stays as it stands in the report.
-inline void OrderManager::State::fill_in(Report& report, const HeldOrder& order, OrderId id, OrderId current,
-                                         ReportKind kind) const {
+[[gnu::always_inline]] inline void OrderManager::State::fill_in(Report& report, const HeldOrder& order, OrderId id,
+                                                                OrderId current, ReportKind kind) const {
   describe(report, order, id, kind);
   if (id != current) return;
   report.tag = order.tag;
   if (order.asker == order.session) report.message_number = order.message_number;
 }
 
-inline Report& OrderManager::State::answer(const HeldOrder& order, OrderId id, OrderId current, ReportKind kind,
-                                           Outputs& outputs) const {
+[[gnu::always_inline]] inline Report& OrderManager::State::answer(const HeldOrder& order, OrderId id, OrderId current,
+                                                                  ReportKind kind, Outputs& outputs) const {
   Report& report = outputs.report();
   fill_in(report, order, id, current, kind);
   return report;
 }
 
-inline void OrderManager::State::on_replaced(const Event& event, HeldOrder& order, OrderId current, Outputs& outputs) {
+[[gnu::always_inline]] inline void OrderManager::State::on_replaced(const Event& event, HeldOrder& order,
+                                                                    OrderId current, Outputs& outputs) {
   Report& report = outputs.report();
   if (!order.wanted_id.empty() && order.asker == order.session) {
     report.original_id = order.client_id;
@@ -144,8 +152,8 @@ inline void OrderManager::State::on_replaced(const Event& event, HeldOrder& orde
 
 // --- trades
 
-inline Amount OrderManager::State::fill(HeldOrder& order, const InstrumentDefinition& instrument, const Event& event,
-                                        Quantity left, bool maker) {
+[[gnu::always_inline]] inline Amount OrderManager::State::fill(HeldOrder& order, const InstrumentDefinition& instrument,
+                                                               const Event& event, Quantity left, bool maker) {
   const Amount notional = event.price * event.quantity * instrument.quote_per_tick_lot;
   const Amount fee = charge(order, notional, maker ? order.maker_fee : order.taker_fee);
   order.filled += static_cast<uint32_t>(event.quantity);
@@ -293,7 +301,8 @@ void OrderManager::State::retire(TablePlace place) {
 }
 
 // The command was answered: nothing about its order is pending any more.
-inline void OrderManager::State::settle_pending(VenueTime now, TablePlace place, Commands& commands) {
+[[gnu::always_inline]] inline void OrderManager::State::settle_pending(VenueTime now, TablePlace place,
+                                                                       Commands& commands) {
   HeldOrder& order = orders[place];
   const bool was_pending = order.pending != HeldOrder::Pending::kNone;
   order.pending = HeldOrder::Pending::kNone;

@@ -12,8 +12,13 @@ bool is_stop_type(OrderType type) {
 bool has_limit_price(OrderType type) {
   return type == OrderType::kLimit || type == OrderType::kStopLimit;
 }
+bool prices_fit(OrderType type, Price price, Price stop_price) {
+  if (price < (has_limit_price(type) ? 1 : 0) || price > kPriceMax) return false;
+  return is_stop_type(type) ? stop_price >= 1 && stop_price <= kPriceMax : stop_price == 0;
+}
 
-Command& add_command(Commands& commands, Command::Kind kind, const HeldOrder& order, VenueTime now) {
+[[gnu::always_inline]] inline Command& add_command(Commands& commands, Command::Kind kind, const HeldOrder& order,
+                                                   VenueTime now) {
   Command& command = commands.emplace_back();
   command.kind = kind;
   command.instrument = order.instrument;
@@ -25,7 +30,7 @@ Command& add_command(Commands& commands, Command::Kind kind, const HeldOrder& or
 
 // --- who asks, and how often
 
-inline Refusal OrderManager::State::who(const Request& request, AccountId& account) const {
+[[gnu::always_inline]] inline Refusal OrderManager::State::who(const Request& request, AccountId& account) const {
   const AccountId named = request.body.order.account;
   if (request.session == 0) {
     account = named;
@@ -40,7 +45,7 @@ inline Refusal OrderManager::State::who(const Request& request, AccountId& accou
 }
 
 // A bucket of tokens, told as the time at which it will be full again.
-inline bool OrderManager::State::within_rate(AccountState& account, VenueTime now) {
+[[gnu::always_inline]] inline bool OrderManager::State::within_rate(AccountState& account, VenueTime now) {
   if (account.limits.rate_per_second == 0) return true;
   const VenueTime from = std::max(account.next_request, now);
   if (from - now > account.interval_room) return false;
@@ -57,12 +62,18 @@ void OrderManager::State::new_order(const Stamp& stamp, const Request& request, 
   const Refusal unknown = who(request, account);
   if (refused == Refusal::kNone) refused = unknown;
   if (refused == Refusal::kNone) refused = take_order(stamp, request, account, commands);
-  if (refused == Refusal::kNone) return;
+  if (refused != Refusal::kNone)
+    reject_order(request, unknown == Refusal::kNone ? account : fields.account, refused, outputs);
+}
+
+[[gnu::noinline]] void OrderManager::State::reject_order(const Request& request, AccountId account, Refusal refused,
+                                                         Outputs& outputs) {
+  const OrderFields& fields = request.body.order;
   Report report = refusal(request, ReportKind::kRejected, refused);
   report.side = fields.side;
   report.type = fields.type;
   report.time_in_force = fields.time_in_force;
-  report.account = unknown == Refusal::kNone ? account : fields.account;
+  report.account = account;
   report.price = fields.price;
   report.stop_price = fields.stop_price;
   report.quantity = fields.quantity;
@@ -79,9 +90,7 @@ inline Refusal OrderManager::State::check_fields(const OrderFields& fields) cons
   if (fields.quantity <= 0 || fields.quantity > kQuantityMax || fields.minimum < 0 ||
       fields.minimum > fields.quantity || fields.shown < kShowAll || fields.shown > fields.quantity)
     return Refusal::kBadQuantity;
-  if (fields.price < (has_limit_price(fields.type) ? 1 : 0) || fields.price > kPriceMax) return Refusal::kBadPrice;
-  if (is_stop_type(fields.type) ? fields.stop_price < 1 || fields.stop_price > kPriceMax : fields.stop_price != 0)
-    return Refusal::kBadPrice;
+  if (!prices_fit(fields.type, fields.price, fields.stop_price)) return Refusal::kBadPrice;
   const bool immediate =
       fields.time_in_force == TimeInForce::kImmediateOrCancel || fields.time_in_force == TimeInForce::kFillOrKill;
   return fields.all_or_none && !immediate ? Refusal::kUnsupported : Refusal::kNone;
@@ -89,9 +98,11 @@ inline Refusal OrderManager::State::check_fields(const OrderFields& fields) cons
 
 // `worth`: the price by which the order's value is measured, 0 if there is none. `added`: lots that it could trade more
 // than before.
-inline Refusal OrderManager::State::check_limits(const AccountState& account, const InstrumentState& instrument,
-                                                 const PositionCell& position, Side side, OrderType type, Price price,
-                                                 Price worth, Quantity quantity, Quantity added) const {
+[[gnu::always_inline]] inline Refusal OrderManager::State::check_limits(const AccountState& account,
+                                                                        const InstrumentState& instrument,
+                                                                        const PositionCell& position, Side side,
+                                                                        OrderType type, Price price, Price worth,
+                                                                        Quantity quantity, Quantity added) const {
   const RiskLimits& risk = account.limits;
   if (risk.order_quantity_max != 0 && quantity > risk.order_quantity_max) return Refusal::kQuantityLimit;
   if (risk.price_band_bp != 0 && instrument.last != 0 && has_limit_price(type) &&
@@ -109,16 +120,19 @@ inline Refusal OrderManager::State::check_limits(const AccountState& account, co
   return Refusal::kNone;
 }
 
-inline Refusal OrderManager::State::bound(const AccountState& account, const InstrumentState& instrument,
-                                          const OrderTermsAsked& asked, Amount free, Price& bound, Price& worth) const {
+[[gnu::always_inline]] inline Refusal OrderManager::State::bound(const AccountState& account,
+                                                                 const InstrumentState& instrument,
+                                                                 const OrderTermsAsked& asked, Amount free,
+                                                                 Price& bound, Price& worth) const {
   if (!has_limit_price(asked.type)) return bound_at_market(account, instrument, asked, free, bound, worth);
   bound = worth = asked.price;
   return Refusal::kNone;
 }
 
-Refusal OrderManager::State::bound_at_market(const AccountState& account, const InstrumentState& instrument,
-                                             const OrderTermsAsked& asked, Amount free, Price& bound,
-                                             Price& worth) const {
+[[gnu::noinline]] Refusal OrderManager::State::bound_at_market(const AccountState& account,
+                                                               const InstrumentState& instrument,
+                                                               const OrderTermsAsked& asked, Amount free, Price& bound,
+                                                               Price& worth) const {
   const InstrumentDefinition& definition = instrument.definition;
   const Price near = is_stop_type(asked.type) ? asked.stop_price : instrument.last;
   bound = asked.price;
@@ -142,7 +156,8 @@ Refusal OrderManager::State::bound_at_market(const AccountState& account, const 
 }
 
 // What a seller or buyer may still reserve.
-inline Amount OrderManager::State::available(const AccountState& account, Side side, CellNumber cell) const {
+[[gnu::always_inline]] inline Amount OrderManager::State::available(const AccountState& account, Side side,
+                                                                    CellNumber cell) const {
   const Amount free = cell == kNoCell ? 0 : balances[cell].total - balances[cell].reserved;
   return side == Side::kSell && account.limits.short_sale_allowed ? free + account.limits.short_max : free;
 }
@@ -218,7 +233,7 @@ Refusal OrderManager::State::take_order(const Stamp& stamp, const Request& reque
   order.asker = request.session;
   order.message_number = request.message_number;
   order.tag = request.tag;
-  reserve(order);
+  hold(order, need, order.left);
   ++open_orders;
   ++account.open_orders;
   link(account, &HeldOrder::of_account, place);
@@ -248,7 +263,7 @@ Refusal OrderManager::State::take_order(const Stamp& stamp, const Request& reque
 
 // --- what is asked about an order
 
-inline TablePlace OrderManager::State::named(const Request& request, AccountId account) const {
+[[gnu::always_inline]] inline TablePlace OrderManager::State::named(const Request& request, AccountId account) const {
   const OrderFields& fields = request.body.order;
   TablePlace place = 0;
   if (fields.by_order_id) {
@@ -260,7 +275,7 @@ inline TablePlace OrderManager::State::named(const Request& request, AccountId a
 }
 
 // It may have ended so long ago that only its id is known.
-Refusal OrderManager::State::unknown(const Request& request) const {
+[[gnu::noinline]] Refusal OrderManager::State::unknown(const Request& request) const {
   const OrderFields& fields = request.body.order;
   if (fields.by_order_id) {
     const auto old = static_cast<TablePlace>(fields.order_id);
@@ -273,7 +288,8 @@ Refusal OrderManager::State::unknown(const Request& request) const {
                                                                                  : Refusal::kUnknownOrder;
 }
 
-inline Refusal OrderManager::State::asked(const Request& request, AccountId account, TablePlace& place) {
+[[gnu::always_inline]] inline Refusal OrderManager::State::asked(const Request& request, AccountId account,
+                                                                 TablePlace& place) {
   const OrderFields& fields = request.body.order;
   place = named(request, account);
   if (!fields.client_id.empty()) {
@@ -289,8 +305,8 @@ inline Refusal OrderManager::State::asked(const Request& request, AccountId acco
   return order.pending != HeldOrder::Pending::kNone ? Refusal::kPending : Refusal::kNone;
 }
 
-Report OrderManager::State::cancel_reject(const Request& request, AccountId account, TablePlace place,
-                                          Refusal refused) const {
+[[gnu::noinline]] void OrderManager::State::reject_cancel(const Request& request, AccountId account, TablePlace place,
+                                                          Refusal refused, Outputs& outputs) {
   const OrderFields& fields = request.body.order;
   Report report = refusal(request, ReportKind::kCancelReject, refused);
   if (place != 0) {
@@ -307,7 +323,7 @@ Report OrderManager::State::cancel_reject(const Request& request, AccountId acco
   if (request.kind == RequestKind::kReplace) report.flags |= Report::kOfReplace;
   report.original_id = fields.by_order_id && place != 0 ? orders[place].client_id : fields.original_id;
   report.client_id = fields.client_id;
-  return report;
+  tell(report, outputs);
 }
 
 void OrderManager::State::cancel(const Stamp& stamp, const Request& request, Commands& commands, Outputs& outputs) {
@@ -317,7 +333,7 @@ void OrderManager::State::cancel(const Stamp& stamp, const Request& request, Com
   Refusal refused = static_cast<Refusal>(fields.refused);
   if (refused == Refusal::kNone) refused = who(request, account);
   if (refused == Refusal::kNone) refused = asked(request, account, place);
-  if (refused != Refusal::kNone) return tell(cancel_reject(request, account, place, refused), outputs);
+  if (refused != Refusal::kNone) return reject_cancel(request, account, place, refused, outputs);
   HeldOrder& order = orders[place];
   order.pending = HeldOrder::Pending::kCancel;
   order.asker = request.session;
@@ -337,25 +353,11 @@ void OrderManager::State::replace(const Stamp& stamp, const Request& request, Co
   if (refused == Refusal::kNone && halted) refused = Refusal::kHalted;
   if (refused == Refusal::kNone) refused = asked(request, account, place);
   if (refused == Refusal::kNone) refused = change(stamp, request, place, commands);
-  if (refused != Refusal::kNone) tell(cancel_reject(request, account, place, refused), outputs);
+  if (refused != Refusal::kNone) reject_cancel(request, account, place, refused, outputs);
 }
 
-inline Refusal OrderManager::State::change(const Stamp& stamp, const Request& request, TablePlace place,
-                                           Commands& commands) {
-  HeldOrder& order = orders[place];
-  const AccountState& account = accounts[order.account];
-  const InstrumentState& instrument = instruments[order.instrument];
-  if (account.limits.killed) return Refusal::kKilled;
-  const PositionCell& position = positions[order.position];
-  if (instrument.restricted || position.restricted) return Refusal::kRestricted;
-
-  // What the order is by now: a stop may have become another, and a market-to-limit order have a price.
-  const OrderFields& fields = request.body.order;
-  OrderTermsAsked wanted{.side = order.side,
-                         .type = order.type,
-                         .price = fields.price,
-                         .stop_price = fields.stop_price,
-                         .quantity = fields.quantity};
+// What the order is by now: a stop may have become another, and a market-to-limit order have a price.
+void OrderManager::State::become(const HeldOrder& order, OrderTermsAsked& wanted) {
   if (order.triggered) {
     wanted.type = order.type == OrderType::kStop ? OrderType::kMarket : OrderType::kLimit;
     wanted.stop_price = 0;
@@ -363,34 +365,53 @@ inline Refusal OrderManager::State::change(const Stamp& stamp, const Request& re
     wanted.type = OrderType::kLimit;
     if (wanted.price == 0) wanted.price = order.price;
   }
-  if (wanted.quantity <= 0 || wanted.quantity > kQuantityMax) return Refusal::kBadQuantity;
-  if (wanted.price < (has_limit_price(wanted.type) ? 1 : 0) || wanted.price > kPriceMax) return Refusal::kBadPrice;
-  if (is_stop_type(wanted.type) ? wanted.stop_price < 1 || wanted.stop_price > kPriceMax : wanted.stop_price != 0)
-    return Refusal::kBadPrice;
+}
 
+[[gnu::always_inline]] inline Refusal OrderManager::State::change(const Stamp& stamp, const Request& request,
+                                                                  TablePlace place, Commands& commands) {
+  HeldOrder& order = orders[place];
+  const AccountState& account = accounts[order.account];
+  const InstrumentState& instrument = instruments[order.instrument];
+  if (account.limits.killed) return Refusal::kKilled;
+  const PositionCell& position = positions[order.position];
+  if (instrument.restricted || position.restricted) return Refusal::kRestricted;
+
+  const OrderFields& fields = request.body.order;
+  OrderTermsAsked wanted{.side = order.side,
+                         .type = order.type,
+                         .price = fields.price,
+                         .stop_price = fields.stop_price,
+                         .quantity = fields.quantity};
+  if (order.type != OrderType::kLimit) [[unlikely]]
+    become(order, wanted);
+  if (wanted.quantity <= 0 || wanted.quantity > kQuantityMax) return Refusal::kBadQuantity;
+  if (!prices_fit(wanted.type, wanted.price, wanted.stop_price)) return Refusal::kBadPrice;
+
+  const bool buys = order.side == Side::kBuy;
   const Quantity left = std::max<Quantity>(wanted.quantity - order.filled, 0);
   const Quantity most_left = std::max<Quantity>(left, order.left);
-  const CellNumber paid = order.side == Side::kBuy ? order.quote : order.base;
-  const Amount free = available(account, order.side, paid) + order.reserved;
   const bool same_terms = wanted.price == order.price && (order.triggered || wanted.stop_price == order.stop_price);
-  Price most = order.bound, worth = order.bound;
+  Price most = order.bound;
+  Amount need = order.reserved;
   if (!same_terms || most_left > order.left) {
+    const Amount free = available(account, order.side, buys ? order.quote : order.base) + order.reserved;
     OrderTermsAsked measured = wanted;
     measured.quantity = most_left;
+    Price worth = most;
     if (const Refusal refused = bound(account, instrument, measured, free, most, worth); refused != Refusal::kNone)
       return refused;
     if (const Refusal refused = check_limits(account, instrument, position, order.side, wanted.type, wanted.price,
                                              worth, wanted.quantity, most_left - order.left);
         refused != Refusal::kNone)
       return refused;
-    const Amount need =
-        order.side == Side::kBuy
-            ? buying_cost(instrument.definition.quote_per_tick_lot,
-                          static_cast<uint32_t>(std::max<Price>(most, order.bound)), static_cast<uint64_t>(most_left),
-                          std::max(order.maker_fee, order.taker_fee), order.fee_slack)
-            : selling_cost(instrument.definition.base_per_lot, static_cast<uint64_t>(most_left));
+    // Until it is answered either price and size may come to trade.
+    need =
+        buys ? buying_cost(instrument.definition.quote_per_tick_lot,
+                           static_cast<uint32_t>(std::max<Price>(most, order.bound)), static_cast<uint64_t>(most_left),
+                           std::max(order.maker_fee, order.taker_fee), order.fee_slack)
+             : selling_cost(instrument.definition.base_per_lot, static_cast<uint64_t>(most_left));
     if (need > order.reserved && need > free)
-      return order.side == Side::kSell && account.limits.short_sale_allowed ? Refusal::kShortSale : Refusal::kBalance;
+      return !buys && account.limits.short_sale_allowed ? Refusal::kShortSale : Refusal::kBalance;
   }
   order.pending = HeldOrder::Pending::kReplace;
   order.asker = request.session;
@@ -403,7 +424,8 @@ inline Refusal OrderManager::State::change(const Stamp& stamp, const Request& re
   order.bound_before = order.bound;
   order.bound = std::max(order.bound, order.wanted_bound);
   order.cover = static_cast<uint32_t>(most_left - order.left);
-  if (order.cover != 0 || (order.side == Side::kBuy && order.bound != order.bound_before)) reserve(order);
+  if (order.cover != 0 || (buys && order.bound != order.bound_before))
+    hold(order, need, static_cast<uint32_t>(most_left));
   Command& command = add_command(commands, Command::Kind::kReplace, order, stamp.now);
   new (&command.body.replace) ReplaceOrder{.order = order.engine_order,
                                            .reference = orders.id(place),

@@ -123,6 +123,7 @@ struct OrderManager::State {
   Amount needed(const HeldOrder& order) const;
   // Makes what is reserved, and the open lots of the position, what the order's fields say.
   void reserve(HeldOrder& order);
+  void hold(HeldOrder& order, Amount amount, uint32_t lots);
   Amount charge(HeldOrder& order, Amount notional, uint32_t fee);
 
   // --- reports
@@ -136,7 +137,8 @@ struct OrderManager::State {
   void done(const Request& request, Outputs& outputs);
   void denied(const Request& request, Refusal refusal, Outputs& outputs);
 
-  // --- requests of sessions: order_manager_orders.cc
+  // --- requests of sessions: order_manager_orders.cc. What every order goes through is made part of its caller, what
+  // few do stands apart.
   Refusal who(const Request& request, AccountId& account) const;
   bool within_rate(AccountState& account, VenueTime now);
   void new_order(const Stamp& stamp, const Request& request, Commands& commands, Outputs& outputs);
@@ -156,8 +158,10 @@ struct OrderManager::State {
   void replace(const Stamp& stamp, const Request& request, Commands& commands, Outputs& outputs);
   // What both look at first: kNone if the order may be asked about.
   Refusal asked(const Request& request, AccountId account, TablePlace& place);
+  static void become(const HeldOrder& order, OrderTermsAsked& wanted);
   Refusal change(const Stamp& stamp, const Request& request, TablePlace place, Commands& commands);
-  Report cancel_reject(const Request& request, AccountId account, TablePlace place, Refusal refused) const;
+  void reject_order(const Request& request, AccountId account, Refusal refused, Outputs& outputs);
+  void reject_cancel(const Request& request, AccountId account, TablePlace place, Refusal refused, Outputs& outputs);
   void status(const Request& request, Outputs& outputs);
   void mass_cancel(const Stamp& stamp, const Request& request, Commands& commands, Outputs& outputs);
   // Cancels without being asked by the order's client, now or when it is not pending any more. False: that was on its
@@ -224,8 +228,8 @@ struct OrderManager::State {
 
 inline constexpr Amount kTooMuch = INT64_MAX;
 
-inline Amount OrderManager::State::buying_cost(Amount quote_per_tick_lot, uint32_t price, uint64_t lots, uint32_t fee,
-                                               uint32_t slack) {
+[[gnu::always_inline]] inline Amount OrderManager::State::buying_cost(Amount quote_per_tick_lot, uint32_t price,
+                                                                      uint64_t lots, uint32_t fee, uint32_t slack) {
   uint64_t notional = 0;  // prices are below 2^31 and lots below 2^33
   if (__builtin_mul_overflow(price * lots, static_cast<uint64_t>(quote_per_tick_lot), &notional) ||
       notional > static_cast<uint64_t>(kAmountMax)) [[unlikely]]
@@ -239,7 +243,7 @@ inline Amount OrderManager::State::buying_cost(Amount quote_per_tick_lot, uint32
                              (owed > slack ? static_cast<uint64_t>((owed - slack + kFeeUnit - 1) / kFeeUnit) : 0));
 }
 
-inline Amount OrderManager::State::selling_cost(Amount base_per_lot, uint64_t lots) {
+[[gnu::always_inline]] inline Amount OrderManager::State::selling_cost(Amount base_per_lot, uint64_t lots) {
   Amount amount = 0;
   return __builtin_mul_overflow(base_per_lot, lots, &amount) ? kTooMuch : amount;
 }
@@ -253,17 +257,21 @@ inline Amount OrderManager::State::needed(const HeldOrder& order) const {
                      order.fee_slack);
 }
 
-inline void OrderManager::State::reserve(HeldOrder& order) {
-  const Amount amount = needed(order);
-  balances[order.side == Side::kBuy ? order.quote : order.base].reserved += amount - order.reserved;
+[[gnu::always_inline]] inline void OrderManager::State::hold(HeldOrder& order, Amount amount, uint32_t lots) {
+  const bool buys = order.side == Side::kBuy;
+  balances[buys ? order.quote : order.base].reserved += amount - order.reserved;
   order.reserved = amount;
-  const uint32_t lots = order.open ? order.left + order.cover : 0;
   PositionCell& position = positions[order.position];
-  (order.side == Side::kBuy ? position.open_buys : position.open_sells) += Quantity{lots} - order.open_lots;
+  (buys ? position.open_buys : position.open_sells) += Quantity{lots} - order.open_lots;
   order.open_lots = lots;
 }
 
-inline void OrderManager::State::describe(Report& report, const HeldOrder& order, OrderId id, ReportKind kind) {
+inline void OrderManager::State::reserve(HeldOrder& order) {
+  hold(order, needed(order), order.open ? order.left + order.cover : 0);
+}
+
+[[gnu::always_inline]] inline void OrderManager::State::describe(Report& report, const HeldOrder& order, OrderId id,
+                                                                 ReportKind kind) {
   report.kind = kind;
   report.status = order.status;
   report.side = order.side;
