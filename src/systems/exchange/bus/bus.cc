@@ -84,10 +84,6 @@ constexpr bool sound_slots(uint64_t slots) {
   return slots >= kBusSlotsMin && slots <= kBusSlotsMax && std::has_single_bit(slots);
 }
 
-constexpr uint64_t marker_of(Sequence sequence, uint32_t following) {
-  return sequence << 8 | following;
-}
-
 // What a slot's words say, and whether that can be.
 struct SlotHead {
   Sequence sequence;
@@ -178,7 +174,7 @@ Result<std::unique_ptr<Bus>> Bus::open(const BusOptions& options, BusTail& tail)
           BusHeader& header = header_of(bus->memory_);
           store(header.next, tail.next, std::memory_order_release);
           store(header.sleepers, 0);
-          bus->next_ = tail.next;
+          bus->next_ = bus->published_ = tail.next;
           bus->free_until_ = 0;
           return bus;
         }
@@ -245,6 +241,7 @@ Result<void> Bus::map(size_t bytes, bool writable) {
   slots_ = (bytes - file_bytes(0)) / kBusSlotBytes;
   mask_ = slots_ - 1;
   slots_begin_ = reinterpret_cast<uint64_t*>(memory_ + file_bytes(0));
+  written_ = &header_of(memory_).next;
 #ifdef MADV_POPULATE_WRITE
   // Best effort: a kernel without it takes its page faults later.
   (void)::madvise(memory, bytes, writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
@@ -276,7 +273,8 @@ void Bus::begin_anew(Sequence next) {
   store(header.next, next, std::memory_order_release);
   std::memcpy(header.magic, kBusMagic, sizeof kBusMagic);
   store(header.first, next, std::memory_order_release);
-  next_ = next;
+  next_ = published_ = next;
+  cleared_ = 0;
   free_until_ = next + slots_;
   begun_ = true;
 }
@@ -293,28 +291,37 @@ Result<void> Bus::restart(Sequence next) {
   return {};
 }
 
-// The whole records that end newest, as far back as they follow each other without a gap.
+// The whole records that end newest, as far back as they follow each other without a gap. What stands behind a record
+// that was not published is none of them, however whole it looks: `next` of the header is behind everything that was
+// published but, if the writer ended right before it stored that, what it published last.
 BusTail Bus::find_tail() const {
   const Sequence first = load(header_of(memory_).first);
+  const Sequence published = load(*written_);
   const auto record_at = [&](Sequence sequence) -> uint32_t {  // how many slots, 0: no whole record begins here
     if (sequence < first) return 0;
     const uint64_t* begin = slot(sequence);
     const SlotHead head = head_of(load(begin[0], std::memory_order_acquire), begin);
     if (head.sequence != sequence || !head.begins()) return 0;
     for (uint32_t i = 1; i <= head.following; ++i)
-      if (load(slot(sequence + i)[0]) != marker_of(sequence + i, head.following - i)) return 0;
+      if (load(slot(sequence + i)[0]) != marker(sequence + i, head.following - i)) return 0;
     return head.following + 1;
   };
   BusTail tail;
+  const auto take = [&](Sequence sequence) {
+    const uint32_t slots = record_at(sequence);
+    if (slots == 0 || sequence + slots <= tail.next) return false;
+    tail.first = sequence;
+    tail.next = sequence + slots;
+    return true;
+  };
   for (size_t i = 0; i < slots_; ++i) {
     const Sequence sequence = load(slots_begin_[i * kSlotWords]) >> 8;
-    if ((sequence & mask_) != i || sequence >= kSequenceMax) continue;
-    if (const uint32_t slots = record_at(sequence); slots != 0 && sequence + slots > tail.next) {
-      tail.first = sequence;
-      tail.next = sequence + slots;
-    }
+    if ((sequence & mask_) == i && sequence < std::min(published, kSequenceMax)) take(sequence);
   }
-  if (tail.next == 0) return tail;
+  if (tail.next == 0) tail.next = published;
+  while (tail.next < kSequenceMax && take(tail.next)) {
+  }
+  if (tail.first == 0) return {};
   const Sequence oldest = std::max(first, tail.next > slots_ ? tail.next - slots_ : 1);
   while (tail.first > oldest) {
     // The slot before is the last of its record, and says how many came before it.
@@ -341,45 +348,14 @@ bool Bus::look_at_cursors(uint32_t slots) {
     least = std::min(least, load(cursor.sequence, std::memory_order_acquire));
   }
   free_until_ = least + slots_;
-  return next_ + slots <= free_until_;
+  if (next_ + slots <= free_until_) return true;
+  publish();
+  return false;
 }
 
-Sequence Bus::write(BusType type, uint16_t flags, SessionId session, uint64_t ns, uint32_t input_delta,
-                    BytesView payload) {
-  const Sequence sequence = next_;
-  const uint32_t slots = bus_slots_of(payload.size());
-  POLIS_ASSERT(slots <= kBusRecordSlotsMax && sequence + slots <= free_until_ && !attached_);
-  // Whoever still reads what was here sees the marker go before the first byte changes.
-  for (uint32_t i = 0; i < slots; ++i) store(slot(sequence + i)[0], 0);
-  std::atomic_thread_fence(std::memory_order_release);
-  const uint64_t kind = static_cast<uint64_t>(type) | static_cast<uint64_t>(flags) << 16 | payload.size() << 32;
-  const uint64_t origin = session | static_cast<uint64_t>(input_delta) << 32;
-  const std::byte* from = payload.data();
-  size_t left = payload.size();
-  for (uint32_t i = 0; i < slots; ++i) {
-    uint64_t* to = slot(sequence + i) + 1;
-    store(to[0], ns);
-    store(to[1], kind);
-    store(to[2], origin);
-    to += 3;
-    const size_t here = std::min(left, kBusPayloadBytes);
-    left -= here;
-    for (const std::byte* end = from + here / 8 * 8; from != end; from += 8, ++to) {
-      uint64_t value;
-      std::memcpy(&value, from, 8);
-      store(*to, value);
-    }
-    if (here % 8 != 0) {  // the last of them
-      uint64_t value = 0;
-      std::memcpy(&value, from, here % 8);
-      store(*to, value);
-    }
-  }
-  for (uint32_t i = slots; i-- > 0;)
-    store(slot(sequence + i)[0], marker_of(sequence + i, slots - 1 - i), std::memory_order_release);
-  next_ = sequence + slots;
-  store(header_of(memory_).next, next_, std::memory_order_release);
-  return sequence;
+Sequence Bus::append(BusType type, uint16_t flags, SessionId session, uint64_t ns, uint32_t input_delta,
+                     BytesView payload) {
+  return fill(type, flags, session, ns, input_delta, payload);
 }
 
 // The fence stands between the markers and the look at `sleepers`; wait() has its own between the two the other way
@@ -394,7 +370,7 @@ void Bus::wake() {
 }
 
 Sequence Bus::written() const {
-  return load(header_of(memory_).next, std::memory_order_acquire);
+  return load(*written_, std::memory_order_acquire);
 }
 
 // --- readers
@@ -469,15 +445,20 @@ BusReader::~BusReader() {
 }
 
 BusReader::BusReader(Bus& bus, size_t cursor, Sequence next, bool gating)
-    : bus_(bus), slots_(bus.slots_begin_), mask_(bus.mask_), cursor_(cursor), next_(next), gating_(gating) {}
+    : bus_(bus),
+      memory_(bus.memory_),
+      slots_(bus.slots_begin_),
+      mask_(bus.mask_),
+      cursor_(cursor),
+      next_(next),
+      gating_(gating) {}
 
-bool BusReader::poll_slowly(BusRecord& record, std::byte* payload) {
-  const uint64_t* words = bus_.slot(next_);
+bool BusReader::poll_any(BusRecord& record, std::byte* payload) {
+  const uint64_t* words = slot(next_);
   const uint64_t marker = load(words[0], std::memory_order_acquire);
   if (marker >> 8 != next_) {
     // A later lap is here, or the bus began anew behind this reader. A smaller one: not written yet.
-    if (marker >> 8 > next_ || load(header_of(bus_.memory_).first, std::memory_order_acquire) > next_)
-      overtaken_ = true;
+    if (marker >> 8 > next_ || load(header_of(memory_).first, std::memory_order_acquire) > next_) overtaken_ = true;
     return false;
   }
   if (overtaken_) return false;
@@ -487,7 +468,7 @@ bool BusReader::poll_slowly(BusRecord& record, std::byte* payload) {
   if (whole) {
     size_t left = record.length;
     for (uint32_t i = 0; i < record.slots; ++i) {
-      const uint64_t* from = bus_.slot(next_ + i) + kHeadWords;
+      const uint64_t* from = slot(next_ + i) + kHeadWords;
       const size_t here = std::min(left, kBusPayloadBytes);
       for (size_t word = 0; word < (here + 7) / 8; ++word, payload += 8) copy<1>(from + word, payload);
       left -= here;
@@ -504,7 +485,7 @@ bool BusReader::poll_slowly(BusRecord& record, std::byte* payload) {
 
 void BusReader::release(Sequence before) {
   POLIS_ASSERT(before <= next_);
-  if (cursor_ != kBusCursorsMax) store(cursor_of(bus_.memory_, cursor_).sequence, before, std::memory_order_release);
+  if (cursor_ != kBusCursorsMax) store(cursor_of(memory_, cursor_).sequence, before, std::memory_order_release);
 }
 
 void BusReader::seek(Sequence next) {
@@ -515,8 +496,8 @@ void BusReader::seek(Sequence next) {
 }
 
 bool BusReader::ready() const {
-  return overtaken_ || load(bus_.slot(next_)[0], std::memory_order_acquire) >> 8 >= next_ ||
-         load(header_of(bus_.memory_).first, std::memory_order_acquire) > next_;
+  return overtaken_ || load(slot(next_)[0], std::memory_order_acquire) >> 8 >= next_ ||
+         load(header_of(memory_).first, std::memory_order_acquire) > next_;
 }
 
 void BusReader::wait(unsigned spin, uint64_t timeout_ns) {
@@ -524,7 +505,7 @@ void BusReader::wait(unsigned spin, uint64_t timeout_ns) {
     if (ready()) return;
     pause_cpu();
   }
-  BusHeader& header = header_of(bus_.memory_);
+  BusHeader& header = header_of(memory_);
   if (!bus_.writable_) {  // cannot say that it sleeps: looks again each millisecond
     const timespec nap{0, static_cast<long>(std::min<uint64_t>(timeout_ns, 1'000'000))};
     if (!ready()) ::nanosleep(&nap, nullptr);

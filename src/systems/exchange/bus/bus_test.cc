@@ -1,11 +1,14 @@
 #include "systems/exchange/bus/bus.h"
 
+#include <algorithm>
+#include <array>
 #include <fcntl.h>
 #include <filesystem>
 #include <fmt/format.h>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <span>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -56,13 +59,23 @@ size_t length_at(Sequence sequence) {
 std::byte byte_at(Sequence sequence, size_t i) {
   return static_cast<std::byte>(sequence * 31 + i * 7);
 }
-Sequence put(Bus& bus) {
+Sequence append(Bus& bus) {
   std::byte payload[kBusRecordBytesMax];
   const Sequence sequence = bus.next();
   const size_t length = length_at(sequence);
   for (size_t i = 0; i < length; ++i) payload[i] = byte_at(sequence, i);
-  return bus.write(BusType::kReport, static_cast<uint16_t>(sequence), static_cast<SessionId>(sequence * 3),
-                   sequence * 1000, static_cast<uint32_t>(sequence * 5), {payload, length});
+  return bus.append(BusType::kReport, static_cast<uint16_t>(sequence), static_cast<SessionId>(sequence * 3),
+                    sequence * 1000, static_cast<uint32_t>(sequence * 5), BytesView{payload, length});
+}
+Sequence put(Bus& bus) {
+  const Sequence sequence = append(bus);
+  bus.publish();
+  return sequence;
+}
+bool append_if_room(Bus& bus) {
+  if (!bus.room(bus_slots_of(length_at(bus.next())))) return false;
+  append(bus);
+  return true;
 }
 bool put_if_room(Bus& bus) {
   if (!bus.room(bus_slots_of(length_at(bus.next())))) return false;
@@ -103,6 +116,76 @@ TEST_F(BusTest, what_is_written_is_read_in_order_by_everybody) {
   EXPECT_EQ(written, 10'000u);
   EXPECT_EQ(one->next(), bus->next());
   EXPECT_EQ(bus->written(), bus->next());
+}
+
+TEST_F(BusTest, what_is_appended_is_read_when_it_is_published_and_all_of_it_at_once) {
+  auto bus = open();
+  auto reader = bus->reader("journal", true).value(), other = bus->reader("tape", false).value();
+  for (int batch = 0; batch < 500; ++batch) {
+    const Sequence before = bus->next();
+    size_t count = 0;
+    for (; count < static_cast<size_t>(batch % 9); ++count) ASSERT_TRUE(append_if_room(*bus));
+    EXPECT_EQ(read_all(*reader) + read_all(*other), 0u);
+    EXPECT_EQ(bus->written(), before);
+    EXPECT_EQ(bus->reader("late", false).value()->next(), before);
+    if (batch % 3 == 0) {
+      ASSERT_TRUE(bus->room(bus_slots_of(length_at(bus->next()))));
+      put(*bus);  // shows those before it, too
+      ++count;
+    } else {
+      bus->publish();
+      bus->publish();  // nothing is left to be done
+    }
+    EXPECT_EQ(bus->written(), bus->next());
+    EXPECT_EQ(read_all(*reader), count);
+    EXPECT_EQ(read_all(*other), count);
+    reader->release();
+  }
+}
+
+TEST_F(BusTest, values_of_a_fixed_size_are_what_the_same_bytes_are) {
+  auto bus = open();
+  auto reader = bus->reader("journal", true).value();
+  const auto check = [&]<size_t kBytes>(std::array<std::byte, kBytes> value) {
+    for (size_t i = 0; i < kBytes; ++i) value[i] = byte_at(kBytes, i);
+    ASSERT_TRUE(bus->room(2 * kBusRecordSlotsMax));
+    bus->append(BusType::kEvent, 1, 2, 3, 4, std::span<const std::byte, kBytes>(value));
+    bus->append(BusType::kEvent, 1, 2, 3, 4, std::span<const std::byte, kBytes>(value));
+    bus->publish();
+    for (int i = 0; i < 2; ++i) {
+      std::byte payload[kBusRecordBytesMax];
+      BusRecord record;
+      ASSERT_TRUE(reader->poll(record, payload)) << kBytes;
+      EXPECT_EQ(record.length, kBytes);
+      EXPECT_EQ(record.input_delta, 4u);
+      EXPECT_TRUE(std::equal(value.begin(), value.end(), payload)) << kBytes;
+    }
+    reader->release();
+  };
+  check(std::array<std::byte, 0>{});
+  check(std::array<std::byte, 1>{});
+  check(std::array<std::byte, 8>{});
+  check(std::array<std::byte, 31>{});
+  check(std::array<std::byte, 32>{});
+  check(std::array<std::byte, 33>{});
+  check(std::array<std::byte, 95>{});
+  check(std::array<std::byte, 96>{});
+  check(std::array<std::byte, 97>{});
+  check(std::array<std::byte, 131>{});
+  check(std::array<std::byte, 192>{});
+  check(std::array<std::byte, 384>{});
+}
+
+TEST_F(BusTest, whoever_finds_no_room_has_published) {
+  auto bus = open();
+  auto reader = bus->reader("journal", true).value();
+  size_t appended = 0;
+  while (append_if_room(*bus)) ++appended;
+  EXPECT_EQ(bus->written(), bus->next());
+  EXPECT_EQ(read_all(*reader), appended);
+  reader->release();
+  EXPECT_TRUE(append_if_room(*bus));
+  EXPECT_EQ(read_all(*reader), 0u);
 }
 
 TEST_F(BusTest, a_gating_reader_holds_the_writer_back_until_it_releases) {
@@ -250,6 +333,54 @@ TEST_F(BusTest, a_record_that_was_not_released_is_not_in_the_tail) {
   EXPECT_EQ(reader->next(), last);
 }
 
+TEST_F(BusTest, the_tail_ends_with_what_was_published) {
+  for (int published = 0; published < 40; ++published) {
+    for (const int appended : {1, 2, 7, 300}) {
+      std::filesystem::remove(path());
+      Sequence next = 0;
+      {
+        auto bus = open(kSmall, 1000);
+        // So that the ring is full of records of the lap before, in half of the cases.
+        if (published % 2 != 0)
+          for (size_t i = 0; i < kSmall; ++i) put_if_room(*bus);
+        for (int i = 0; i < published; ++i) put_if_room(*bus);
+        next = bus->next();
+        for (int i = 0; i < appended; ++i) append_if_room(*bus);
+      }
+      BusTail tail;
+      auto bus = open(tail);
+      ASSERT_EQ(tail.next, next) << published << " " << appended;
+      if (published == 0) continue;
+      ASSERT_LT(tail.first, next);
+      auto reader = bus->reader("recovery", true, tail.first).value();
+      read_all(*reader);
+      EXPECT_EQ(reader->next(), next);
+    }
+  }
+}
+
+TEST_F(BusTest, a_batch_whose_first_line_is_there_is_in_the_tail_though_its_end_was_not_noted) {
+  for (const int before : {0, 3, 2000}) {
+    std::filesystem::remove(path());
+    Sequence noted = 0, next = 0;
+    {
+      auto bus = open();
+      for (int i = 0; i < before; ++i) put_if_room(*bus);
+      noted = bus->next();
+      for (int i = 0; i < 6; ++i) append_if_room(*bus);
+      bus->publish();
+      next = bus->next();
+    }
+    patch(128, {reinterpret_cast<const char*>(&noted), sizeof noted});
+    BusTail tail;
+    auto bus = open(tail);
+    EXPECT_EQ(tail.next, next) << before;
+    auto reader = bus->reader("recovery", true, tail.first).value();
+    read_all(*reader);
+    EXPECT_EQ(reader->next(), next);
+  }
+}
+
 TEST_F(BusTest, after_another_start_of_the_machine_a_ring_holds_nothing) {
   {
     auto bus = open();
@@ -340,6 +471,53 @@ TEST_F(BusTest, what_was_told_before_a_kill_is_in_the_tail) {
   }
 }
 
+TEST_F(BusTest, a_kill_in_the_middle_of_a_batch_leaves_the_batches_before_it_and_nothing_of_it) {
+#ifdef POLIS_TSAN
+  GTEST_SKIP() << "a child of fork under ThreadSanitizer";
+#endif
+  constexpr int kBatchRecords = 7;
+  for (int round = 0; round < 20; ++round) {
+    std::filesystem::remove(path());
+    int pipe[2];
+    ASSERT_EQ(::pipe(pipe), 0);
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      ::close(pipe[0]);
+      BusTail tail;
+      auto bus = Bus::open({.path = path(), .slots = kSmall, .venue_id = 9}, tail);
+      if (!bus) ::_exit(1);
+      for (uint64_t batch = 0;; ++batch) {
+        for (int i = 0; i < kBatchRecords; ++i)
+          if (!append_if_room(**bus)) ::_exit(1);
+        (*bus)->publish();
+        const Sequence safe = (*bus)->next();
+        if (batch % 16 == 0 && ::write(pipe[1], &safe, sizeof safe) != sizeof safe) ::_exit(1);
+      }
+    }
+    ::close(pipe[1]);
+    Sequence told = 0, value = 0;
+    const int most = 3 + round * 11;
+    for (int i = 0; i < most && ::read(pipe[0], &value, sizeof value) == sizeof value; ++i) told = value;
+    ::kill(child, SIGKILL);
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(status));
+    while (::read(pipe[0], &value, sizeof value) == sizeof value) told = value;
+    ::close(pipe[0]);
+    BusTail tail;
+    auto bus = open(tail);
+    EXPECT_GE(tail.next, told);
+    Sequence end = 1;  // of a batch
+    while (end < tail.next)
+      for (int i = 0; i < kBatchRecords; ++i) end += bus_slots_of(length_at(end));
+    EXPECT_EQ(tail.next, end);
+    auto reader = bus->reader("recovery", true, tail.first).value();
+    read_all(*reader);
+    EXPECT_EQ(reader->next(), tail.next);
+  }
+}
+
 TEST_F(BusTest, a_damaged_ring_is_opened_and_read_without_harm) {
   for (uint64_t seed = 0; seed < 200; ++seed) {
     base::SeededRandom random(seed);
@@ -418,6 +596,53 @@ TEST_F(BusTest, threads_read_whole_records_and_gating_ones_all_of_them) {
       bus->wake();
       std::this_thread::yield();
     }
+  }
+  bus->wake();
+  end = bus->next();
+  for (std::thread& thread : threads) thread.join();
+}
+
+TEST_F(BusTest, threads_never_see_a_part_of_a_batch) {
+  auto bus = open();
+  constexpr int kBatches = 8'000, kBatchRecords = 5;
+  std::atomic<Sequence> end{0};
+  const auto gate = [&](std::unique_ptr<BusReader> reader) {
+    std::byte payload[kBusRecordBytesMax];
+    BusRecord record;
+    for (int read = 0; read < kBatches * kBatchRecords;) {
+      if (!reader->poll(record, payload)) {
+        ASSERT_EQ(read % kBatchRecords, 0);
+        reader->release();
+        reader->wait(50, 1'000'000'000);
+        continue;
+      }
+      ASSERT_TRUE(is_right(record, payload));
+      if (++read % kBatchRecords == 0) reader->release();
+    }
+  };
+  const auto look = [&](std::unique_ptr<BusReader> reader) {
+    std::byte payload[kBusRecordBytesMax];
+    BusRecord record;
+    while (end.load() == 0 || reader->next() < end.load()) {
+      if (reader->overtaken()) reader->seek(bus->written());
+      if (reader->poll(record, payload))
+        ASSERT_TRUE(is_right(record, payload));
+      else if (!reader->overtaken())
+        reader->wait(10, 1'000'000);
+    }
+  };
+  std::vector<std::thread> threads;
+  threads.emplace_back(gate, bus->reader("a", true).value());
+  threads.emplace_back(look, bus->reader("b", false).value());
+  threads.emplace_back(look, bus->reader("c", false).value());
+  for (int i = 0; i < kBatches; ++i) {
+    while (!bus->room(kBatchRecords * kBusRecordSlotsMax)) {
+      bus->wake();
+      std::this_thread::yield();
+    }
+    for (int j = 0; j < kBatchRecords; ++j) append(*bus);
+    bus->publish();
+    if (i % 7 == 0) bus->wake();
   }
   bus->wake();
   end = bus->next();
