@@ -275,6 +275,17 @@ TEST_F(SegmentLogTest, a_segment_that_was_rewritten_keeps_the_positions_of_what_
   close(log);
 }
 
+TEST_F(SegmentLogTest, an_eager_log_is_on_disk_soon_though_nobody_waits) {
+  auto log = world.run(SegmentLog<BatchFrame>::open(
+      world.disk(), scheduler, random, {.directory = "log", .linger = 1h, .first_position = 0, .eager = true}));
+  ASSERT_TRUE(log);
+  for (Position i = 0; i < 10; ++i) append(**log, i, 1);
+  EXPECT_EQ((*log)->reached(Durability::kDisk), 0u);
+  ASSERT_TRUE(world.run(io::sleep_for(1s)));
+  EXPECT_EQ((*log)->reached(Durability::kDisk), 10u);
+  close(*log);
+}
+
 TEST_F(SegmentLogTest, a_closed_segment_takes_no_more) {
   auto log = std::move(*open());
   append(*log, 0, 1);

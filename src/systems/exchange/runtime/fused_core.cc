@@ -91,8 +91,13 @@ Result<void> FusedCore::hand_over(io::Shard& from, const Request& request) {
 
 void FusedCore::take(Inbound& inbound) {
   while (true) {
-    for (; inbound.taken_next < inbound.taken.size(); ++inbound.taken_next)
-      if (!step(inbound.taken[inbound.taken_next])) return;  // room_made() goes on
+    const std::vector<Request>& taken = inbound.taken;
+    for (size_t& i = inbound.taken_next; i < taken.size(); ++i) {
+      if (i + 12 < taken.size()) parts_.venue.prefetch(taken[i + 12], 0);
+      if (i + 8 < taken.size()) parts_.venue.prefetch(taken[i + 8], 1);
+      if (i + 4 < taken.size()) parts_.venue.prefetch(taken[i + 4], 2);
+      if (!step(taken[i])) return;  // room_made() goes on
+    }
     inbound.taken.clear();
     inbound.taken_next = 0;
     std::lock_guard lock(inbound.mutex);

@@ -8,13 +8,15 @@
 namespace polis::exchange {
 namespace {
 
-constexpr log::FrameFormat kFormat = log::format_of<log::RecordFrame>();
-constexpr size_t kWindowBytes = 256 << 10;
+using log::RecordFrame;
+
+// Read at once; stays in the second-level cache until it is taken apart.
+constexpr size_t kBlockBytes = 256 << 10;
 
 }  // namespace
 
 JournalFiles::JournalFiles(io::Disk& disk, std::string directory, log::Position from)
-    : disk_(&disk), directory_(std::move(directory)), next_(from), window_(kWindowBytes) {}
+    : disk_(&disk), directory_(std::move(directory)), next_(from) {}
 
 Task<Result<std::vector<log::Position>>> JournalFiles::list() {
   std::vector<log::Position> firsts;
@@ -35,14 +37,44 @@ Task<Result<void>> JournalFiles::enter(log::Position segment) {
   if (CO_TRY(co_await file->read_at(0, raw)) < sizeof raw)
     co_return fail(Code::kCorrupt, file->path() + ": the header is cut off");
   header_ = CO_TRY(log::SegmentHeader::decode(raw));
-  if (header_.frame_magic != kFormat.magic || header_.first != segment)
+  if (header_.frame_magic != RecordFrame::kMagic || header_.first != segment)
     co_return fail(Code::kCorrupt, file->path() + ": not a segment of this journal");
-  if (header_.frame_version != kFormat.version)
+  if (header_.frame_version != RecordFrame::kVersion)
     co_return fail(Code::kUnsupported, file->path() + ": records of another version");
   file_ = std::move(file);
   segment_ = segment;
-  offset_ = log::kSegmentHeaderBytes;
-  window_.clear();
+  offset_ = block_offset_ = log::kSegmentHeaderBytes;
+  filled_ = 0;
+  co_return {};
+}
+
+// The next record, if all of it was read and it is sound.
+std::optional<log::Record> JournalFiles::take() {
+  const BytesView there = ahead();
+  if (there.size() < RecordFrame::kHeaderBytes) return std::nullopt;
+  const auto head = RecordFrame::head(there.first(RecordFrame::kHeaderBytes), header_.salt);
+  if (!head || head->first != next_ || head->size_bytes > there.size()) return std::nullopt;
+  const BytesView frame = there.first(head->size_bytes);
+  if (!RecordFrame::check(frame, header_.salt)) return std::nullopt;
+  offset_ += frame.size();
+  return log::Record{next_++, RecordFrame::payload(frame)};
+}
+
+// From offset_ on: a block, or a record that is larger. Up to the file's size alone, for a write may be under way
+// behind it.
+Task<Result<void>> JournalFiles::read_block() {
+  block_offset_ = offset_;
+  filled_ = 0;
+  const uint64_t end = CO_TRY(file_->size());
+  for (size_t wanted = kBlockBytes; offset_ < end;) {
+    wanted = std::min<uint64_t>(wanted, end - offset_);
+    if (block_.size() < wanted) block_.resize(std::max(wanted, kBlockBytes));
+    filled_ = CO_TRY(co_await file_->read_at(offset_, MutableBytes(block_).first(wanted)));
+    if (filled_ < RecordFrame::kHeaderBytes) break;
+    const auto head = RecordFrame::head(ahead().first(RecordFrame::kHeaderBytes), header_.salt);
+    if (!head || head->size_bytes <= filled_ || head->size_bytes > end - offset_ || filled_ < wanted) break;
+    wanted = head->size_bytes;
+  }
   co_return {};
 }
 
@@ -57,30 +89,20 @@ Task<Result<JournalFiles>> JournalFiles::open(io::Disk& disk, std::string direct
     co_return files;
   }
   CO_TRY(co_await files.enter(*std::prev(after)));
-  for (log::Position at = files.segment_; at < from;) {
-    const uint64_t end = CO_TRY(files.file_->size());
-    const auto outline =
-        CO_TRY(co_await log::outline_at(*files.file_, files.window_, kFormat, files.header_, files.offset_, at, end));
-    if (!outline)
-      co_return fail(Code::kOutOfRange,
-                     fmt::format("{}: ends in front of record {}, asked for {}", files.file_->path(), at, from));
-    at = outline->next;
-    files.offset_ += outline->size_bytes;
-  }
+  files.next_ = files.segment_;
+  while (files.next_ < from)
+    if (!CO_TRY(co_await files.next(from - 1)))
+      co_return fail(Code::kOutOfRange, fmt::format("{}: ends in front of record {}, asked for {}", files.file_->path(),
+                                                    files.next_, from));
   co_return files;
 }
 
 Task<Result<std::optional<log::Record>>> JournalFiles::next(log::Position last) {
   while (next_ <= last) {
     if (file_) {
-      const uint64_t end = CO_TRY(file_->size());
-      const auto frame = CO_TRY(co_await log::frame_at(*file_, window_, kFormat, header_, offset_, next_, end));
-      if (frame) {
-        offset_ += frame->bytes.size();
-        next_ = frame->next;
-        co_return log::Record{frame->first, log::RecordFrame::payload(frame->bytes)};
-      }
-      window_.clear();  // what is being written there will look different
+      if (const auto record = take()) co_return record;
+      CO_TRY(co_await read_block());
+      if (const auto record = take()) co_return record;
     }
     // Maybe the records go on in the next file.
     const auto firsts = CO_TRY(co_await list());
@@ -89,9 +111,8 @@ Task<Result<std::optional<log::Record>>> JournalFiles::next(log::Position last) 
     if (*after != next_) {
       // A file that appeared just now: what comes before it may have been written meanwhile.
       if (file_) {
-        const uint64_t end = CO_TRY(file_->size());
-        const auto again = CO_TRY(co_await log::frame_at(*file_, window_, kFormat, header_, offset_, next_, end));
-        if (again) continue;
+        CO_TRY(co_await read_block());
+        if (const auto record = take()) co_return record;
       }
       co_return fail(Code::kCorrupt, fmt::format("{}: record {} cannot be read, though the journal goes on at {}",
                                                  directory_, next_, *after));

@@ -26,6 +26,9 @@ class JournalFiles {
   JournalFiles(io::Disk& disk, std::string directory, log::Position from);
   Task<Result<std::vector<log::Position>>> list();
   Task<Result<void>> enter(log::Position segment);
+  Task<Result<void>> read_block();
+  BytesView ahead() const { return BytesView(block_).first(filled_).subspan(offset_ - block_offset_); }
+  std::optional<log::Record> take();
 
   io::Disk* disk_;
   std::string directory_;
@@ -33,8 +36,11 @@ class JournalFiles {
   std::unique_ptr<io::File> file_;  // null: in none
   log::Position segment_ = 0;       // where it begins
   log::SegmentHeader header_;
-  log::FileWindow window_;
-  uint64_t offset_ = 0;
+  uint64_t offset_ = 0;  // in the file, of the next record
+  // What was read of the file: filled_ bytes from block_offset_ on.
+  Bytes block_;
+  uint64_t block_offset_ = 0;
+  size_t filled_ = 0;
 };
 
 }  // namespace polis::exchange

@@ -2,11 +2,14 @@
 
 #include <bit>
 #include <fmt/format.h>
+#ifdef __SSSE3__
+#include <tmmintrin.h>
+#endif
 
 namespace polis::exchange {
 namespace {
 
-constexpr uint8_t kJournalVersion = 1;
+constexpr uint8_t kJournalVersion = 2;
 enum RecordFlag : uint8_t { kFromBus = 1, kClosedInOrder = 2, kRecordFlags = 3 };
 enum StepFlag : uint8_t { kStepRequest = 1, kStepTurn = 2, kStepAtOnce = 4, kStepOutputs = 8, kStepRolling = 16 };
 
@@ -24,9 +27,32 @@ unsigned bytes_not_zero(uint64_t word) {
   return static_cast<unsigned>(((high >> 7) * 0x0102040810204080) >> 56);
 }
 
+// Puts packed bytes, from the lowest on, where `bits` has ones; the others are zero. Of `packed` 8 bytes are read.
+#ifdef __SSSE3__
+constexpr auto kSpread = [] {
+  std::array<std::array<uint8_t, 8>, 256> table{};
+  for (unsigned bits = 0; bits < 256; ++bits)
+    for (unsigned i = 0, from = 0; i < 8; ++i)
+      table[bits][i] = (bits >> i & 1) != 0 ? static_cast<uint8_t>(from++) : 0x80;
+  return table;
+}();
+uint64_t spread(const std::byte* packed, unsigned bits) {
+  const __m128i from = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(packed));
+  const __m128i where = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(kSpread[bits].data()));
+  return static_cast<uint64_t>(_mm_cvtsi128_si64(_mm_shuffle_epi8(from, where)));
+}
+#else
+uint64_t spread(const std::byte* packed, unsigned bits) {
+  uint64_t word = 0;
+  for (; bits != 0; bits &= bits - 1) word |= uint64_t{static_cast<uint8_t>(*packed++)} << (8 * std::countr_zero(bits));
+  return word;
+}
+#endif
+
 void encode_head(const JournalRecordHead& head, base::Writer& out) {
   out.u8(kJournalVersion);
   out.u8(static_cast<uint8_t>((head.acknowledged_from_bus ? kFromBus : 0) | (head.closed ? kClosedInOrder : 0)));
+  out.varint(head.behaviour);
   out.varint(head.first);
   out.zigzag(head.time);
   out.varint(head.steps);
@@ -69,27 +95,36 @@ void unpack_request(base::Reader& in, Request& request) {
   // Looked at in place, and taken from the reader as a whole.
   base::Reader ahead = in;
   const BytesView packed = ahead.rest();
-  uint64_t words[kRequestWords] = {};
-  size_t at = 0;
+  // Word by word into its place: a wider copy right behind these stores would wait for them.
+  const auto words = reinterpret_cast<std::byte*>(&request);
+  std::memset(words, 0, sizeof request);
+  const std::byte* at = packed.data();
+  const std::byte* const end = at + packed.size();
   for (size_t i = 0; i < kRequestWords; ++i) {
-    if (packed.size() - at < 2) return in.reject("a request that is cut off");
-    unsigned bits = static_cast<uint8_t>(packed[at++]);
+    if (end - at < 2) return in.reject("a request that is cut off");
+    const auto bits = static_cast<uint8_t>(*at++);
     if (bits == 0) {
-      const auto more = static_cast<uint8_t>(packed[at++]);
+      const auto more = static_cast<uint8_t>(*at++);
       if (more >= kRequestWords - i) return in.reject("zeros beyond the request");
       i += more;
       continue;
     }
-    if (packed.size() - at < static_cast<size_t>(std::popcount(bits))) return in.reject("a request that is cut off");
-    const unsigned stored = bits;
+    const ptrdiff_t stored = std::popcount(bits);
     uint64_t word = 0;
-    for (; bits != 0; bits &= bits - 1)
-      word |= uint64_t{static_cast<uint8_t>(packed[at++])} << (8 * std::countr_zero(bits));
-    if (bytes_not_zero(word) != stored) return in.reject("a zero byte that should not be stored");
-    words[i] = base::to_little(word);
+    if (end - at >= 8) [[likely]] {
+      word = spread(at, bits);
+    } else {
+      std::byte last[8] = {};
+      if (end - at < stored) return in.reject("a request that is cut off");
+      std::memcpy(last, at, static_cast<size_t>(stored));
+      word = spread(last, bits);
+    }
+    at += stored;
+    if (bytes_not_zero(word) != bits) return in.reject("a zero byte that should not be stored");
+    word = base::to_little(word);
+    std::memcpy(words + i * 8, &word, 8);
   }
-  (void)in.bytes(at);
-  if (in.ok()) std::memcpy(static_cast<void*>(&request), words, sizeof request);
+  (void)in.bytes(static_cast<size_t>(at - packed.data()));
 }
 
 // --- JournalBatch
@@ -119,7 +154,7 @@ void JournalBatch::add(const JournalStep& step) {
 std::array<BytesView, 2> JournalBatch::parts(bool acknowledged_from_bus) {
   head_bytes_.clear();
   base::Writer out(head_bytes_);
-  encode_head({acknowledged_from_bus, false, first_, time_, steps_}, out);
+  encode_head({.acknowledged_from_bus = acknowledged_from_bus, .first = first_, .time = time_, .steps = steps_}, out);
   return {BytesView(head_bytes_), BytesView(steps_bytes_)};
 }
 
@@ -131,7 +166,7 @@ void JournalBatch::clear() {
 Bytes JournalBatch::closing(Sequence next, VenueTime time, bool acknowledged_from_bus) {
   Bytes bytes;
   base::Writer out(bytes);
-  encode_head({acknowledged_from_bus, true, next, time, 0}, out);
+  encode_head({.acknowledged_from_bus = acknowledged_from_bus, .closed = true, .first = next, .time = time}, out);
   return bytes;
 }
 
@@ -140,13 +175,14 @@ Bytes JournalBatch::closing(Sequence next, VenueTime time, bool acknowledged_fro
 Result<JournalBatchReader> JournalBatchReader::open(BytesView record) {
   JournalBatchReader reader(record);
   const uint8_t version = reader.in_.u8();
-  if (reader.in_.ok() && version != kJournalVersion)
+  if (reader.in_.ok() && (version == 0 || version > kJournalVersion))
     return fail(Code::kUnsupported,
-                fmt::format("version {} of the venue's journal, this polis knows {}", version, kJournalVersion));
+                fmt::format("version {} of the venue's journal, this polis knows 1 to {}", version, kJournalVersion));
   const uint8_t flags = reader.in_.u8();
   if ((flags & ~kRecordFlags) != 0) reader.in_.reject("unknown flags");
   reader.head_.acknowledged_from_bus = (flags & kFromBus) != 0;
   reader.head_.closed = (flags & kClosedInOrder) != 0;
+  reader.head_.behaviour = version == 1 ? 1 : static_cast<uint32_t>(reader.in_.varint_up_to(UINT32_MAX));
   reader.head_.first = reader.in_.varint();
   reader.head_.time = reader.in_.zigzag();
   reader.head_.steps = reader.in_.count(3);
@@ -180,7 +216,8 @@ Result<bool> JournalBatchReader::next(JournalStep& step) {
     const uint64_t low = in_.u64();
     step.rolling = base::Hash128{low, in_.u64()};
   }
-  TRY(in_.status());
+  if (!in_.ok()) [[unlikely]]
+    return fail(in_.status().error());
   step.stamp = {next_.sequence, next_.now + static_cast<VenueTime>(delta)};
   next_ = {next_.sequence + step.slots, step.stamp.now};
   if (left_ == 0) TRY(in_.finish());

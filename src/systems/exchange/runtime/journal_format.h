@@ -1,7 +1,8 @@
 // What the venue's journal holds: each record is a batch of whole steps, in the order in which they were handled. From
 // it alone everything else follows; outputs are not stored but their digests, by which every replay is compared.
 //
-//     record  := version:u8=1 flags:u8 first:varint time:zigzag steps:varint step*
+//     record  := version:u8=2 flags:u8 behaviour:varint first:varint time:zigzag steps:varint step*
+//     behaviour: of the venue that handled these steps (kVenueBehaviour); version 1 had none, and means 1
 //     flags   := 1 acknowledged from the bus (ack=bus) | 2 the venue was closed in order behind this
 //     first   := sequence of the first step (of a record without steps: of the next)
 //     time    := venue time in front of the first step, ns since 1970
@@ -24,6 +25,10 @@
 
 namespace polis::exchange {
 
+// Changes whenever a step would come out differently than before, or what snapshots hold changes. In each record and
+// each snapshot: a venue of other rules does not do again what it would do otherwise.
+inline constexpr uint32_t kVenueBehaviour = 1;
+
 struct JournalStep {
   Stamp stamp;
   bool turn = false;  // else `request`
@@ -37,6 +42,7 @@ struct JournalStep {
 struct JournalRecordHead {
   bool acknowledged_from_bus = false;
   bool closed = false;
+  uint32_t behaviour = kVenueBehaviour;
   Sequence first = 0;
   VenueTime time = 0;
   uint64_t steps = 0;
@@ -48,7 +54,7 @@ base::Hash128 roll(const base::Hash128& before, Sequence sequence, uint64_t dige
 inline constexpr uint64_t kRollingSteps = 4096;
 
 void pack_request(const Request& request, base::Writer& out);
-// The bytes that pack_request wrote, to the bit; anything else fails the reader.
+// The bytes that pack_request wrote, to the bit; anything else fails the reader, and `request` is of no use.
 void unpack_request(base::Reader& in, Request& request);
 
 // Gathers steps into one record. Used again and again; memory is kept.

@@ -4,6 +4,7 @@
 
 #include "kernel/base/random.h"
 #include "systems/exchange/runtime/market_test.h"
+#include "systems/exchange/runtime/recovery.h"
 
 namespace polis::exchange {
 namespace {
@@ -128,12 +129,51 @@ TEST(journal_format, damage_is_refused_or_read_as_something_else_but_never_more)
   }
 }
 
-TEST(journal_format, another_version_is_unsupported) {
+TEST(journal_format, a_version_of_the_future_is_unsupported) {
   Bytes record = encode(random_steps(3, 2));
-  record[0] = std::byte{2};
+  for (const uint8_t version : {0, 3, 255}) {
+    record[0] = std::byte{version};
+    auto reader = JournalBatchReader::open(record);
+    ASSERT_FALSE(reader);
+    EXPECT_EQ(reader.error().code(), Code::kUnsupported);
+  }
+}
+
+TEST(journal_format, the_first_version_had_no_behaviour_and_means_the_first) {
+  const auto steps = random_steps(3, 20);
+  Bytes record = encode(steps);
+  record[0] = std::byte{1};
+  record.erase(record.begin() + 2);
   auto reader = JournalBatchReader::open(record);
-  ASSERT_FALSE(reader);
-  EXPECT_EQ(reader.error().code(), Code::kUnsupported);
+  ASSERT_TRUE(reader) << reader.error().text();
+  EXPECT_EQ(reader->head().behaviour, 1u);
+  JournalStep step;
+  for (const JournalStep& wanted : steps) {
+    ASSERT_TRUE(reader->next(step));
+    EXPECT_EQ(step.digest, wanted.digest);
+  }
+}
+
+TEST(journal_format, steps_of_other_rules_are_refused_by_name_unless_they_are_behind_already) {
+  JournalStep step;
+  step.stamp = {1, 1'700'000'000'000'000'000};
+  step.answered_at_once = true;
+  step.slots = kRequestSlots;
+  Bytes record = encode({step});
+  ASSERT_EQ(record[2], std::byte{kVenueBehaviour});
+  record[2] = std::byte{kVenueBehaviour + 1};
+  Venue venue({.assets_max = 4, .instruments_max = 4, .accounts_max = 10, .sessions_max = 10, .orders_max = 100});
+  Outputs outputs;
+  StepsAhead ahead;
+  ReplayPlace place;
+  const auto refused = redo_record(venue, {7, record}, 0, place, outputs, ahead, {});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::kUnsupported);
+  EXPECT_NE(refused.error().text().find("record 7 of the journal is of other rules"), std::string::npos);
+  EXPECT_EQ(place.next, 1u);
+  place.next = 1 + kRequestSlots;
+  EXPECT_TRUE(redo_record(venue, {7, record}, 0, place, outputs, ahead, {}));
+  EXPECT_EQ(place.record, 8u);
 }
 
 }  // namespace

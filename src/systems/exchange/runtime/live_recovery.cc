@@ -35,6 +35,7 @@ Task<Result<void>> LiveRuntime::redo_journal(const Recovered& recovered) {
   const uint64_t before = place_.steps;
   const std::function<void(const JournalStep&, const Outputs&)> tell =
       [&recovered](const JournalStep& step, const Outputs& outputs) { tell_reports(step, outputs, recovered); };
+  StepsAhead steps;
   // The last record is read in any case: it says how the venue ended.
   auto files = CO_TRY(co_await JournalFiles::open(disk_, options_.journal_directory, std::min(place_.record, last)));
   while (files.position() <= last) {
@@ -43,7 +44,7 @@ Task<Result<void>> LiveRuntime::redo_journal(const Recovered& recovered) {
       co_return fail(Code::kCorrupt, fmt::format("{}: record {} cannot be read, the last one is {}",
                                                  options_.journal_directory, files.position(), last));
     if (record->position == last) last_record_ = CO_TRY(JournalBatchReader::open(record->payload)).head();
-    CO_TRY(redo_record(*venue_, *record, 0, place_, outputs_, step_, tell));
+    CO_TRY(redo_record(*venue_, *record, 0, place_, outputs_, steps, tell));
     co_await io::yield();
   }
   replayed_.store(place_.steps - before);

@@ -11,8 +11,6 @@ namespace polis::exchange {
 namespace {
 
 constexpr std::string_view kMachine = "polis exchange";
-// Changes whenever a step would come out differently than before, or the pieces change.
-constexpr uint32_t kBehaviour = 1;
 constexpr uint8_t kPlaceVersion = 1;
 
 Bytes encode_place(const ReplayPlace& place) {
@@ -70,9 +68,9 @@ Task<Result<std::vector<Sequence>>> snapshots_there(io::Disk& disk, std::string 
 // Whether every piece of the file is sound and it is one of ours.
 Task<Result<void>> check_snapshot(io::Disk& disk, std::string path) {
   auto reader = CO_TRY(co_await machine::SnapshotReader::open(disk, path, machine::machine_number(kMachine)));
-  if (reader.header().behaviour != kBehaviour)
-    co_return fail(Code::kUnsupported,
-                   fmt::format("{}: of other rules ({}, these are {})", path, reader.header().behaviour, kBehaviour));
+  if (reader.header().behaviour != kVenueBehaviour)
+    co_return fail(Code::kUnsupported, fmt::format("{}: of other rules ({}, these are {})", path,
+                                                   reader.header().behaviour, kVenueBehaviour));
   while (CO_TRY(co_await reader.next())) {
   }
   co_return {};
@@ -109,17 +107,41 @@ Result<void> redo(Venue& venue, const JournalStep& step, ReplayPlace& place, Out
 }
 
 Result<void> redo_record(Venue& venue, const log::Record& record, Sequence to, ReplayPlace& place, Outputs& outputs,
-                         JournalStep& step, const std::function<void(const JournalStep&, const Outputs&)>& each) {
+                         StepsAhead& steps, const std::function<void(const JournalStep&, const Outputs&)>& each) {
   auto reader = TRY(JournalBatchReader::open(record.payload));
-  if (reader.head().first > place.next)
-    return fail(Code::kCorrupt, fmt::format("the journal has a gap: sequence {} comes, {} was expected",
-                                            reader.head().first, place.next));
-  while (TRY(reader.next(step))) {
-    if (step.stamp.sequence < place.next) continue;
+  const JournalRecordHead& head = reader.head();
+  if (head.first > place.next)
+    return fail(Code::kCorrupt,
+                fmt::format("the journal has a gap: sequence {} comes, {} was expected", head.first, place.next));
+  const auto look_at = [&](size_t index, unsigned stage) {
+    const JournalStep& step = steps[index % steps.size()];
+    if (!step.turn) venue.prefetch(step.request, stage);
+  };
+  size_t read = 0, done = 0;
+  std::optional<Error> broken;  // behind the steps that were read
+  for (bool more = true;; ++done) {
+    while (more && read - done < steps.size()) {
+      JournalStep& step = steps[read % steps.size()];
+      auto got = reader.next(step);
+      if (!got) broken = std::move(got.error());
+      more = got && *got;
+      if (!more || step.stamp.sequence < place.next) continue;
+      look_at(read++, 0);
+    }
+    if (done == read) break;
+    if (done + 8 < read) look_at(done + 8, 1);
+    if (done + 4 < read) look_at(done + 4, 2);
+    const JournalStep& step = steps[done % steps.size()];
     if (to != 0 && step.stamp.sequence >= to) return {};
+    if (head.behaviour != kVenueBehaviour)
+      return fail(Code::kUnsupported,
+                  fmt::format("record {} of the journal is of other rules ({}, these are {}): its steps from sequence "
+                              "{} on would not come out as they did; take the polis that wrote it",
+                              record.position, head.behaviour, kVenueBehaviour, step.stamp.sequence));
     TRY(redo(venue, step, place, outputs));
     if (each) each(step, outputs);
   }
+  if (broken) return fail(std::move(*broken));
   place.record = record.position + 1;
   return {};
 }
@@ -129,7 +151,7 @@ Task<Result<void>> write_snapshot(io::Disk& disk, std::string directory, const V
   CO_TRY(co_await disk.make_directories(directory));
   auto writer = CO_TRY(co_await machine::SnapshotWriter::begin(disk, directory,
                                                                {.machine = machine::machine_number(kMachine),
-                                                                .behaviour = kBehaviour,
+                                                                .behaviour = kVenueBehaviour,
                                                                 .position = place.next,
                                                                 .commands = place.steps}));
   const Bytes first = encode_place(place);
@@ -153,7 +175,7 @@ Task<Result<void>> write_snapshot(io::Disk& disk, std::string directory, const V
 Task<Result<ReplayPlace>> read_snapshot(io::Disk& disk, std::string directory, Sequence next, Venue& venue) {
   const std::string path = machine::snapshot_path(directory, next);
   auto reader = CO_TRY(co_await machine::SnapshotReader::open(disk, path, machine::machine_number(kMachine)));
-  if (reader.header().behaviour != kBehaviour) co_return fail(Code::kUnsupported, path + ": of other rules");
+  if (reader.header().behaviour != kVenueBehaviour) co_return fail(Code::kUnsupported, path + ": of other rules");
   const auto first = CO_TRY(co_await reader.next());
   if (!first) co_return fail(Code::kCorrupt, path + ": is empty");
   const ReplayPlace place = CO_TRY(decode_place(*first));
@@ -198,7 +220,7 @@ Task<Result<Replayed>> replay(io::Disk& disk, const ReplayOptions& options, Venu
   Replayed replayed;
   const uint64_t steps_before = place.steps;
   Outputs outputs;
-  JournalStep step;
+  StepsAhead steps;
   const std::function<void(const JournalStep&, const Outputs&)> count = [&](const JournalStep& one,
                                                                             const Outputs& out) {
     replayed.reports += out.reports().size();
@@ -212,7 +234,7 @@ Task<Result<Replayed>> replay(io::Disk& disk, const ReplayOptions& options, Venu
     const log::Position before = place.record;
     const auto record = CO_TRY(co_await files.next());
     if (!record) break;
-    CO_TRY(redo_record(venue, *record, options.to, place, outputs, step, count));
+    CO_TRY(redo_record(venue, *record, options.to, place, outputs, steps, count));
     if (place.record == before) break;  // at `to`
     co_await io::yield();
   }

@@ -4,6 +4,7 @@
 //     pieces   := first: version:u8=1 next:u64 now:u64 hash:u128 steps:u64 record:u64; then what Venue::save() gives
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 
@@ -27,10 +28,14 @@ struct ReplayPlace {
 // `outputs` holds it afterwards.
 Result<void> redo(Venue& venue, const JournalStep& step, ReplayPlace& place, Outputs& outputs);
 
-// All steps of one record that are not before `place`. `each` comes after each step; false ends it: then place.record
-// stays.
+// Steps that were read and are not done yet, so that what they will touch is on its way from memory when their turn
+// comes.
+using StepsAhead = std::array<JournalStep, 12>;
+
+// All steps of one record that are not before `place`; `each` comes after each step. The first step at or behind `to`
+// (0: none is) ends it, and then place.record stays. kUnsupported for steps that a venue of other rules has done.
 Result<void> redo_record(Venue& venue, const log::Record& record, Sequence to, ReplayPlace& place, Outputs& outputs,
-                         JournalStep& step, const std::function<void(const JournalStep&, const Outputs&)>& each);
+                         StepsAhead& steps, const std::function<void(const JournalStep&, const Outputs&)>& each);
 
 // Durable under its name when it returns; older ones but `kept` are removed.
 Task<Result<void>> write_snapshot(io::Disk& disk, std::string directory, const Venue& venue, ReplayPlace place,

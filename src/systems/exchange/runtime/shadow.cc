@@ -123,7 +123,7 @@ Task<Result<void>> Shadow::follow() {
     const log::Position durable = durable_.load(std::memory_order_acquire);
     const auto record = CO_TRY(co_await files.next(durable));
     if (record) {
-      CO_TRY(redo_record(*venue_, *record, 0, place_, outputs_, step_, tell));
+      CO_TRY(redo_record(*venue_, *record, 0, place_, outputs_, steps_, tell));
       next_.store(place_.next, std::memory_order_release);
     } else if (files.position() <= durable) {
       co_return fail(Code::kCorrupt, parts_.options.journal_directory + ": record " + std::to_string(files.position()) +

@@ -84,7 +84,7 @@ class Shadow {
   std::unique_ptr<Venue> venue_;
   ReplayPlace place_;
   Outputs outputs_;
-  JournalStep step_;
+  StepsAhead steps_;
   std::vector<Sequence> committed_;  // of each follower
   io::Event changed_;
   io::Event snapshot_done_;

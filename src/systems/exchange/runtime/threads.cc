@@ -265,6 +265,12 @@ bool SplitCore::handle_request() {
   Inbound* inbound = next_inbound();
   if (inbound == nullptr) return false;
   ++turn_;
+  // What others of this shard that wait will touch of the order manager's; the engine's is the other thread's.
+  if (const Request* coming = inbound->queue.peek(12)) {
+    parts_.venue.sessions().prefetch(coming->session);
+    (void)parts_.venue.orders().prefetch(*coming, 0);
+  }
+  if (const Request* coming = inbound->queue.peek(8)) (void)parts_.venue.orders().prefetch(*coming, 1);
   request_ = *inbound->queue.front();
   inbound->queue.pop();
   const Stamp stamp{parts_.bus.next(), now()};
