@@ -100,7 +100,8 @@ Event& Matching::tell(Event::Kind kind, Slot slot, Events& events) const {
   return event;
 }
 
-void Matching::prefetch_neighbours(OrderId id) const {
+void Matching::prefetch_neighbours(OrderId id, Price to) const {
+  for (const Ladder& book : ladders_) orders_.prefetch_slot(book.tail(to));
   const Slot slot = orders_.find(id);
   if (slot == 0) return;
   const Order& order = orders_[slot];
@@ -298,9 +299,8 @@ inline bool Matching::is_plain(const ReplaceOrder& replace, const Order& order) 
 
 void Matching::replace(VenueTime now, const ReplaceOrder& wanted, Events& events) {
   now_ = now;
-  // Whom it will stand behind, on either side: that comes while the order itself does.
-  orders_.prefetch_slot(ladders_[0].tail(wanted.price));
-  orders_.prefetch_slot(ladders_[1].tail(wanted.price));
+  // Whom it will stand behind, on whichever side: that comes while the order itself does.
+  for (const Ladder& book : ladders_) orders_.prefetch_slot(book.tail(wanted.price));
   const Slot slot = orders_.find(wanted.order);
   if (slot != 0 && is_plain(wanted, orders_[slot])) [[likely]]
     return move_plain(wanted, slot, events);

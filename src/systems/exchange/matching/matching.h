@@ -81,7 +81,8 @@ class Matching {
   // For whoever knows which orders will be cancelled or replaced next: brings near what that touches. The first call
   // some eight commands ahead, the second some four.
   void prefetch(OrderId order) const { orders_.prefetch(order); }
-  void prefetch_neighbours(OrderId order) const;
+  // `to`: the price of a replace.
+  void prefetch_neighbours(OrderId order, Price to = 0) const;
 
   // --- snapshots, between two commands. What is loaded goes on exactly as what was saved: ids, queues, everything.
   class Saver;

@@ -69,14 +69,10 @@ class OrderSlab {
 
   // An order of which only the generation stands, the rest is for the caller to make; 0 when there is no room.
   Slot take() {
-    Slot slot = free_;
-    if (slot == 0) {
-      if (slots_ >= open_ && !open(slots_)) return 0;
-      slot = slots_++;
-    } else {
-      free_ = orders_[slot].next;
-    }
+    const Slot slot = free_;
+    if (slot == 0) return take_new();
     Order& order = orders_[slot];
+    free_ = order.next;
     order.generation += order.generation == UINT32_MAX ? 2 : 1;
     ++used_;
     return slot;
@@ -147,6 +143,16 @@ class OrderSlab {
   }
 
  private:
+  // One that nobody had yet. Nothing of it is read, so nobody waits for its line.
+  Slot take_new() {
+    if (slots_ >= open_ && !open(slots_)) return 0;
+    const Slot slot = slots_++;
+    if (slot + kLinesAhead < open_) prefetch_slot(slot + kLinesAhead);
+    orders_[slot].generation = 1;
+    ++used_;
+    return slot;
+  }
+  static constexpr Slot kLinesAhead = 8;
   // This slot and some more.
   bool open(Slot slot) {
     if (slot > orders_max_) return false;
