@@ -73,6 +73,12 @@ void saturated(size_t count) {
           }));
     }
     {
+      LoadedVenue venue(load, kOrdersMax);
+      for (const exchange::Request& request : requests.fill) venue.send(request);
+      say("mixed", "risk and matching, looking ahead in the queue", static_cast<double>(count),
+          seconds([&] { venue.send_looking_ahead(requests.steps); }));
+    }
+    {
       PlainBook book(rules_for(load.resting));
       book.run(tape.fill);
       say("mixed", "matching", static_cast<double>(count), seconds([&] { book.run(tape.steps); }));

@@ -44,16 +44,27 @@ inline std::vector<exchange::Request> opening(const MixedLoad& load, size_t orde
 class LoadedVenue {
  public:
   LoadedVenue(const MixedLoad& load, size_t orders_max) : venue_(venue_limits(orders_max)) {
+    venue_.populate(kOrdersAhead);
     for (const exchange::Request& request : opening(load, orders_max)) send(request);
   }
   void send(const exchange::Request& request) {
     now_ += 1000;
     sequence_ += venue_.step({.sequence = sequence_, .now = now_}, request, outputs_);
   }
+  // As a loop does that sees what lies ahead in its queue.
+  void send_looking_ahead(const std::vector<exchange::Request>& requests) {
+    for (size_t i = 0; i < requests.size(); ++i) {
+      for (const auto& [ahead, stage] : {std::pair{12u, 0u}, {8u, 1u}, {4u, 2u}})
+        if (i + ahead < requests.size()) venue_.prefetch(requests[i + ahead], stage);
+      send(requests[i]);
+    }
+  }
   const exchange::Outputs& outputs() const { return outputs_; }
   const exchange::Venue& venue() const { return venue_; }
 
  private:
+  // As many as this load has at once, and those that ended and are still known.
+  static constexpr size_t kOrdersAhead = 16'384;
   exchange::Venue venue_;
   exchange::Outputs outputs_;
   exchange::Sequence sequence_ = 1;

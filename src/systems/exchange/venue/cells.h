@@ -54,12 +54,22 @@ class Cells {
     return number;
   }
 
+  // Starts to bring near where it will be looked for, or (some time later) what is there.
+  void prefetch(AccountId account, uint32_t of, bool cell) const {
+    const CellNumber* place = &table_.data()[home(account, of)];
+    if (!cell) return __builtin_prefetch(place);
+    if (*place != kNoCell) __builtin_prefetch(&cells_[*place], 1);
+  }
+
  private:
   static constexpr uint64_t kCellsMax = uint64_t{1} << 30;
-  size_t probe(AccountId account, uint32_t of) const {
+  size_t home(AccountId account, uint32_t of) const {
     // Fibonacci hashing; the multiplier is 2^64 over the golden ratio.
     const uint64_t key = uint64_t{account} << 32 | of;
-    size_t at = (key ^ key >> 29) * 0x9E3779B97F4A7C15u >> 20 & (table_.size() - 1);
+    return (key ^ key >> 29) * 0x9E3779B97F4A7C15u >> 20 & (table_.size() - 1);
+  }
+  size_t probe(AccountId account, uint32_t of) const {
+    size_t at = home(account, of);
     for (;; at = (at + 1) & (table_.size() - 1)) {
       const CellNumber number = table_.data()[at];
       if (number == kNoCell || (cells_[number].account == account && cells_[number].of == of)) return at;

@@ -29,6 +29,8 @@ class ClientIds {
   // The id must be free.
   Entry& add(SessionId session, const ClientOrderId& id, OrderId order);
   void clear();
+  // Memory now for so many more.
+  void populate(size_t more) { entries_.populate(more); }
 
   // In the order in which they came.
   size_t size() const { return entries_.size(); }

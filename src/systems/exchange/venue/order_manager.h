@@ -73,7 +73,8 @@ class OrderManager {
   // Appends to both. A request that makes no sense is answered by a report, never by an assertion.
   void on_request(const Stamp& stamp, const Request& request, Commands& commands, Outputs& outputs);
   // `stamp`: of the request that caused the command. The answer's events stand in outputs.engine_events() and find
-  // their places among the outputs here. May cause commands of its own (a cancel that waited).
+  // their places among the outputs here. May cause commands of its own (a cancel that waited); `command` may stand in
+  // `commands`.
   void on_answer(const Stamp& stamp, const Command& command, Commands& commands, Outputs& outputs);
 
   // Brings near what a request that will come soon touches (venue.h says when), and names the book's order that it is
@@ -81,8 +82,12 @@ class OrderManager {
   struct Ahead {
     InstrumentId instrument = 0;
     OrderId order = 0;
+    Price price = 0;  // where it will stand; 0: that is not known
   };
   Ahead prefetch(const Request& request, unsigned stage) const;
+
+  // As Venue::populate().
+  void populate(size_t orders);
 
   // --- looking, between two steps
   std::optional<OrderState> order(OrderId order) const;

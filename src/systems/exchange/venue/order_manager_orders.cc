@@ -30,6 +30,11 @@ bool prices_fit(OrderType type, Price price, Price stop_price) {
 
 // --- who asks, and how often
 
+[[gnu::always_inline]] inline void OrderManager::State::bring_named(const OrderFields& fields) const {
+  const auto place = static_cast<TablePlace>(fields.order_id);
+  if (fields.by_order_id && place < orders.places()) orders.prefetch(place);
+}
+
 [[gnu::always_inline]] inline Refusal OrderManager::State::who(const Request& request, AccountId& account) const {
   const AccountId named = request.body.order.account;
   if (request.session == 0) {
@@ -347,6 +352,7 @@ void OrderManager::State::cancel(const Stamp& stamp, const Request& request, Com
 void OrderManager::State::replace(const Stamp& stamp, const Request& request, Commands& commands, Outputs& outputs) {
   AccountId account = 0;
   TablePlace place = 0;
+  bring_named(request.body.order);
   Refusal refused = static_cast<Refusal>(request.body.order.refused);
   if (refused == Refusal::kNone) refused = who(request, account);
   if (refused == Refusal::kNone && !within_rate(accounts[account], stamp.now)) refused = Refusal::kRateLimit;

@@ -15,38 +15,45 @@ OrderManager::Ahead OrderManager::prefetch(const Request& request, unsigned stag
   if (request.kind > RequestKind::kReplace) return {};
   const OrderFields& fields = request.body.order;
   const bool known = request.session != 0 && request.session < state.sessions.size();
-  const auto place = [&]() -> TablePlace {
-    if (request.kind == RequestKind::kNewOrder) return 0;
-    if (fields.by_order_id) return state.orders.find(fields.order_id);
-    const ClientIds::Entry* entry = state.ids.find(request.session, fields.original_id);
-    return entry == nullptr ? 0 : state.orders.find(entry->order);
-  };
-  switch (stage) {
-    case 0: {
-      if (known) bring(&state.sessions[request.session], sizeof(SessionState));
-      const auto at = static_cast<TablePlace>(fields.order_id);
-      if (fields.by_order_id && at < state.orders.places()) state.orders.prefetch(at);
-      if (!fields.client_id.empty()) state.ids.prefetch(request.session, fields.client_id);
-      if (!fields.original_id.empty()) state.ids.prefetch(request.session, fields.original_id);
-      return {};
-    }
-    case 1: {
-      const AccountId account = known ? state.sessions[request.session].definition.account : fields.account;
-      if (account < state.accounts.size()) bring(&state.accounts[account], sizeof(AccountState));
-      const TablePlace at = place();
-      if (at == 0) return {};
-      const HeldOrder& order = state.orders[at];
-      if (!fields.by_order_id) state.orders.prefetch(at);
-      __builtin_prefetch(&state.balances[order.side == Side::kBuy ? order.quote : order.base], 1);
-      __builtin_prefetch(&state.positions[order.position], 1);
-      return {.instrument = order.instrument, .order = order.engine_order};
-    }
-    default: {
-      const TablePlace at = place();
-      if (at == 0) return {};
-      return {.instrument = state.orders[at].instrument, .order = state.orders[at].engine_order};
-    }
+  const bool is_new = request.kind == RequestKind::kNewOrder;
+  if (stage == 0) {
+    if (known) bring(&state.sessions[request.session], sizeof(SessionState));
+    const auto at = static_cast<TablePlace>(fields.order_id);
+    if (fields.by_order_id && at < state.orders.places()) state.orders.prefetch(at);
+    if (!fields.client_id.empty()) state.ids.prefetch(request.session, fields.client_id);
+    if (!fields.original_id.empty()) state.ids.prefetch(request.session, fields.original_id);
+    return {};
   }
+  const Price price = request.kind == RequestKind::kCancel ? 0 : fields.price;
+  const AccountId account = known ? state.sessions[request.session].definition.account : fields.account;
+  if (stage == 1 && account < state.accounts.size()) bring(&state.accounts[account], AccountState::kHotBytes);
+  if (is_new) {
+    if (request.instrument == 0 || request.instrument >= state.instruments.size()) return {};
+    const InstrumentDefinition& instrument = state.instruments[request.instrument].definition;
+    state.positions.prefetch(account, request.instrument, stage != 1);
+    state.balances.prefetch(account, instrument.base, stage != 1);
+    state.balances.prefetch(account, instrument.quote, stage != 1);
+    return {.instrument = request.instrument, .price = price};
+  }
+  TablePlace at = 0;
+  if (fields.by_order_id) {
+    at = state.orders.find(fields.order_id);
+  } else if (const ClientIds::Entry* entry = state.ids.find(request.session, fields.original_id)) {
+    at = state.orders.find(entry->order);
+  }
+  if (at == 0) return {};
+  const HeldOrder& order = state.orders[at];
+  if (stage == 1) {
+    if (!fields.by_order_id) state.orders.prefetch(at);
+    __builtin_prefetch(&state.balances[order.side == Side::kBuy ? order.quote : order.base], 1);
+    __builtin_prefetch(&state.positions[order.position], 1);
+  }
+  return {.instrument = order.instrument, .order = order.engine_order, .price = price};
+}
+
+void OrderManager::populate(size_t orders) {
+  state_->orders.populate(orders);
+  state_->ids.populate(orders);
 }
 
 }  // namespace polis::exchange

@@ -53,7 +53,8 @@ struct InstrumentState {
 };
 
 struct alignas(64) AccountState {
-  // What each order looks at: two lines of the processor's cache.
+  // What each order looks at.
+  static constexpr size_t kHotBytes = 128;
   RiskLimits limits;
   VenueTime next_request = 0;                 // of the rate: the time by which it is used up
   VenueTime interval = 0, interval_room = 0;  // of the limits: between two requests, and how far ahead they may be
@@ -139,6 +140,8 @@ struct OrderManager::State {
 
   // --- requests of sessions: order_manager_orders.cc. What every order goes through is made part of its caller, what
   // few do stands apart.
+  // All lines of an order that a request names by its id, while its session and account are looked at.
+  void bring_named(const OrderFields& fields) const;
   Refusal who(const Request& request, AccountId& account) const;
   bool within_rate(AccountState& account, VenueTime now);
   void new_order(const Stamp& stamp, const Request& request, Commands& commands, Outputs& outputs);

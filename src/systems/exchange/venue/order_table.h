@@ -112,6 +112,7 @@ class OrderTable {
     const auto* lines = reinterpret_cast<const std::byte*>(&orders_[place]);
     for (size_t line = 0; line < sizeof(HeldOrder); line += 64) __builtin_prefetch(lines + line, 1);
   }
+  void populate(size_t more) { orders_.populate(more); }
   size_t places() const { return orders_.size(); }  // all are below
 
   // Snapshots: what stands at the next place, whole.

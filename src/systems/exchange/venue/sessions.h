@@ -46,7 +46,7 @@ class SessionBook {
 
   // Starts to bring near what both look at.
   void prefetch(SessionId session) const {
-    if (session < sessions_.size()) __builtin_prefetch(&sessions_[session], 1);
+    if (session < sessions_.size()) __builtin_prefetch(&sessions_.data()[session], 1);
   }
 
   SessionNumbers numbers(SessionId session) const;

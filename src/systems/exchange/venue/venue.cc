@@ -25,15 +25,13 @@ uint64_t Venue::step(const Stamp& stamp, const Request& request, Outputs& output
   if (pending()) [[unlikely]]
     return step_behind_unanswered(stamp, request, outputs);
   commands_.clear();
+  sessions_.prefetch(request.session);  // whose numbers come last
   on_request(request);
   orders_.on_request(stamp, request, commands_, outputs);
-  while (!commands_.empty()) {
-    followers_.clear();
-    for (const Command& command : commands_) {
-      engine_.execute(command, outputs.engine_events());
-      orders_.on_answer(stamp, command, followers_, outputs);
-    }
-    swap(commands_, followers_);
+  // Each may put others behind it.
+  for (size_t i = 0; i < commands_.size(); ++i) {
+    engine_.execute(commands_[i], outputs.engine_events());
+    orders_.on_answer(stamp, commands_[i], commands_, outputs);
   }
   return kRequestSlots + count_outputs(outputs);
 }
@@ -86,9 +84,11 @@ std::optional<VenueTime> Venue::next_time() const {
 void Venue::prefetch(const Request& request, unsigned stage) const {
   if (stage == 0) sessions_.prefetch(request.session);
   const OrderManager::Ahead ahead = orders_.prefetch(request, stage);
-  const Matching* book = ahead.order == 0 ? nullptr : engine_.find(ahead.instrument);
+  const Matching* book = ahead.instrument == 0 ? nullptr : engine_.find(ahead.instrument);
   if (book == nullptr) return;
-  stage == 1 ? book->prefetch(ahead.order) : book->prefetch_neighbours(ahead.order);
+  if (stage != 1) return book->prefetch_neighbours(ahead.order, ahead.price);
+  book->prefetch(ahead.order);
+  for (const Side side : {Side::kBuy, Side::kSell}) book->side(side).prefetch(ahead.price);
 }
 
 // --- the halves apart
