@@ -89,6 +89,7 @@ struct SlotHead {
   Sequence sequence;
   uint32_t following;
   uint32_t length;
+  // Never of a slot that is being written.
   bool sound() const { return length <= kBusRecordBytesMax && following < bus_slots_of(length); }
   bool begins() const { return sound() && following + 1 == bus_slots_of(length); }
 };
@@ -461,7 +462,7 @@ bool BusReader::poll_any(BusRecord& record, std::byte* payload) {
     if (marker >> 8 > next_ || load(header_of(memory_).first, std::memory_order_acquire) > next_) overtaken_ = true;
     return false;
   }
-  if (overtaken_) return false;
+  if (overtaken_ || (marker & 0xff) == Bus::kBeingWritten) return false;
   fill(record, marker, words);
   // Otherwise nobody wrote this: damaged memory, somebody else's file, or half of the next lap.
   const bool whole = record.length <= kBusRecordBytesMax && record.slots == bus_slots_of(record.length);
@@ -496,7 +497,8 @@ void BusReader::seek(Sequence next) {
 }
 
 bool BusReader::ready() const {
-  return overtaken_ || load(slot(next_)[0], std::memory_order_acquire) >> 8 >= next_ ||
+  const uint64_t marker = load(slot(next_)[0], std::memory_order_acquire);
+  return overtaken_ || (marker >> 8 >= next_ && marker != Bus::marker(next_, Bus::kBeingWritten)) ||
          load(header_of(memory_).first, std::memory_order_acquire) > next_;
 }
 

@@ -10,13 +10,12 @@
 //                venue id u64, padding to 128; next sequence u64, padding to 256; wake word u32, sleepers u32
 //     cursor  := sequence u64, kind u8 (0: free), gating u8, unused u16, pid u32, name 32 bytes, padding
 //     slot    := marker u64, ns u64, type u16, flags u16, length u32, session u32, input sequence delta u32, 96 bytes
-//     marker  := sequence << 8 | slots that follow of the same record, released last of all; 0: being written
+//     marker  := sequence << 8 | slots that follow of the same record, released last of all; 255: being written
 //
 // Records that belong together are appended and published as one: the first line of the first of them is held back in
 // the writer's memory until then. Whoever has read everything looks at that line and no other, so readers see all of
 // them or none, and a line changes hands once, when it is whole. There is no cursor of the writer that readers follow:
-// that would be a second line on the way of each record (a line takes 220 ns from core to core where this was measured,
-// half of it to take it away from who looks at it).
+// that would be a second line on the way of each batch.
 //
 // Little endian. Slot of a sequence: sequence mod slots. A record of more than 96 bytes goes on in the next slots
 // (their headers repeated, so a slot tells which part of its record it is). No allocation, no system call and no lock
@@ -126,7 +125,7 @@ class alignas(128) BusReader {
   void release() { release(next_); }
   Sequence next() const { return next_; }        // the sequence it waits for
   bool overtaken() const { return overtaken_; }  // slots it wanted are gone: go on by seek()
-  void seek(Sequence next);                      // not of gating readers
+  void seek(Sequence next);                      // not behind written(); not of gating readers
   // Sleeps (futex) until there is something or the time is over. Spins `spin` rounds first.
   void wait(unsigned spin, uint64_t timeout_ns);
 
@@ -213,8 +212,10 @@ class Bus {
     put(to[0], held_[0], std::memory_order_release);
     published_ = next_;
     put(*written_, next_, std::memory_order_release);
+    // The next batch's first marker goes now, before a reader looks there: later it would be one more time that the
+    // line is taken from him.
     if (next_ == free_until_) return;
-    put(*slot(next_), 0);
+    put(*slot(next_), marker(next_, kBeingWritten));
     cleared_ = next_;
   }
   Sequence write(BusType type, uint16_t flags, SessionId session, uint64_t ns, uint32_t input_delta,
@@ -251,6 +252,9 @@ class Bus {
   friend class BusReader;
   static constexpr size_t kHeadWords = 4;  // of a slot: marker, ns, type..length, session..delta
   static constexpr size_t kLineWords = 8;
+  static constexpr uint32_t kBeingWritten = 255;  // instead of the slots that follow
+  // So far ahead of the writer a slot's lines are fetched: two or three steps, and as much as a core fetches at once.
+  static constexpr Sequence kNearSlots = 16;
   static constexpr size_t kFirstLineBytes = (kLineWords - kHeadWords) * 8;  // of the payload
 
   Bus() = default;
@@ -264,6 +268,13 @@ class Bus {
   static constexpr uint64_t marker(Sequence sequence, uint32_t following) { return sequence << 8 | following; }
   static void put(uint64_t& word, uint64_t value, std::memory_order order = std::memory_order_relaxed) {
     std::atomic_ref<uint64_t>(word).store(value, order);
+  }
+  // A slot that will be written soon, for a store into memory that is not near holds up all stores behind it. None that
+  // somebody still has to read: from him it would be taken away.
+  void bring_near(Sequence sequence) {
+    if (sequence >= free_until_) return;
+    __builtin_prefetch(slot(sequence), 1);
+    __builtin_prefetch(slot(sequence) + kLineWords, 1);
   }
   static uint64_t word_of(const std::byte* from, size_t bytes = 8) {
     uint64_t value = 0;
@@ -285,7 +296,8 @@ class Bus {
     const uint32_t slots = bus_slots_of(payload.size());
     POLIS_ASSERT(slots <= kBusRecordSlotsMax && sequence + slots <= free_until_);
     // Whoever still reads what was here sees the markers go before the first byte changes.
-    for (uint32_t i = sequence == cleared_ ? 1 : 0; i < slots; ++i) put(*slot(sequence + i), 0);
+    for (uint32_t i = sequence == cleared_ ? 1 : 0; i < slots; ++i)
+      put(*slot(sequence + i), marker(sequence + i, kBeingWritten));
     std::atomic_thread_fence(std::memory_order_release);
     const uint64_t kind = static_cast<uint64_t>(type) | static_cast<uint64_t>(flags) << 16 | payload.size() << 32;
     const uint64_t origin = session | static_cast<uint64_t>(input_delta) << 32;
@@ -293,6 +305,7 @@ class Bus {
     for (uint32_t i = 0; i < slots; ++i) {
       uint64_t* const to = slot(sequence + i);
       uint64_t* const line = i == 0 ? first : to;
+      bring_near(sequence + i + kNearSlots);
       put(line[1], ns);
       put(line[2], kind);
       put(line[3], origin);
@@ -322,7 +335,7 @@ class Bus {
   alignas(128) Sequence next_ = 1;
   Sequence published_ = 1;  // what is appended and not published begins here
   Sequence free_until_ = 0;
-  Sequence cleared_ = 0;    // its slot's marker is 0 already
+  Sequence cleared_ = 0;                        // its slot's marker is 0 already
   alignas(64) uint64_t held_[kLineWords] = {};  // the first line of what begins at published_
 };
 

@@ -226,6 +226,22 @@ TEST_F(BusTest, a_slow_reader_is_overtaken_notices_it_and_goes_on) {
   EXPECT_EQ(read_all(*slow), 1u);
 }
 
+TEST_F(BusTest, a_reader_that_is_a_lap_behind_a_writer_at_rest_is_overtaken_or_reads_on) {
+  for (size_t behind = kSmall - 3; behind < kSmall + 3; ++behind) {
+    std::filesystem::remove(path());
+    auto bus = open();
+    auto slow = bus->reader("tape", false).value();
+    for (size_t i = 0; i < behind; ++i) {
+      ASSERT_TRUE(bus->room(2));  // knows of room behind this record, so the next slot is made ready
+      bus->write(BusType::kTurn, 0, 0, i, 0, {});
+    }
+    std::byte payload[kBusRecordBytesMax];
+    BusRecord record;
+    EXPECT_EQ(slow->poll(record, payload), behind < kSmall) << behind;
+    EXPECT_EQ(slow->overtaken(), behind >= kSmall) << behind;
+  }
+}
+
 TEST_F(BusTest, a_reader_begins_where_it_is_told_if_that_is_still_there) {
   auto bus = open();
   Sequence middle = 0;
