@@ -20,6 +20,7 @@
 #include <string>
 #include <string_view>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 #include <vector>
@@ -100,6 +101,8 @@ class Connection {
     if (fd_ < 0 || connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) give_up("connect");
     const int on = 1;
     setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    const timeval patience{.tv_sec = kPatience / 1'000'000'000, .tv_usec = 0};
+    setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   }
   ~Connection() { close(fd_); }
 
@@ -125,15 +128,9 @@ class Connection {
     }
     held_ += static_cast<size_t>(n);
     size_t at = 0;
-    while (true) {
-      // Our own peers' sums are right, so the trailer ends a message.
-      const std::string_view rest(buffer_.data() + at, held_ - at);
-      const size_t trailer = rest.find(
-          "\x01"
-          "10=");
-      if (trailer == rest.npos || rest.size() < trailer + 8) break;
-      seen(rest.substr(0, trailer + 8));
-      at += trailer + 8;
+    while (const size_t size = whole_message({buffer_.data() + at, held_ - at})) {
+      seen(std::string_view(buffer_.data() + at, size));
+      at += size;
     }
     std::memmove(buffer_.data(), buffer_.data() + at, held_ - at);
     held_ -= at;
@@ -141,16 +138,45 @@ class Connection {
   }
 
  private:
+  // How long the message is that `bytes` begin with, by its BodyLength; 0: not all of it is there.
+  static size_t whole_message(std::string_view bytes) {
+    constexpr size_t kLengthAt = 12;  // behind "8=FIX.4.4|9="
+    constexpr size_t kTrailer = 7;    // "10=000|"
+    size_t length = 0, at = kLengthAt;
+    while (at < bytes.size() && bytes[at] != kSeparator) length = length * 10 + static_cast<size_t>(bytes[at++] - '0');
+    const size_t size = at + 1 + length + kTrailer;
+    return size <= bytes.size() ? size : 0;
+  }
+
   int fd_;
   std::vector<char> buffer_ = std::vector<char>(1 << 20);
   size_t held_ = 0;
 };
 
-std::string_view value_of(std::string_view message, std::string_view tag_and_sign) {
-  const size_t at = message.find(tag_and_sign);
-  if (at == message.npos) return {};
-  const size_t begin = at + tag_and_sign.size();
-  return message.substr(begin, message.find(kSeparator, begin) - begin);
+// What an answer says of its order.
+struct Answer {
+  char type = 0;
+  std::string_view order;  // 11, or 379 of a BusinessMessageReject
+  char status = 0;
+};
+
+Answer read_answer(std::string_view message) {
+  Answer answer;
+  const char* at = message.data();
+  const char* const end = at + message.size();
+  while (at < end) {
+    const auto* next = static_cast<const char*>(std::memchr(at, kSeparator, static_cast<size_t>(end - at)));
+    if (next == nullptr) break;
+    const std::string_view field(at, static_cast<size_t>(next - at));
+    if (field.starts_with("35=") && field.size() > 3) answer.type = field[3];
+    if (field.starts_with("11=")) answer.order = field.substr(3);
+    if (field.starts_with("379=")) answer.order = field.substr(4);
+    if (field.starts_with("39=") && field.size() > 3) answer.status = field[3];
+    // Ascending: nothing behind these is asked for.
+    if (answer.status != 0 && !answer.order.empty()) break;
+    at = next + 1;
+  }
+  return answer;
 }
 
 void log_on(Connection& connection) {
@@ -161,9 +187,7 @@ void log_on(Connection& connection) {
   while (!on)
     connection.receive(
         [&](std::string_view message) {
-          on = on || value_of(message,
-                              "\x01"
-                              "35=") == "A";
+          on = on || read_answer(message).type == 'A';
           if (!on) {
             std::fprintf(stderr, "no Logon but %.*s\n", static_cast<int>(message.size()), message.data());
             std::exit(1);
@@ -239,31 +263,28 @@ int main(int argc, char** argv) {
     const size_t until = due == 0 ? 0 : orders.ends[due - 1];
     if (sent_bytes < until)
       sent_bytes += connection.send_some(std::string_view(orders.bytes).substr(sent_bytes, until - sent_bytes));
+    // The moment at which bytes were there is that of all messages in them. Saturated, nobody looks at the clock while
+    // there is nothing to do: the server may have the processor.
+    int64_t arrived = 0;
     const bool got = connection.receive(
         [&](std::string_view message) {
+          if (arrived == 0) arrived = now_ns();
+          const Answer answer = read_answer(message);
           // 35=j names the order that the venue had no room for as its reference.
-          const bool busy = value_of(message,
-                                     "\x01"
-                                     "35=") == "j";
-          const std::string_view id = value_of(message, busy ? std::string_view("\x01"
-                                                                                "379=")
-                                                             : std::string_view("\x01"
-                                                                                "11="));
+          const bool busy = answer.type == 'j';
           uint64_t order = 0;
-          std::from_chars(id.data(), id.data() + id.size(), order);
+          std::from_chars(answer.order.data(), answer.order.data() + answer.order.size(), order);
           order -= first_id;
           if (order >= count || seen[order] != 0) return;
-          if (value_of(message,
-                       "\x01"
-                       "39=") == "8") {
+          if (answer.status == '8') {
             std::fprintf(stderr, "refused: %.*s\n", static_cast<int>(message.size()), message.data());
             std::exit(1);
           }
-          seen[order] = busy ? kRefused : now_ns();
+          seen[order] = busy ? kRefused : arrived;
           outcome.refused += busy;
           ++answered;
         },
-        false);
+        saturated && sent_bytes == until && due > answered);
     previous = now_ns();
     if (got) heard = previous;
     if (previous - heard > kPatience && previous > begin + kPatience) {

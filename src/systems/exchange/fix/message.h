@@ -175,11 +175,13 @@ class FieldWriter {
     char* to = text_.data() + used_;
     if (tag < 0 || tag >= 1000) [[unlikely]]
       return write_long_tag(to, tag);
-    if (tag >= 100) *to++ = static_cast<char>('0' + tag / 100);
-    if (tag >= 10) *to++ = static_cast<char>('0' + tag / 10 % 10);
-    *to++ = static_cast<char>('0' + tag % 10);
-    *to++ = '=';
-    return to;
+    // One store of four bytes, of which the next ones may write over the last.
+    const auto digit = [](Tag value) { return static_cast<char>('0' + value % 10); };
+    const size_t size = tag >= 100 ? 4 : tag >= 10 ? 3 : 2;
+    const char text[3][4] = {
+        {digit(tag), '='}, {digit(tag / 10), digit(tag), '='}, {digit(tag / 100), digit(tag / 10), digit(tag), '='}};
+    std::memcpy(to, text[size - 2], 4);
+    return to + size;
   }
   void end(char* to) {
     *to++ = kSeparator;

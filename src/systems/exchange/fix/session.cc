@@ -356,7 +356,7 @@ void Session::received(const Moment& now, const Message& message) {
     send_logout(now, "Received message without MsgSeqNum");
     return close(SessionEnd::kNoNumber);
   }
-  if (const auto violation = validate(message)) {
+  if (const auto violation = validate_(message)) {
     send_reject(now, message, *violation);
     if (number == next_in_) {
       count(*number);
@@ -376,7 +376,7 @@ void Session::received(const Moment& now, const Message& message) {
 void Session::first_message(const Moment& now, const Message& message) {
   if (message.type() != "A" || message.begin_string() != kVersion) return close(SessionEnd::kNotLoggedOn);
   const auto number = message.number(tag::kMsgSeqNum);
-  if (!number || validate(message) || !well_timed(now, message) || !right_comp_ids(message)) {
+  if (!number || validate_(message) || !well_timed(now, message) || !right_comp_ids(message)) {
     return close(SessionEnd::kBadLogon);
   }
   const auto refuse = [&](std::string_view why) {

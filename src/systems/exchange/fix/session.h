@@ -187,6 +187,7 @@ class Session {
   std::string sender_, target_;
   TimestampWriter timestamps_;
   FieldWriter body_, fill_;
+  Validator validate_;
   Message drained_;
 
   // Of the Logon that is being decided.

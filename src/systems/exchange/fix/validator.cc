@@ -283,6 +283,36 @@ std::optional<Violation> validate(const Message& message) {
   return wrong;
 }
 
+std::optional<Violation> Validator::operator()(const Message& message) {
+  const auto fields = message.fields();
+  const auto shape =
+      std::find_if(shapes_.begin(), shapes_.end(), [&](const Shape& one) { return one.type == message.type(); });
+  if (shape != shapes_.end() &&
+      std::equal(fields.begin(), fields.end(), shape->fields.begin(), shape->fields.end(),
+                 [](const Field& field, const FieldInfo* known) { return field.tag == known->tag; })) {
+    // As in validate(), of the first three only whether they are there.
+    for (size_t at = 0; at < 3; ++at)
+      if (fields[at].value.empty()) return Violation{RejectReason::kTagWithoutValue, fields[at].tag};
+    for (size_t at = 3; at < fields.size(); ++at)
+      if (const auto reason = check_value(fields[at], shape->fields[at])) return Violation{*reason, fields[at].tag};
+    return std::nullopt;
+  }
+  if (auto violation = validate(message)) return violation;
+  if (fields.size() > kFieldsMax || (shape == shapes_.end() && shapes_.size() == kTypesMax)) return std::nullopt;
+  Shape seen{std::string(message.type()), {}};
+  for (const Field& field : fields) {
+    const FieldInfo* known = find_field(field.tag);
+    if (known->type == FieldType::kCount || known->type == FieldType::kData) return std::nullopt;
+    seen.fields.push_back(known);
+  }
+  if (shape == shapes_.end()) {
+    shapes_.push_back(std::move(seen));
+  } else {
+    *shape = std::move(seen);
+  }
+  return std::nullopt;
+}
+
 void append_sorted_body(const Message& message, FieldWriter& to) {
   const auto fields = message.fields();
   const MessageInfo* info = find_message(message.type());

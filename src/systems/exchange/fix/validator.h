@@ -3,11 +3,15 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "systems/exchange/fix/message.h"
 
 namespace polis::exchange::fix {
+
+struct FieldInfo;
 
 // SessionRejectReason (373).
 enum class RejectReason : uint8_t {
@@ -37,6 +41,22 @@ struct Violation {
 // The violation to tell of. If there are several: of the order of header, body and trailer first, then the type of the
 // message, then what is missing, then the first field that is wrong.
 std::optional<Violation> validate(const Message& message);
+
+// validate() for the messages of one peer, whose orders mostly have the fields of the order before in the same places:
+// what was found right about places and presence is not looked at again, values are. Answers what validate() answers.
+class Validator {
+ public:
+  std::optional<Violation> operator()(const Message& message);
+
+ private:
+  static constexpr size_t kTypesMax = 8, kFieldsMax = 64;
+  // The fields of the newest valid message of a type that had neither groups nor raw data.
+  struct Shape {
+    std::string type;
+    std::vector<const FieldInfo*> fields;
+  };
+  std::vector<Shape> shapes_;
+};
 
 // The fields of the body, ascending by tag, groups whole at the place of their count: how this venue writes messages.
 // For messages that are valid.

@@ -1,6 +1,7 @@
 #include "systems/exchange/fix/validator.h"
 
 #include <gtest/gtest.h>
+#include <random>
 
 #include "systems/exchange/fix/dictionary.h"
 #include "systems/exchange/fix/fix_test_support.h"
@@ -96,6 +97,51 @@ TEST(validation, is_one_pass_over_any_number_of_fields) {
   for (int i = 0; i < 3000; ++i) many += "336=X|";
   EXPECT_EQ(order("386=3000|" + many), "ok");
   EXPECT_EQ(order("386=2999|" + many), "16 386");
+}
+
+TEST(validator, that_has_seen_messages_answers_as_one_that_has_not) {
+  const std::string head = "49=B|52=20240102-09:30:00.000|56=P|";
+  const std::string texts[] = {
+      "35=D|34=2|" + head + "11=a|38=1|40=2|44=1|54=1|55=ABC|60=20240102-09:30:00.000|",
+      "35=D|34=2|" + head + "11=a|38=1|40=2|54=1|55=ABC|60=20240102-09:30:00.000|",  // without a price
+      "35=D|34=2|" + head + "11=a|38=1|40=2|44=1|55=ABC|60=20240102-09:30:00.000|",  // without a side
+      "35=D|34=2|" + head + "11=a|38=1|40=2|44=1|54=1|54=1|60=20240102-09:30:00.000|",
+      "35=D|34=2|" + head + "11=a|38=1|40=2|44=1|54=1|957=A|60=20240102-09:30:00.000|",
+      "35=D|34=2|" + head + "11=a|38=x|40=2|44=1|54=1|55=ABC|60=20240102-09:30:00.000|",
+      "35=D|34=2|" + head + "11=|38=1|40=2|44=1|54=1|55=ABC|60=20240102-09:30:00.000|",
+      "35=D|34=2|" + head + "11=a|38=1|40=2|44=1|54=!|55=ABC|60=20240102-09:30:00.000|",
+      "35=D|34=2|" + head + "11=a|38=1|40=2|44=1|54=1|55=ABC|60=20240102-25:30:00.000|",
+      "35=D|34=2|" + head + "11=a|38=1|40=2|44=1|54=1|55=ABC|78=1|79=A|80=1|60=20240102-09:30:00.000|",
+      "35=D|34=2|" + head + "11=a|38=1|40=2|44=1|54=1|55=ABC|78=2|79=A|80=1|60=20240102-09:30:00.000|",
+      "35=D|34=2|" + head + "95=3|96=a=b|11=a|38=1|40=2|44=1|54=1|55=ABC|60=20240102-09:30:00.000|",
+      "35=F|34=2|" + head + "11=b|41=a|54=1|55=ABC|60=20240102-09:30:00.000|",
+      "35=F|34=2|" + head + "11=b|54=1|41=a|55=ABC|60=20240102-09:30:00.000|",
+      "35=0|34=2|" + head,
+      "35=0|34=2|" + head + "112=x|",
+      "35=1|34=2|" + head + "112=x|",
+      "35=|34=2|" + head + "112=x|",
+      "35=zz|34=2|" + head,
+      "35=5|34=2|" + head,
+      "35=q|34=2|" + head + "11=b|60=20240102-09:30:00.000|530=7|",
+      "35=H|34=2|" + head + "11=b|54=1|55=ABC|",
+      "35=x|34=2|" + head + "320=b|559=4|",
+      "35=g|34=2|" + head + "335=b|263=0|",
+      "35=2|34=2|" + head + "7=1|16=0|",
+      "35=4|34=2|" + head + "36=9|",
+  };
+  std::vector<std::string> frames;
+  for (const std::string& text : texts) frames.push_back(test::whole(text));
+  Validator seasoned;
+  std::mt19937 random(5);
+  size_t valid = 0;
+  for (int round = 0; round < 5'000; ++round) {
+    Message message;
+    ASSERT_TRUE(message.parse(frames[random() % frames.size()]));
+    const auto expected = validate(message);
+    ASSERT_EQ(seasoned(message), expected) << test::readable(message.frame());
+    valid += !expected;
+  }
+  EXPECT_GT(valid, 1'000u);
 }
 
 TEST(dictionary, knows_every_message_of_the_standard) {
