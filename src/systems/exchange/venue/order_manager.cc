@@ -138,7 +138,7 @@ void OrderManager::State::tell_copies(Outputs& outputs) {
     }
   };
   copy_to(copies_of_all);
-  copy_to(accounts[original.account].copies);
+  if (const auto found = copies_of.find(original.account); found != copies_of.end()) copy_to(found->second);
 }
 
 Report OrderManager::State::about(TablePlace place, ReportKind kind) const {

@@ -109,7 +109,7 @@ Refusal OrderManager::State::define_account(const AccountDefinition& account) {
   take_name(accounts, account_names, account.id, account.name,
             is_new ? nullptr : &accounts[account.id].definition.name);
   accounts[account.id].definition = account;
-  accounts[account.id].copied = !copies_of_all.empty() || !accounts[account.id].copies.empty();
+  accounts[account.id].copied = is_copied(account.id);
   return Refusal::kNone;
 }
 
@@ -135,14 +135,13 @@ Refusal OrderManager::State::define_session(const SessionDefinition& session) {
 // Who is told of whose reports.
 void OrderManager::State::collect_copies() {
   copies_of_all.clear();
-  for (AccountId id = 1; id < accounts.size(); ++id) accounts[id].copies.clear();
+  copies_of.clear();
   for (SessionId id = 1; id < sessions.size(); ++id) {
     const SessionDefinition& definition = sessions[id].definition;
     if (definition.role != SessionRole::kDropCopy || !definition.enabled) continue;
-    (definition.account == 0 ? copies_of_all : accounts[definition.account].copies).push_back(definition.id);
+    (definition.account == 0 ? copies_of_all : copies_of[definition.account]).push_back(definition.id);
   }
-  for (AccountId id = 1; id < accounts.size(); ++id)
-    accounts[id].copied = !copies_of_all.empty() || !accounts[id].copies.empty();
+  for (AccountId id = 1; id < accounts.size(); ++id) accounts[id].copied = is_copied(id);
 }
 
 Refusal OrderManager::State::set_risk(const RiskFields& risk, Commands& commands, VenueTime now) {

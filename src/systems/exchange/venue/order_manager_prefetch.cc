@@ -26,7 +26,7 @@ OrderManager::Ahead OrderManager::prefetch(const Request& request, unsigned stag
   }
   const Price price = request.kind == RequestKind::kCancel ? 0 : fields.price;
   const AccountId account = known ? state.sessions[request.session].definition.account : fields.account;
-  if (stage == 1 && account < state.accounts.size()) bring(&state.accounts[account], AccountState::kHotBytes);
+  if (stage == 1 && account < state.accounts.size()) bring(&state.accounts[account], sizeof(AccountState));
   if (is_new) {
     if (request.instrument == 0 || request.instrument >= state.instruments.size()) return {};
     const InstrumentDefinition& instrument = state.instruments[request.instrument].definition;

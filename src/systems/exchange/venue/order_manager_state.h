@@ -53,16 +53,13 @@ struct InstrumentState {
 };
 
 struct alignas(64) AccountState {
-  // What each order looks at.
-  static constexpr size_t kHotBytes = 128;
   RiskLimits limits;
   VenueTime next_request = 0;                 // of the rate: the time by which it is used up
   VenueTime interval = 0, interval_room = 0;  // of the limits: between two requests, and how far ahead they may be
   uint32_t open_orders = 0;
   TablePlace first = 0, last = 0;
-  bool copied = false;  // to somebody, as below
+  bool copied = false;  // to some drop copy session
   AccountDefinition definition;
-  std::vector<SessionId> copies;  // its drop copy sessions
 
   AccountState() { set_limits(limits); }
   void set_limits(const RiskLimits& wanted) {
@@ -71,6 +68,8 @@ struct alignas(64) AccountState {
     interval_room = interval * (std::max(wanted.rate_burst, 1u) - 1);
   }
 };
+
+static_assert(sizeof(AccountState) == 128);
 
 struct alignas(64) SessionState {
   SessionDefinition definition;
@@ -93,7 +92,9 @@ struct OrderManager::State {
   Chunked<AccountState> accounts{size_t{limits.accounts_max} + 1};
   Chunked<SessionState> sessions{size_t{limits.sessions_max} + 1};
   std::map<std::string, uint32_t, std::less<>> asset_symbols, instrument_symbols, account_names, session_names;
-  std::vector<SessionId> copies_of_all;  // drop copy sessions of all accounts
+  // Drop copy sessions, of all accounts and of one.
+  std::vector<SessionId> copies_of_all;
+  std::map<AccountId, std::vector<SessionId>> copies_of;
 
   Cells<BalanceCell> balances{limits.accounts_max, limits.assets_max};
   Cells<PositionCell> positions{limits.accounts_max, limits.instruments_max};
@@ -214,6 +215,7 @@ struct OrderManager::State {
   Refusal set_risk(const RiskFields& risk, Commands& commands, VenueTime now);
   Refusal restrict(const RestrictFields& restriction);
   void collect_copies();
+  bool is_copied(AccountId account) const { return !copies_of_all.empty() || copies_of.contains(account); }
 
   // --- order_manager_operations.cc
   Refusal set_phase(const Request& request, Commands& commands, VenueTime now);
