@@ -125,7 +125,8 @@ class Ladder {
     Quantity volume = 0;
   };
 
-  bool near(Price price) const { return static_cast<uint64_t>(price - base_) < near_ticks_; }
+  // Of whatever price, sound or not.
+  bool near(Price price) const { return static_cast<uint64_t>(price) - static_cast<uint64_t>(base_) < near_ticks_; }
   size_t index_of(Price price) const { return static_cast<size_t>(price - base_); }
   void mark_block(size_t index);
   void unmark_block(size_t index);

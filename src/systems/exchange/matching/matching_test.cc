@@ -1,6 +1,7 @@
 #include "systems/exchange/matching/matching.h"
 
 #include <gtest/gtest.h>
+#include <limits>
 
 #include "kernel/base/random.h"
 #include "kernel/sim/seeds.h"
@@ -345,6 +346,24 @@ TEST(Matching, an_id_of_an_order_that_is_over_finds_nothing) {
   EXPECT_NE(events.back().order, first);
   book.cancel(1, first, 4, events);
   EXPECT_EQ(events.back().reject, RejectReason::kUnknownOrder);
+}
+
+TEST(Matching, a_price_that_cannot_be_is_refused_however_far_it_lies) {
+  Matching book({.id = 1});
+  Events events;
+  book.set_phase(1, Phase::kContinuous, events);
+  book.submit(1, {.reference = 1, .account = 1, .price = 1'000'000, .quantity = 5}, events);
+  const OrderId order = events.back().order;
+  for (const Price price :
+       {std::numeric_limits<Price>::min(), Price{-1}, Price{0}, kPriceMax + 1, std::numeric_limits<Price>::max()}) {
+    events.clear();
+    book.prefetch_neighbours(order, price);
+    book.submit(1, {.reference = 2, .account = 1, .price = price, .quantity = 5}, events);
+    book.replace(1, {.order = order, .reference = 3, .price = price, .quantity = 5}, events);
+    ASSERT_EQ(events.size(), 2u);
+    for (const Event& event : events) EXPECT_EQ(event.reject, RejectReason::kBadPrice) << price;
+  }
+  EXPECT_EQ(book.side(Side::kBuy).volume(1'000'000), 5);
 }
 
 TEST(Matching, an_iceberg_shows_at_least_a_thousandth) {
