@@ -257,6 +257,7 @@ Task<Result<void>> Funding::wait_taken(uint64_t timestamp) {
 Task<Result<void>> Funding::fund(AccountId account, AssetId asset, Amount amount, LedgerName from,
                                  LedgerName transfer) {
   if (amount <= 0) co_return fail(Code::kInvalid, "an amount is above 0");
+  CO_TRY(parts_.runtime.status());  // before the ledger books what nobody takes
   bool known = false;
   CO_TRY(co_await parts_.runtime.inspect(
       [&](const Venue& venue) { known = venue.orders().account(account) && venue.orders().asset(asset); }));
@@ -277,7 +278,9 @@ Task<Result<void>> Funding::fund(AccountId account, AssetId asset, Amount amount
   wake();
   const ledger::Id& id = booking.id;
   co_return co_await io::on(home_, [this, timestamp, &id]() -> Task<Result<void>> {
-    CO_TRY(co_await io::with_timeout(kFundPatience, wait_taken(timestamp)));
+    if (auto taken = co_await io::with_timeout(kFundPatience, wait_taken(timestamp)); !taken)
+      co_return fail(Error(taken.error().code(), "the ledger has booked it, and the venue will take it once it can",
+                           taken.error()));
     for (const auto& [refused, why] : refused_)
       if (refused == id) co_return fail(Code::kInvalid, std::string(refusal_text(why)));
     co_return Result<void>();

@@ -30,8 +30,17 @@ inline constexpr bool kIsText = std::is_same_v<T, std::string>;
 template <size_t N>
 inline constexpr bool kIsText<Text<N>> = true;
 
+// As many as both begin with.
 inline size_t shared_bytes(std::string_view one, std::string_view other) {
-  return static_cast<size_t>(std::ranges::mismatch(one, other).in1 - one.begin());
+  const size_t most = std::min(one.size(), other.size());
+  size_t shared = 0;
+  for (; shared + sizeof(uint64_t) <= most; shared += sizeof(uint64_t)) {
+    const uint64_t differ =
+        base::load_little<uint64_t>(one.data() + shared) ^ base::load_little<uint64_t>(other.data() + shared);
+    if (differ != 0) return shared + static_cast<size_t>(std::countr_zero(differ)) / 8;
+  }
+  while (shared < most && one[shared] == other[shared]) ++shared;
+  return shared;
 }
 inline std::string_view text_of(const std::string& text) {
   return std::string_view(text).substr(0, kRecordTextBytesMax);

@@ -120,11 +120,6 @@ void append_part(std::string& key, uint64_t part) {
   for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8) key.push_back(static_cast<char>(part >> shift));
 }
 
-std::string order_block(OrderId order) {
-  constexpr int kPlaceBits = 8, kGenerationBits = 3;  // of an id: generation << 32 | place
-  return row_key(RowKind::kOrder, static_cast<uint32_t>(order) >> kPlaceBits, order >> (32 + kGenerationBits));
-}
-
 Result<uint64_t> key_part(std::string_view key, size_t n) {
   base::Reader in(as_bytes(key));
   (void)in.u8();

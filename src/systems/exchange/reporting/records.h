@@ -60,9 +60,16 @@ std::string row_key(RowKind kind, Parts... parts) {
 }
 // The n-th part of a key, from 0. kCorrupt if it has none.
 Result<uint64_t> key_part(std::string_view key, size_t n);
-// The keys of an order's block: 2048 orders that had neighbouring places at about the same time, so that a batch finds
-// many of its orders in few blocks, and whoever asks for one of them looks at few rows.
-std::string order_block(OrderId order);
+// 2048 orders that had neighbouring places at about the same time, so that a batch finds many of its orders in few
+// blocks, and whoever asks for one of them looks at few rows.
+struct OrderBlock {
+  uint32_t places = 0, generations = 0;
+  friend auto operator<=>(const OrderBlock&, const OrderBlock&) = default;
+};
+constexpr OrderBlock order_block(OrderId order) {
+  constexpr int kPlaceBits = 8, kGenerationBits = 3;  // of an id: generation << 32 | place
+  return {static_cast<uint32_t>(order) >> kPlaceBits, static_cast<uint32_t>(order >> (32 + kGenerationBits))};
+}
 
 // --- what stands in the rows
 

@@ -51,6 +51,58 @@ TEST(Records, come_back_as_they_were) {
   EXPECT_EQ(std::memcmp(&reports->at(1).report, &stored.report, sizeof(Report)), 0);
 }
 
+TEST(Records, of_a_chunk_come_back_whatever_stands_before_them) {
+  base::SeededRandom random{5};
+  const auto text = [&] {
+    std::string made(random.below(37), 'a');
+    for (char& c : made) c = static_cast<char>('a' + random.below(2));
+    return ClientOrderId(made);
+  };
+  // Numbers that repeat, that are near, and that are as far apart as they can be.
+  const auto number = [&]() -> int64_t {
+    const int64_t kEdges[] = {0, 1, -1, 7, INT64_MAX, INT64_MIN};
+    return kEdges[random.below(std::size(kEdges))];
+  };
+  for (int round = 0; round < 200; ++round) {
+    ChunkWriter<FillRecord> chunk;
+    std::vector<FillRecord> fills(1 + random.below(20));
+    for (FillRecord& fill : fills) {
+      fill = {.sequence = static_cast<Sequence>(number()),
+              .time = number(),
+              .order = static_cast<OrderId>(number()),
+              .instrument = static_cast<InstrumentId>(number()),
+              .side = static_cast<Side>(random.below(2)),
+              .maker = random.chance(1, 2),
+              .auction = random.chance(1, 2),
+              .broken = random.chance(1, 2),
+              .price = number(),
+              .quantity = number(),
+              .left = number(),
+              .match = static_cast<MatchId>(number()),
+              .fee = number(),
+              .client_id = text()};
+      chunk.append(fill);
+    }
+    EXPECT_EQ(chunk.records(), fills.size());
+    EXPECT_EQ(*decode_chunk<FillRecord>(chunk.take()), fills);
+  }
+}
+
+TEST(Records, have_one_form_alone) {
+  ChunkWriter<AccountOrder> chunk;
+  chunk.append({.sequence = 5, .order = 9});
+  const std::string whole = chunk.take();
+  EXPECT_EQ(decode_chunk<AccountOrder>(whole)->size(), 1u);
+  const char version = whole[0];
+  const auto code = [&](std::string_view rest) {
+    return decode_chunk<AccountOrder>(version + std::string(rest)).error().code();
+  };
+  using namespace std::literals;
+  EXPECT_EQ(code("\x01\x00"sv), Code::kCorrupt);      // a difference of 0
+  EXPECT_EQ(code("\x04\x02"sv), Code::kCorrupt);      // a field that there is not
+  EXPECT_EQ(code("\x81\x00\x02"sv), Code::kCorrupt);  // a mask that could be shorter
+}
+
 TEST(Records, that_are_cut_or_damaged_are_refused) {
   const std::string whole = encoded(a_withdrawal());
   for (size_t size = 0; size < whole.size(); ++size)
@@ -80,7 +132,18 @@ TEST(Records, noise_ends_nothing) {
 TEST(Records, keys_sort_as_their_numbers) {
   EXPECT_LT(row_key(RowKind::kFills, 2, 255), row_key(RowKind::kFills, 2, 256));
   EXPECT_LT(row_key(RowKind::kFills, 2, UINT64_MAX), row_key(RowKind::kFills, 3, 0));
-  EXPECT_EQ(*key_part(row_key(RowKind::kFills, 2, 300), 1), 300u);
+  for (uint64_t part = 1; part < UINT64_MAX / 3; part *= 3) {
+    EXPECT_LT(row_key(RowKind::kFills, part - 1), row_key(RowKind::kFills, part));
+    EXPECT_EQ(*key_part(row_key(RowKind::kFills, 2, part), 1), part);
+  }
+  EXPECT_EQ(*key_part(row_key(RowKind::kFills, 0, UINT64_MAX), 0), 0u);
+  EXPECT_EQ(*key_part(row_key(RowKind::kFills, 0, UINT64_MAX), 1), UINT64_MAX);
+  EXPECT_EQ(key_part("f\x09"
+                     "123456789",
+                     0)
+                .error()
+                .code(),
+            Code::kCorrupt);
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "systems/exchange/reporting/reporter.h"
 
 #include <algorithm>
-#include <unordered_map>
 
 #include "kernel/io/shard.h"
 
@@ -9,87 +8,125 @@ namespace polis::exchange {
 namespace {
 
 // A transaction of the store holds 64 MiB, in memory twice.
-constexpr size_t kBatchBytesMax = size_t{8} << 20;
+constexpr size_t kBatchBytesMax = size_t{16} << 20;
+// Of one state of an order in a batch, about.
+constexpr size_t kOrderBytes = 40;
 
 }  // namespace
 
-// Rows that are not written yet. Chunks are open while records may still join them.
+// Rows of whole steps that are not written yet.
 struct Reporter::Batch {
   struct BatchRow {
     std::string key, value;
     bool blind = true;  // nobody but the reporter writes it
   };
-  template <class Record>
-  struct Chunk {
-    uint64_t second = 0;  // of the key
-    ChunkWriter<Record> records;
-  };
-  template <class Record>
-  using Chunks = std::unordered_map<uint32_t, Chunk<Record>>;  // by the first part of the key
-
   std::vector<BatchRow> rows;
-  std::unordered_map<OrderId, OrderRecord> orders;  // those that were entered before without when
-  Chunks<StoredReport> reports;
-  Chunks<AccountOrder> account_orders;
-  Chunks<FillRecord> fills;
-  Chunks<TradeRecord> trades;
-  Chunks<Movement> movements;
   size_t bytes = 0;
   uint64_t steps = 0;
   Sequence begin = 0;  // its first step
   bool work = false;
   ProgressRecord progress;  // behind its last step
 
-  void put(std::string key, std::string value, bool blind) {
+  void put(std::string key, std::string value, bool blind = true) {
     bytes += key.size() + value.size();
     rows.push_back({std::move(key), std::move(value), blind});
   }
-  // Behind the other records of `first`; `second` orders them.
+};
+
+// Records of the newest batch that others may join.
+struct Reporter::Gathered {
   template <class Record>
-  void append(RowKind kind, Chunks<Record>& chunks, uint32_t first, uint64_t second, const Record& record) {
-    Chunk<Record>& chunk = chunks[first];
+  struct Chunk {
+    uint64_t second = 0;  // of its key
+    ChunkWriter<Record> records;
+  };
+  struct OfAccount {
+    Chunk<AccountOrder> orders;
+    Chunk<FillRecord> fills;
+    Chunk<Movement> movements;
+  };
+  using OfSession = Chunk<StoredReport>;
+  using OfInstrument = Chunk<TradeRecord>;
+
+  // By id: those are dense.
+  template <class T>
+  class Table {
+   public:
+    T& operator[](uint32_t id) {
+      if (id >= of_.size()) of_.resize(id + 1);
+      if (!of_[id]) {
+        of_[id] = std::make_unique<T>();
+        used_.push_back(id);
+      }
+      return *of_[id];
+    }
+    template <class F>
+    void take_all(F take) {
+      for (const uint32_t id : used_) take(id, *std::exchange(of_[id], nullptr));
+      used_.clear();
+    }
+
+   private:
+    std::vector<std::unique_ptr<T>> of_;
+    std::vector<uint32_t> used_;
+  };
+
+  Table<OfAccount> accounts;
+  Table<OfSession> sessions;
+  Table<OfInstrument> instruments;
+  std::vector<OrderRecord> orders;  // each state; later ones without when the order was entered
+
+  template <class Record>
+  void append(Batch& batch, RowKind kind, uint32_t first, Chunk<Record>& chunk, uint64_t second, const Record& record) {
     if (chunk.records.records() == 0) chunk.second = second;
     const size_t before = chunk.records.size_bytes();
     chunk.records.append(record);
-    bytes += chunk.records.size_bytes() - before;
-    if (chunk.records.records() == kChunkRecordsMax) close(kind, first, chunk);
+    batch.bytes += chunk.records.size_bytes() - before;
+    if (chunk.records.records() == kChunkRecordsMax) close(batch, kind, first, chunk);
   }
   template <class Record>
-  void close(RowKind kind, uint32_t first, Chunk<Record>& chunk) {
-    rows.push_back({row_key(kind, first, chunk.second), chunk.records.take()});
+  static void close(Batch& batch, RowKind kind, uint32_t first, Chunk<Record>& chunk) {
+    if (chunk.records.records() > 0) batch.rows.push_back({row_key(kind, first, chunk.second), chunk.records.take()});
   }
-  template <class Record>
-  void close(RowKind kind, Chunks<Record>& chunks) {
-    for (auto& [first, chunk] : chunks)
-      if (chunk.records.records() > 0) close(kind, first, chunk);
-    chunks.clear();
-  }
-  void close_orders() {
-    std::vector<std::pair<std::string, const OrderRecord*>> sorted;
-    sorted.reserve(orders.size());
-    for (const auto& [id, record] : orders) sorted.emplace_back(order_block(id), &record);
-    std::ranges::sort(sorted, [](const auto& one, const auto& other) {
-      return std::tie(one.first, one.second->order) < std::tie(other.first, other.second->order);
-    });
+  // The last state of each order, with when it was entered if that was in this batch.
+  void close_orders(Batch& batch) {
+    struct State {
+      OrderBlock block;
+      OrderId order = 0;
+      size_t place = 0;
+      auto operator<=>(const State&) const = default;
+    };
+    std::vector<State> states;
+    states.reserve(orders.size());
+    for (const OrderRecord& order : orders) states.push_back({order_block(order.order), order.order, states.size()});
+    std::ranges::sort(states);
     ChunkWriter<OrderRecord> chunk;
-    for (size_t i = 0; i < sorted.size(); ++i) {
-      auto& [block, record] = sorted[i];
-      chunk.append(*record);
-      if (i + 1 < sorted.size() && sorted[i + 1].first == block) continue;
-      append_part(block, begin);
-      rows.push_back({std::move(block), chunk.take()});
+    for (size_t first = 0, i = 0; i < states.size(); ++i) {
+      const auto& [block, order, place] = states[i];
+      const State* next = i + 1 < states.size() ? &states[i + 1] : nullptr;
+      if (next != nullptr && next->order == order) continue;
+      OrderRecord& state = orders[place];
+      const OrderRecord& begun = orders[states[first].place];
+      state.entered_sequence = begun.entered_sequence;
+      state.entered = begun.entered;
+      chunk.append(state);
+      first = i + 1;
+      if (next == nullptr || next->block != block)
+        batch.rows.push_back({row_key(RowKind::kOrder, block.places, block.generations, batch.begin), chunk.take()});
     }
     orders.clear();
   }
   // Everything becomes rows, in the order of their keys.
-  void close() {
-    close(RowKind::kSessionReports, reports);
-    close(RowKind::kAccountOrders, account_orders);
-    close(RowKind::kFills, fills);
-    close(RowKind::kTrades, trades);
-    close(RowKind::kMovements, movements);
-    close_orders();
-    std::ranges::sort(rows, {}, &BatchRow::key);
+  void close(Batch& batch) {
+    sessions.take_all([&](uint32_t id, OfSession& chunk) { close(batch, RowKind::kSessionReports, id, chunk); });
+    instruments.take_all([&](uint32_t id, OfInstrument& chunk) { close(batch, RowKind::kTrades, id, chunk); });
+    accounts.take_all([&](uint32_t id, OfAccount& account) {
+      close(batch, RowKind::kAccountOrders, id, account.orders);
+      close(batch, RowKind::kFills, id, account.fills);
+      close(batch, RowKind::kMovements, id, account.movements);
+    });
+    close_orders(batch);
+    std::ranges::sort(batch.rows, {}, &Batch::BatchRow::key);
   }
 };
 
@@ -102,7 +139,13 @@ Task<Result<std::unique_ptr<Reporter>>> Reporter::open(store::Store& store, stor
 }
 
 Reporter::Reporter(store::Store& store, store::Keyspace rows, const ProgressRecord& progress)
-    : store_(store), rows_(rows), batch_(std::make_unique<Batch>()), progress_(progress), written_(progress) {
+
+    : store_(store),
+      rows_(rows),
+      batch_(std::make_unique<Batch>()),
+      gathered_(std::make_unique<Gathered>()),
+      progress_(progress),
+      written_(progress) {
   statistics_.committed = progress.committed;
   statistics_.last_time = progress.last_time;
 }
@@ -164,7 +207,7 @@ void Reporter::on_step(const Stamp& stamp, const Request* request, const Outputs
 }
 
 void Reporter::seal() {
-  batch_->close();
+  gathered_->close(*batch_);
   batch_->progress = progress_;
   sealed_.push_back(std::exchange(batch_, std::make_unique<Batch>()));
 }
@@ -185,8 +228,8 @@ Task<Result<void>> Reporter::commit(Sequence upto) {
 void Reporter::note_report(Sequence sequence, VenueTime time, const Report& report, uint64_t ordinal,
                            const Venue& after) {
   if (ordinal != 0)
-    batch_->append(RowKind::kSessionReports, batch_->reports, report.session, ordinal,
-                   StoredReport{.sequence = sequence, .time = time, .report = report});
+    gathered_->append(*batch_, RowKind::kSessionReports, report.session, gathered_->sessions[report.session], ordinal,
+                      StoredReport{.sequence = sequence, .time = time, .report = report});
   // Drop copies tell of what another session's report has told already.
   if ((report.flags & Report::kCopy) != 0 || report.account == 0) return;
   if (report.order != 0) note_order(sequence, time, report);
@@ -214,45 +257,43 @@ void Reporter::note_order(Sequence sequence, VenueTime time, const Report& repor
       report.price == 0 && report.client_id.empty())
     return;
   const bool begins = report.kind == ReportKind::kNew || report.kind == ReportKind::kRejected;
-  auto [place, first] = batch_->orders.try_emplace(report.order);
-  OrderRecord& record = place->second;
-  const bool enters = begins && first;
-  const Sequence entered_sequence = enters ? sequence : record.entered_sequence;
-  const VenueTime entered = enters ? time : record.entered;
-  record = order_of(sequence, time, report);
-  record.entered_sequence = entered_sequence;
-  record.entered = entered;
+  OrderRecord& record = gathered_->orders.emplace_back(order_of(sequence, time, report));
+  batch_->bytes += kOrderBytes;
   if (report.kind == ReportKind::kTradeBreak)
-    batch_->put(row_key(RowKind::kBrokenOrder, report.account, report.order), encoded(record), true);
-  if (first) batch_->bytes += sizeof record;
-  if (enters)
-    batch_->append(RowKind::kAccountOrders, batch_->account_orders, report.account, sequence,
-                   AccountOrder{.sequence = sequence, .order = report.order});
+    batch_->put(row_key(RowKind::kBrokenOrder, report.account, report.order), encoded(record));
+  if (begins) {
+    gathered_->append(*batch_, RowKind::kAccountOrders, report.account, gathered_->accounts[report.account].orders,
+                      sequence, AccountOrder{.sequence = sequence, .order = report.order});
+  } else {
+    record.entered_sequence = 0;
+    record.entered = 0;
+  }
 }
 
 void Reporter::note_fill(Sequence sequence, VenueTime time, const Report& report) {
   const bool broken = report.kind == ReportKind::kTradeBreak;
-  batch_->append(RowKind::kFills, batch_->fills, report.account, sequence,
-                 FillRecord{.sequence = sequence,
-                            .time = time,
-                            .order = report.order,
-                            .instrument = report.instrument,
-                            .side = report.side,
-                            .maker = (report.flags & Report::kMaker) != 0,
-                            .auction = (report.flags & Report::kInAuction) != 0,
-                            .broken = broken,
-                            .price = report.last_price,
-                            .quantity = report.last_quantity,
-                            .left = report.left,
-                            .match = report.match,
-                            .fee = report.fee,
-                            .client_id = report.client_id});
-  if (broken) batch_->put(row_key(RowKind::kBrokenTrade, report.instrument, report.match), std::string("1"), true);
+  gathered_->append(*batch_, RowKind::kFills, report.account, gathered_->accounts[report.account].fills, sequence,
+                    FillRecord{.sequence = sequence,
+                               .time = time,
+                               .order = report.order,
+                               .instrument = report.instrument,
+                               .side = report.side,
+                               .maker = (report.flags & Report::kMaker) != 0,
+                               .auction = (report.flags & Report::kInAuction) != 0,
+                               .broken = broken,
+                               .price = report.last_price,
+                               .quantity = report.last_quantity,
+                               .left = report.left,
+                               .match = report.match,
+                               .fee = report.fee,
+                               .client_id = report.client_id});
+  if (broken) batch_->put(row_key(RowKind::kBrokenTrade, report.instrument, report.match), std::string("1"));
 }
 
 void Reporter::move_money(AccountId account, const Movement& movement) {
   if (movement.amount == 0) return;
-  batch_->append(RowKind::kMovements, batch_->movements, account, movement.sequence, movement);
+  gathered_->append(*batch_, RowKind::kMovements, account, gathered_->accounts[account].movements, movement.sequence,
+                    movement);
 }
 
 void Reporter::note_money(Sequence sequence, VenueTime time, const Report& report, const Venue& after) {
@@ -295,14 +336,14 @@ void Reporter::note_money(Sequence sequence, VenueTime time, const Report& repor
 
 void Reporter::note_trade(Sequence sequence, VenueTime time, const Event& event) {
   if (event.kind != Event::Kind::kTrade) return;
-  batch_->append(RowKind::kTrades, batch_->trades, event.instrument, event.match,
-                 TradeRecord{.match = event.match,
-                             .sequence = sequence,
-                             .time = time,
-                             .side = event.side,
-                             .auction = (event.flags & Event::kInAuction) != 0,
-                             .price = event.price,
-                             .quantity = event.quantity});
+  gathered_->append(*batch_, RowKind::kTrades, event.instrument, gathered_->instruments[event.instrument], event.match,
+                    TradeRecord{.match = event.match,
+                                .sequence = sequence,
+                                .time = time,
+                                .side = event.side,
+                                .auction = (event.flags & Event::kInAuction) != 0,
+                                .price = event.price,
+                                .quantity = event.quantity});
 }
 
 void Reporter::note_withdrawal(Sequence sequence, VenueTime time, const Request& request) {
@@ -326,7 +367,7 @@ void Reporter::note_day(const Stamp& stamp, uint32_t day, const Venue& after) {
     ChunkWriter<AssetAmount> amounts;
     for (const auto& [asset, balance] : orders.balances(account))
       if (balance.total != 0) amounts.append({.asset = asset, .amount = balance.total});
-    if (amounts.records() > 0) batch_->put(row_key(RowKind::kClosing, day, account), amounts.take(), true);
+    if (amounts.records() > 0) batch_->put(row_key(RowKind::kClosing, day, account), amounts.take());
   }
   const DayRecord record{.day = day,
                          .previous_day = progress_.day,

@@ -2,7 +2,7 @@
 // trades, movements of money, closed days, withdrawals that are to be paid. A follower of the shadow, so nothing here
 // costs the path anything, and nothing is told that is not on disk.
 //
-//     shadow's shard ── on_step ──► batches of whole steps, up to 8 MiB ── commit ──► one transaction a batch
+//     shadow's shard ── on_step ──► batches of whole steps, up to 16 MiB ── commit ──► one transaction a batch
 //
 // Rows follow from the journal alone. How far they go stands among them (ProgressRecord), written by the same
 // transaction, so after a crash the journal is read again from exactly there.
@@ -47,6 +47,7 @@ class Reporter final : public Follower {
 
  private:
   struct Batch;
+  struct Gathered;
   Reporter(store::Store& store, store::Keyspace rows, const ProgressRecord& progress);
 
   void note_report(Sequence sequence, VenueTime time, const Report& report, uint64_t ordinal, const Venue& after);
@@ -64,6 +65,7 @@ class Reporter final : public Follower {
   const store::Keyspace rows_;
   std::function<void()> work_;
   std::unique_ptr<Batch> batch_;                          // of the newest steps
+  std::unique_ptr<Gathered> gathered_;                    // what of them is no row yet
   std::deque<std::unique_ptr<Batch>> sealed_;             // before it, full
   ProgressRecord progress_;                               // with all of them
   std::vector<std::pair<SessionId, uint64_t>> ordinals_;  // of the step in hand

@@ -195,10 +195,11 @@ void an_order(benchmark::State& state) {
   state.counters["written_bytes"] = an_order(static_cast<double>(written));
   state.counters["kept_bytes"] = an_order(static_cast<double>(kept));
 }
-// 65,536: the shadow's batches under load.
+// 262,144: the shadow's batches under load.
 BENCHMARK(an_order)
     ->ArgNames({"accounts", "sequences"})
-    ->Args({10, 65'536})
+    ->Args({10, 262'144})
+    ->Args({1000, 262'144})
     ->Args({1000, 65'536})
     ->Args({1000, 16'384})
     ->Unit(benchmark::kMillisecond)

@@ -74,6 +74,9 @@ class ReporterTest : public testing::TestWithParam<ThreadMode> {
       std::tie(expected.entered_sequence, expected.entered) = witness.entered.at(id);
       EXPECT_EQ(**order, expected);
     }
+    std::map<AccountId, size_t> made;
+    for (const auto& [id, told] : witness.newest) ++made[told.report.account];
+    for (const auto& [account, count] : made) co_await compare_list(account, count);
     for (const auto& [account, count] : witness.fills) {
       size_t found = 0;
       Sequence before = 0;
@@ -99,6 +102,20 @@ class ReporterTest : public testing::TestWithParam<ThreadMode> {
       EXPECT_EQ(found, count);
     }
     co_await compare_money();
+  }
+
+  // An order that is found in its account's list is what is found by its id.
+  Task<void> compare_list(AccountId account, size_t count) {
+    size_t found = 0;
+    for (Sequence before = 0;;) {
+      const auto page = co_await desk.reports->orders(account, before, 100);
+      CO_EXPECT(page);
+      if (page->empty()) break;
+      for (const OrderRecord& order : *page) EXPECT_EQ(*co_await desk.reports->order(order.order), order);
+      found += page->size();
+      before = page->back().entered_sequence;
+    }
+    EXPECT_EQ(found, count);
   }
 
   // What the movements say is what the balances are.
@@ -174,6 +191,7 @@ TEST_P(ReporterTest, a_trade_that_is_broken_is_taken_back_in_the_rows) {
     for (const Request& request : TestMarket::beginning()) CO_EXPECT(desk.venue->submit(request));
     CO_EXPECT(co_await desk.venue->ask(market.order(1, Side::kSell, 10'000, 300)));
     CO_EXPECT(co_await desk.venue->ask(market.order(2, Side::kBuy, 10'000, 200)));
+    co_await desk.caught_up();
     Request request = TestMarket::of(RequestKind::kBreakTrade);
     request.body.trade = {.instrument = 1, .match = 1};
     const auto answer = co_await desk.venue->ask(request);
@@ -184,6 +202,10 @@ TEST_P(ReporterTest, a_trade_that_is_broken_is_taken_back_in_the_rows) {
     CO_EXPECT(trades);
     EXPECT_EQ(trades->size(), 1u);
     EXPECT_TRUE(trades->at(0).broken);
+    for (const AccountId account : {2, 3}) {
+      co_await compare_list(account, 1);
+      EXPECT_EQ((co_await desk.reports->orders(account, 0, 10))->at(0).filled, 0);
+    }
     const auto fills = co_await desk.reports->fills({.account = 2});
     CO_EXPECT(fills);
     EXPECT_EQ(fills->fills.size(), 2u);

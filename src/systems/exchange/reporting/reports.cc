@@ -106,7 +106,8 @@ Task<Result<std::optional<OrderRecord>>> Reports::order_since(OrderId order, Seq
     // What is behind its end comes seldom: whoever asks for many orders looks for that once (mend_broken).
     return from == 0 || !found || !has_ended(found->status);
   };
-  CO_TRY(co_await chunks_up(order_block(order), from, each));
+  const OrderBlock block = order_block(order);
+  CO_TRY(co_await chunks_up(row_key(RowKind::kOrder, block.places, block.generations), from, each));
   co_return found;
 }
 
