@@ -470,9 +470,13 @@ bool BusReader::poll_any(BusRecord& record, std::byte* payload) {
     size_t left = record.length;
     for (uint32_t i = 0; i < record.slots; ++i) {
       const uint64_t* from = slot(next_ + i) + kHeadWords;
-      const size_t here = std::min(left, kBusPayloadBytes);
-      for (size_t word = 0; word < (here + 7) / 8; ++word, payload += 8) copy<1>(from + word, payload);
-      left -= here;
+      if (left >= kBusPayloadBytes) {
+        copy<kPayloadWords>(from, payload);
+        payload += kBusPayloadBytes;
+        left -= kBusPayloadBytes;
+        continue;
+      }
+      for (size_t word = 0; word < (left + 7) / 8; ++word, payload += 8) copy<1>(from + word, payload);
     }
   }
   if (!gating_ && !still(words, marker)) return false;
