@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 
 #include "kernel/base/clock.h"
 #include "kernel/io/shard.h"
@@ -42,8 +43,8 @@ class Core {
   virtual VenueTime next_time() const = 0;
 };
 
-// Puts one step on the bus: the request or turn, then its outputs, each as there is room for it. Keeps pointers to what
-// begin() gets until go_on() has answered true.
+// Puts one step on the bus: the request or turn, then its outputs, each as there is room for it; readers see all of it
+// at once, or what there was room for. Keeps pointers to what begin() gets until go_on() has answered true.
 class StepWriter {
  public:
   // `request` null: a turn. `flags`: kAnsweredAtOnce or 0.
@@ -55,16 +56,16 @@ class StepWriter {
     next_ = 0;
     headed_ = false;
   }
-  // Writes until there is no room (false) or all is written (true).
+  // Writes until there is no room (false: room() has published what is written) or all is written (true).
   bool go_on(Bus& bus) {
     const auto items = outputs_->items();
     if (!headed_) {
       if (!bus.room(request_ ? kRequestSlots : kTurnSlots)) return false;
       const auto flags = static_cast<uint16_t>(flags_ | (items.empty() ? kEndOfStep : 0));
       if (request_) {
-        bus.write(BusType::kRequest, flags, request_->session, static_cast<uint64_t>(stamp_.now), 0, bytes(*request_));
+        bus.append(BusType::kRequest, flags, request_->session, static_cast<uint64_t>(stamp_.now), 0, bytes(*request_));
       } else {
-        bus.write(BusType::kTurn, flags, 0, static_cast<uint64_t>(stamp_.now), 0, {});
+        bus.append(BusType::kTurn, flags, 0, static_cast<uint64_t>(stamp_.now), 0, std::span<const std::byte, 0>{});
       }
       headed_ = true;
     }
@@ -75,18 +76,20 @@ class StepWriter {
       const auto delta = static_cast<uint32_t>(bus.next() - stamp_.sequence);
       if (item.is_report) {
         const Report& report = outputs_->report_at(item);
-        bus.write(BusType::kReport, flags, report.session, static_cast<uint64_t>(stamp_.now), delta, bytes(report));
+        bus.append(BusType::kReport, flags, report.session, static_cast<uint64_t>(stamp_.now), delta, bytes(report));
       } else {
-        bus.write(BusType::kEvent, flags, 0, static_cast<uint64_t>(stamp_.now), delta, bytes(outputs_->event_at(item)));
+        bus.append(BusType::kEvent, flags, 0, static_cast<uint64_t>(stamp_.now), delta,
+                   bytes(outputs_->event_at(item)));
       }
     }
+    bus.publish();
     return true;
   }
 
  private:
   template <class T>
-  static BytesView bytes(const T& value) {
-    return {reinterpret_cast<const std::byte*>(&value), sizeof value};
+  static std::span<const std::byte, sizeof(T)> bytes(const T& value) {
+    return std::as_bytes(std::span<const T, 1>(&value, 1));
   }
   Stamp stamp_;
   const Request* request_ = nullptr;
