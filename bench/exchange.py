@@ -79,13 +79,14 @@ def bus():
         hop = entry.get("hop_ns")
         rows.append([re.sub(r"/real_time$", "", name), f"{entry['items_per_second'] / 1e6:.1f}" if "items_per_second" in entry else "",
                      f"{hop * 1e9 if hop < 1e-3 else hop:.0f}" if hop else ""])
-    table("exchange: the bus between two threads; line_hop is the control: two threads that hand each other one cache line",
-          ["run/payload bytes[/slots]", "M records/s", "ns a hop"], rows)
+    table("exchange: the bus between two threads, 64 records a batch; controls: line_hop, two threads that hand each other one cache line, and "
+          "lines, 128-byte slots of which one or two lines are streamed through a buffer and nothing else",
+          ["run/payload bytes (of lines: lines)[/slots]", "M records/s", "ns a hop"], rows)
 
 
 def durable():
     """What an order pays for being on disk, beside what the disk takes for an fdatasync in the same minute."""
-    rows = []
+    rows, stages = [], []
     with tempfile.TemporaryDirectory(prefix="polis-bench-") as folder:
         syncs, p50, p99 = disk_syncs(folder)
         for ack, *how in [("disk", "open", 20_000), ("disk", "open", 100_000), ("bus", "open", 100_000), ("disk", "saturated"), ("bus", "saturated")]:
@@ -94,7 +95,10 @@ def durable():
                 words = [os.path.join(RELEASE, "bench/exchange_durable"), os.path.join(folder, f"{ack}-{'-'.join(map(str, how))}-{number}"), ack, *map(str, how),
                          "200000" if how[-1] == 20_000 else "1000000"]
                 runs.append(json.loads(run(*words, limit_s=300)))
-            at = {name: median([one[name] for one in runs]) for name in runs[0] if name != "ack"}
+            at = {name: median([one[name] for one in runs]) for name, value in runs[0].items() if isinstance(value, (int, float))}
+            if how[0] == "open" and ack == "disk":
+                stages.append([f"{how[1] / 1e3:,.0f}k/s", *[" / ".join(f"{median([one[stage][i] for one in runs]) / 1e3:,.0f}" for i in range(3))
+                                                           for stage in ("late", "write", "sync_begins", "sync", "sync_returns")]])
             fsync = f"{at['p99'] / 1e6 / p99:.2f}" if ack == "disk" and how[0] == "open" else ""
             rows.append([f"ack={ack}", f"{at['rate'] / 1e3:,.0f}k/s poisson" if at["rate"] else "saturated", f"{at['done'] / 1e3:,.0f}",
                          *[f"{at[p] / 1e3:,.0f}" if at["rate"] else "" for p in ("p50", "p99", "p99.9")], fsync, f"{at['requests'] / max(1, at['syncs']):,.0f}",
@@ -102,6 +106,18 @@ def durable():
     table(f"exchange: one fused loop with bus and journal, mixed load; fio on the same disk: {syncs:,.0f} fdatasyncs/s, p50 {p50:.2f} ms, p99 {p99:.2f} ms; "
           "latency from when a request was due, median of three runs",
           ["safe", "arrivals", "k requests/s", "p50 µs", "p99 µs", "p99.9 µs", "p99 in p99s of fdatasync", "requests a sync", "journal bytes a request"], rows)
+    table("exchange: where the time of ack=disk goes, p50 / p99 / p99.9 µs: until a request was handled; a write as the loop sees it; a sync until it is called, the call, "
+          "until the loop goes on", ["arrivals", "handled late", "write", "sync begins", "fdatasync", "sync returns"], stages)
+    replay()
+
+
+def replay():
+    """The journal of a saturated run done again from its beginning, every step's digest compared."""
+    with tempfile.TemporaryDirectory(prefix="polis-bench-") as folder:
+        text = run(os.path.join(RELEASE, "bench/exchange_durable"), os.path.join(folder, "venue"), "bus", "replay", limit_s=300)
+        runs = [line for line in map(json.loads, text.splitlines()) if "replayed" in line]
+    table("exchange: replay of the mixed load's journal on one thread: five rounds, median (least .. most)", ["steps", "M steps/s", "M outputs/s"],
+          [[f"{runs[0]['replayed']:,}", *[spread([one[what] / one["seconds"] / 1e6 for one in runs]) for what in ("replayed", "outputs")]]])
 
 
 def bench_exchange(options):
