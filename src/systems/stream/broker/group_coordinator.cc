@@ -69,9 +69,13 @@ struct GroupCoordinator::Entry final : io::Timer {
   int64_t since_ms = -1;               // when that was
 };
 
-GroupCoordinator::GroupCoordinator(FindPartition partition, const Clock& clock, Random& random,
+GroupCoordinator::GroupCoordinator(FindPartition partition, KnowsTopic knows_topic, const Clock& clock, Random& random,
                                    const GroupsOptions& options)
-    : partition_(std::move(partition)), clock_(clock), random_(random), options_(options) {}
+    : partition_(std::move(partition)),
+      knows_topic_(std::move(knows_topic)),
+      clock_(clock),
+      random_(random),
+      options_(options) {}
 
 GroupCoordinator::~GroupCoordinator() = default;
 
@@ -130,6 +134,8 @@ Task<void> GroupCoordinator::run_load() {
   if (!done) {
     groups_.clear();
     transactions_.clear();
+  } else {
+    co_await forget_lost_topics();
   }
   loading_ = done ? Loading::kDone : Loading::kFailed;
   load_ended_ = now();
@@ -168,6 +174,23 @@ Task<Result<void>> GroupCoordinator::read(Partition& partition) {
     rearm(*entry);
   }
   co_return {};
+}
+
+// polis ended between the end of a topic and that of its offsets (or they were not read yet). Before anybody commits: a
+// new topic of the same name begins with none. One sync for all of them.
+Task<void> GroupCoordinator::forget_lost_topics() {
+  std::vector<EntryPtr> all;
+  for (const auto& [id, entry] : groups_) all.push_back(entry);
+  bool some = false;
+  for (const EntryPtr& entry : all) {
+    std::vector<Change> lost;
+    for (const TopicPartition& one : partitions_of(*entry))
+      if (!knows_topic_(one.topic)) lost.push_back({one.topic, one.partition, std::nullopt});
+    if (lost.empty()) continue;
+    some = true;
+    (void)co_await forget(entry, std::move(lost), false, false);  // if it cannot be written they expire
+  }
+  if (some && !queue_.empty()) (void)co_await durable(queue_.back().next);
 }
 
 Result<void> GroupCoordinator::replay(BytesView batches, Offset& next,
@@ -654,7 +677,8 @@ std::set<TopicPartition> GroupCoordinator::partitions_of(const Entry& entry) con
 
 // Writes that these offsets, and perhaps the group, are gone, and takes pending ones of the same partitions away: their
 // records are older. The group goes with the last record; kNonEmptyGroup if somebody joined before that.
-Task<ErrorCode> GroupCoordinator::forget(EntryPtr entry, std::vector<Change> changes, bool with_group) {
+Task<ErrorCode> GroupCoordinator::forget(EntryPtr entry, std::vector<Change> changes, bool with_group,
+                                         bool until_durable) {
   int attempts_left = kAppendAttempts;
   for (size_t at = 0; at < changes.size() || with_group;) {
     BatchBuilder builder;
@@ -682,7 +706,8 @@ Task<ErrorCode> GroupCoordinator::forget(EntryPtr entry, std::vector<Change> cha
                              changes.begin() + static_cast<ptrdiff_t>(end));
     for (const Change& one : gone) drop_pending(*entry, one);
     queue_.push_back({appended.next, entry, std::move(gone)});
-    if (const ErrorCode stored = co_await durable(appended.next); stored != ErrorCode::kNone) co_return stored;
+    if (until_durable)
+      if (const ErrorCode stored = co_await durable(appended.next); stored != ErrorCode::kNone) co_return stored;
     at = end;
     if (last) break;
   }

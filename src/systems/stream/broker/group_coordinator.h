@@ -31,8 +31,11 @@ class GroupCoordinator {
  public:
   // Null when the partition is not open (any more).
   using FindPartition = std::function<std::shared_ptr<Partition>()>;
+  // Whether offsets of that topic that are read back count: it was there when polis started, and still is.
+  using KnowsTopic = std::function<bool(std::string_view topic)>;
 
-  GroupCoordinator(FindPartition partition, const Clock& clock, Random& random, const GroupsOptions& options);
+  GroupCoordinator(FindPartition partition, KnowsTopic knows_topic, const Clock& clock, Random& random,
+                   const GroupsOptions& options);
   ~GroupCoordinator();
   GroupCoordinator(const GroupCoordinator&) = delete;
   GroupCoordinator& operator=(const GroupCoordinator&) = delete;
@@ -105,11 +108,13 @@ class GroupCoordinator {
   void collect(const Request& request, Response& response, std::vector<Change>& changes) const;
   template <class Request>
   bool fits(const Request& request) const;
-  Task<ErrorCode> forget(EntryPtr entry, std::vector<Change> changes, bool with_group);
+  Task<ErrorCode> forget(EntryPtr entry, std::vector<Change> changes, bool with_group, bool until_durable = true);
+  Task<void> forget_lost_topics();
   std::set<TopicPartition> partitions_of(const Entry& entry) const;
   bool pending(const Entry& entry, std::string_view topic, int32_t partition) const;
 
   FindPartition partition_;
+  KnowsTopic knows_topic_;
   const Clock& clock_;
   Random& random_;
   const GroupsOptions& options_;

@@ -59,12 +59,16 @@ class OpenGroups final : public Groups {
     const Home found = home();
     return found ? topics_.open_partition(*found.topic, partition) : nullptr;
   }
+  bool was_and_is_there(std::string_view topic) const {
+    return at_start_->find(topic) != nullptr && topics_.table()->find(topic) != nullptr;
+  }
   // On its shard.
   GroupCoordinator& coordinator(int32_t partition) {
     auto& slot = coordinators_[static_cast<size_t>(partition)];
     if (!slot)
-      slot = std::make_unique<GroupCoordinator>([this, partition] { return open_partition(partition); }, clock_,
-                                                random_, options_);
+      slot = std::make_unique<GroupCoordinator>([this, partition] { return open_partition(partition); },
+                                                [this](std::string_view topic) { return was_and_is_there(topic); },
+                                                clock_, random_, options_);
     return *slot;
   }
   // Calls use(GroupCoordinator&), a coroutine, on the shard of that partition of the offsets topic, once its groups are
@@ -82,6 +86,7 @@ class OpenGroups final : public Groups {
   const Clock& clock_;
   Random& random_;
   const GroupsOptions options_;
+  std::shared_ptr<const TopicTable> at_start_;
   // One for each partition; used on its partition's shard only. As many as the topic has, or will have when it is made.
   std::vector<std::unique_ptr<GroupCoordinator>> coordinators_;
   io::TaskGroup tasks_;
@@ -96,6 +101,7 @@ ErrorCode check_group_id(std::string_view group, bool may_be_empty) {
 // --- opening
 
 Task<Result<void>> OpenGroups::open() {
+  at_start_ = topics_.table();
   const Home there = home();
   const int32_t partitions = there ? there.topic->partitions : options_.offsets_partitions;
   if (partitions < 1) co_return fail(Code::kInvalid, "the offsets topic needs at least one partition");

@@ -401,6 +401,31 @@ TEST_F(GroupsTest, offsets_go_with_their_topic) {
   EXPECT_EQ(fetch("g", 0), kNothing) << "a topic of the same name is another topic";
 }
 
+TEST_F(GroupsTest, offsets_of_a_topic_in_whose_end_polis_ended_are_not_those_of_its_successor) {
+  create("bills");
+  ASSERT_EQ(commit("g", 0, 5), ErrorCode::kNone);
+  auto of_bills = request_of("g", 0, 6, {});
+  of_bills.topics.at(0).name = "bills";
+  EXPECT_EQ(world.run(groups->commit(of_bills)).topics.at(0).partitions.at(0).error_code, 0);
+  ASSERT_TRUE(begin_transaction("h", 77));
+  ASSERT_EQ(commit_in_transaction("h", 1, 8, 77), ErrorCode::kNone);
+  // The topic goes, and nobody comes to tell the groups.
+  topics->when_erased([](std::string) -> Task<void> { co_return; });
+  EXPECT_TRUE(world.run(topics->erase("orders")).ok());
+  crash();
+  create("orders");  // perhaps before its offsets are read
+  EXPECT_EQ(fetch("g", 0), kNothing);
+  EXPECT_TRUE(end_transaction("h", 77, true));
+  EXPECT_EQ(fetch("h", 1), kNothing);
+  EXPECT_EQ(commit("g", 0, 7), ErrorCode::kNone);
+  crash();
+  EXPECT_EQ(fetch("g", 0), 7) << "what was committed since is the new topic's";
+  EXPECT_EQ(fetch("h", 1), kNothing);
+  OffsetFetchRequest bills;
+  bills.groups = {{.group_id = "g", .member_id = {}, .member_epoch = -1, .topics = {{{"bills", {0}}}}}};
+  EXPECT_EQ(world.run(groups->fetch(bills, 8)).groups.at(0).topics.at(0).partitions.at(0).committed_offset, 6);
+}
+
 TEST_F(GroupsTest, offsets_that_nobody_uses_expire) {
   int32_t generation = 0;
   const std::string member = join("members", generation);

@@ -505,6 +505,8 @@ class TransactionsHistory : public TransactionsTest {
       if (chance.chance(1, 40)) restart();
     }
     world.disk().crash_after(0);
+    world.run_for(1s);  // a cut that has begun still comes
+    if (!world.disk().powered()) crash();
     world.run_for(2 * kTimeout);  // what is open runs out of time
     check();
     crash();
