@@ -302,6 +302,13 @@ TEST_F(RocksFailure, a_failed_write_stops_the_writers_for_good) {
   expect_stopped();
 }
 
+TEST_F(RocksFailure, the_engine_keeps_no_file_of_remarks_that_a_full_disk_could_break) {
+  options_.faults->fail_writes = true;
+  ASSERT_FALSE(put("a", "lost"));
+  for (const auto& entry : std::filesystem::directory_iterator(options_.directory))
+    EXPECT_FALSE(entry.path().filename().string().starts_with("LOG")) << entry.path();
+}
+
 TEST_F(RocksFailure, after_a_failure_a_restart_serves_again) {
   options_.faults->fail_syncs = true;
   ASSERT_FALSE(put("a", "lost"));
