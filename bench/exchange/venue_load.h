@@ -44,8 +44,8 @@ inline std::vector<exchange::Request> opening(const MixedLoad& load, size_t orde
 class LoadedVenue {
  public:
   LoadedVenue(const MixedLoad& load, size_t orders_max) : venue_(venue_limits(orders_max)) {
-    venue_.populate(kOrdersAhead);
     for (const exchange::Request& request : opening(load, orders_max)) send(request);
+    venue_.populate(kOrdersAhead);
   }
   void send(const exchange::Request& request) {
     now_ += 1000;
@@ -63,8 +63,8 @@ class LoadedVenue {
   const exchange::Venue& venue() const { return venue_; }
 
  private:
-  // As many as this load has at once, and those that ended and are still known.
-  static constexpr size_t kOrdersAhead = 16'384;
+  // More than this load has at once with those that ended and are still known, and as many trades as are kept.
+  static constexpr size_t kOrdersAhead = 65'536;
   exchange::Venue venue_;
   exchange::Outputs outputs_;
   exchange::Sequence sequence_ = 1;

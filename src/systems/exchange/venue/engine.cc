@@ -1,5 +1,6 @@
 #include "systems/exchange/venue/engine.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace polis::exchange {
@@ -80,6 +81,12 @@ void Engine::execute(const Command& command, Events& events) {
       return;
   }
   note_time(command.instrument);
+}
+
+void Engine::populate(size_t orders) {
+  const auto books = std::count_if(books_.begin(), books_.end(), [](const auto& book) { return book != nullptr; });
+  for (const auto& book : books_)
+    if (book != nullptr) book->populate(orders / static_cast<size_t>(books));
 }
 
 // --- snapshots

@@ -21,6 +21,9 @@ class Engine {
   // When a kTime command has something to do in some instrument; nothing if never. One read.
   std::optional<VenueTime> next_time() const;
 
+  // Memory now for so many more orders, evenly over the books that there are.
+  void populate(size_t orders);
+
   // Piece by piece, each 1 byte .. 1 MiB; a piece belongs to one instrument.
   class Saver;
   std::unique_ptr<Saver> save() const;

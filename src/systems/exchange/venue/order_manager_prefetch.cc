@@ -52,8 +52,11 @@ OrderManager::Ahead OrderManager::prefetch(const Request& request, unsigned stag
 }
 
 void OrderManager::populate(size_t orders) {
-  state_->orders.populate(orders);
-  state_->ids.populate(orders);
+  State& state = *state_;
+  state.orders.populate(orders);
+  state.ids.populate(orders);
+  for (InstrumentId id = 1; id < state.instruments.size(); ++id)
+    state.instruments[id].trades.populate(orders / (state.instruments.size() - 1));
 }
 
 }  // namespace polis::exchange

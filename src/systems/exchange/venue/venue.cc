@@ -91,6 +91,11 @@ void Venue::prefetch(const Request& request, unsigned stage) const {
   for (const Side side : {Side::kBuy, Side::kSell}) book->side(side).prefetch(ahead.price);
 }
 
+void Venue::populate(size_t orders) {
+  orders_.populate(orders);
+  engine_.populate(orders);
+}
+
 // --- the halves apart
 
 uint64_t Venue::request_half(const Stamp& stamp, const Request& request, std::vector<Unanswered>& commands,

@@ -57,9 +57,9 @@ class Venue {
   // For whoever holds requests that wait for their step (a queue, a journal that is replayed): brings near what they
   // will touch, stage 0 some twelve requests ahead, 1 some eight, 2 some four. Never changes what comes out.
   void prefetch(const Request& request, unsigned stage) const;
-  // Memory now for so many more orders and client order ids than there are, so that none of them waits for the system
-  // to give it: 320 bytes each. At the start, and whenever nobody waits.
-  void populate(size_t orders) { orders_.populate(orders); }
+  // Memory now for so many more orders with their client order ids and trades, evenly over the instruments that there
+  // are, so that none of them waits for the system to give it: some 500 bytes each. At the start, before anybody waits.
+  void populate(size_t orders);
 
   const OrderManager& orders() const { return orders_; }
   const Engine& engine() const { return engine_; }
