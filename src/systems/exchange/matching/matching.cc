@@ -678,8 +678,8 @@ bool Matching::avoid_self(Slot taker, Slot maker, Events& events) {
 }
 
 // Tells of a trade that is about to be taken from both.
-inline void Matching::trade(Slot slot, Slot counter, Side side, Price price, Quantity quantity, uint8_t flags,
-                            Events& events) {
+void Matching::trade(Slot slot, Slot counter, Side side, Price price, Quantity quantity, uint8_t flags,
+                     Events& events) {
   const Order &one = orders_[slot], &other = orders_[counter];
   say({.kind = Event::Kind::kTrade,
        .flags = flags,
