@@ -36,8 +36,9 @@ struct EgressBatch {
     events.push_back(event);
   }
   bool empty() const { return items.empty() && asked.empty(); }
-  size_t size_bytes() const {
-    return items.size() * sizeof(Item) + reports.size() * sizeof(Report) + events.size() * sizeof(Event);
+  // Memory that it keeps when it is cleared.
+  size_t capacity_bytes() const {
+    return items.capacity() * sizeof(Item) + reports.capacity() * sizeof(Report) + events.capacity() * sizeof(Event);
   }
   void clear() {
     items.clear();

@@ -27,7 +27,11 @@ unsigned bytes_not_zero(uint64_t word) {
   return static_cast<unsigned>(((high >> 7) * 0x0102040810204080) >> 56);
 }
 
-// Puts packed bytes, from the lowest on, where `bits` has ones; the others are zero. Of `packed` 8 bytes are read.
+// Packed bytes, from the lowest on, put where `bits` has ones; the others are zero. Of `packed` 8 bytes are read.
+struct Spread {
+  uint64_t word;
+  unsigned not_zero;  // a bit for each byte of the word
+};
 #ifdef __SSSE3__
 constexpr auto kSpread = [] {
   std::array<std::array<uint8_t, 8>, 256> table{};
@@ -36,16 +40,18 @@ constexpr auto kSpread = [] {
       table[bits][i] = (bits >> i & 1) != 0 ? static_cast<uint8_t>(from++) : 0x80;
   return table;
 }();
-uint64_t spread(const std::byte* packed, unsigned bits) {
+Spread spread(const std::byte* packed, unsigned bits) {
   const __m128i from = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(packed));
   const __m128i where = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(kSpread[bits].data()));
-  return static_cast<uint64_t>(_mm_cvtsi128_si64(_mm_shuffle_epi8(from, where)));
+  const __m128i word = _mm_shuffle_epi8(from, where);
+  const int zero = _mm_movemask_epi8(_mm_cmpeq_epi8(word, _mm_setzero_si128()));
+  return {static_cast<uint64_t>(_mm_cvtsi128_si64(word)), ~static_cast<unsigned>(zero) & 0xff};
 }
 #else
-uint64_t spread(const std::byte* packed, unsigned bits) {
+Spread spread(const std::byte* packed, unsigned bits) {
   uint64_t word = 0;
   for (; bits != 0; bits &= bits - 1) word |= uint64_t{static_cast<uint8_t>(*packed++)} << (8 * std::countr_zero(bits));
-  return word;
+  return {word, bytes_not_zero(word)};
 }
 #endif
 
@@ -91,40 +97,41 @@ void pack_request(const Request& request, base::Writer& out) {
   out.bytes({packed, static_cast<size_t>(at - packed)});
 }
 
-void unpack_request(base::Reader& in, Request& request) {
-  // Looked at in place, and taken from the reader as a whole.
-  base::Reader ahead = in;
-  const BytesView packed = ahead.rest();
+size_t unpack_request(BytesView packed, Request& request, const char*& why) {
   // Word by word into its place: a wider copy right behind these stores would wait for them.
   const auto words = reinterpret_cast<std::byte*>(&request);
   std::memset(words, 0, sizeof request);
   const std::byte* at = packed.data();
   const std::byte* const end = at + packed.size();
+  const auto broken = [&why](const char* how) {
+    why = how;
+    return size_t{0};
+  };
   for (size_t i = 0; i < kRequestWords; ++i) {
-    if (end - at < 2) return in.reject("a request that is cut off");
+    if (end - at < 2) return broken("a request that is cut off");
     const auto bits = static_cast<uint8_t>(*at++);
     if (bits == 0) {
       const auto more = static_cast<uint8_t>(*at++);
-      if (more >= kRequestWords - i) return in.reject("zeros beyond the request");
+      if (more >= kRequestWords - i) return broken("zeros beyond the request");
       i += more;
       continue;
     }
     const ptrdiff_t stored = std::popcount(bits);
-    uint64_t word = 0;
+    Spread found{};
     if (end - at >= 8) [[likely]] {
-      word = spread(at, bits);
+      found = spread(at, bits);
     } else {
       std::byte last[8] = {};
-      if (end - at < stored) return in.reject("a request that is cut off");
+      if (end - at < stored) return broken("a request that is cut off");
       std::memcpy(last, at, static_cast<size_t>(stored));
-      word = spread(last, bits);
+      found = spread(last, bits);
     }
     at += stored;
-    if (bytes_not_zero(word) != bits) return in.reject("a zero byte that should not be stored");
-    word = base::to_little(word);
+    if (found.not_zero != bits) return broken("a zero byte that should not be stored");
+    const uint64_t word = base::to_little(found.word);
     std::memcpy(words + i * 8, &word, 8);
   }
-  (void)in.bytes(static_cast<size_t>(at - packed.data()));
+  return static_cast<size_t>(at - packed.data());
 }
 
 // --- JournalBatch
@@ -208,7 +215,14 @@ Result<bool> JournalBatchReader::next(JournalStep& step) {
   step.slots = in_.varint_up_to(kStepSlotsMax);
   if (step.slots == 0) in_.reject("a step without a place on the bus");
   const uint64_t delta = in_.varint_up_to(kTimeMax - static_cast<uint64_t>(next_.now));
-  if (!step.turn) unpack_request(in_, step.request);
+  if (!step.turn && in_.ok()) {
+    const char* why = "";
+    if (const size_t used = unpack_request(record_.subspan(in_.position()), step.request, why); used != 0) {
+      (void)in_.bytes(used);
+    } else {
+      in_.reject(why);
+    }
+  }
   step.digest = (kind & kStepOutputs) != 0 ? in_.u64() : 0;
   if ((kind & kStepOutputs) != 0 && step.digest == 0) in_.reject("a digest of nothing");
   step.rolling.reset();

@@ -54,8 +54,9 @@ base::Hash128 roll(const base::Hash128& before, Sequence sequence, uint64_t dige
 inline constexpr uint64_t kRollingSteps = 4096;
 
 void pack_request(const Request& request, base::Writer& out);
-// The bytes that pack_request wrote, to the bit; anything else fails the reader, and `request` is of no use.
-void unpack_request(base::Reader& in, Request& request);
+// How many bytes at the front pack_request wrote; 0, and why, for anything that it does not write, to the bit: then
+// `request` is of no use.
+size_t unpack_request(BytesView packed, Request& request, const char*& why);
 
 // Gathers steps into one record. Used again and again; memory is kept.
 class JournalBatch {
@@ -91,7 +92,8 @@ class JournalBatchReader {
   Result<bool> next(JournalStep& step);
 
  private:
-  explicit JournalBatchReader(BytesView record) : in_(record) {}
+  explicit JournalBatchReader(BytesView record) : record_(record), in_(record) {}
+  BytesView record_;
   base::Reader in_;
   JournalRecordHead head_;
   uint64_t left_ = 0;

@@ -14,8 +14,8 @@ constexpr size_t kBatchBytes = 256 << 10;
 constexpr Duration kLazySync = std::chrono::milliseconds(5);
 constexpr Duration kTick = std::chrono::milliseconds(20);
 constexpr unsigned kTicksOfCheck = 50;  // a second
-constexpr size_t kSpareBatches = 8;
-constexpr size_t kSpareBatchBytes = 4 << 20;
+// Of batches that are kept to be filled again: as many as wait for the disk at once.
+constexpr size_t kSpareBytes = 32 << 20;
 
 }  // namespace
 
@@ -89,6 +89,7 @@ std::shared_ptr<EgressBatch> LiveRuntime::take_egress_batch() {
   if (spare_.empty()) return std::make_shared<EgressBatch>();
   std::shared_ptr<EgressBatch> batch = std::move(spare_.back());
   spare_.pop_back();
+  spare_bytes_ -= batch->capacity_bytes();
   return batch;
 }
 
@@ -106,8 +107,9 @@ void LiveRuntime::deliver(const std::shared_ptr<EgressBatch>& batch) {
     for (const uint64_t tag : batch->asked)
       answer(tag, fail(Code::kInvalid, "a request that the venue answers with nothing"));
   }
-  if (egress_.tell(batch) && spare_.size() < kSpareBatches && batch->size_bytes() < kSpareBatchBytes) {
+  if (egress_.tell(batch) && spare_bytes_ + batch->capacity_bytes() <= kSpareBytes) {
     batch->clear();
+    spare_bytes_ += batch->capacity_bytes();
     spare_.push_back(batch);
   }
 }
@@ -142,12 +144,9 @@ void LiveRuntime::pump() {
         POLIS_ASSERT(!in_step_);
         begin_step(record, payload);
         break;
-      case BusType::kReport: {
-        Report report;
-        std::memcpy(static_cast<void*>(&report), payload, sizeof report);
-        outputs_.report(report);
+      case BusType::kReport:
+        std::memcpy(static_cast<void*>(&outputs_.report()), payload, sizeof(Report));
         break;
-      }
       case BusType::kEvent: {
         Event event;
         std::memcpy(static_cast<void*>(&event), payload, sizeof event);

@@ -137,6 +137,7 @@ class LiveRuntime final : public VenueRuntime {
   JournalBatch batch_;
   std::shared_ptr<EgressBatch> egress_batch_;
   std::vector<std::shared_ptr<EgressBatch>> spare_;
+  size_t spare_bytes_ = 0;
   // Records that are not on disk yet, and what is told when they are.
   struct Held {
     log::Position record = 0;
