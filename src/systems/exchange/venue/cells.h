@@ -3,7 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <vector>
 
 #include "systems/exchange/messages.h"
@@ -31,10 +30,9 @@ struct PositionCell {
 template <class Cell>
 class Cells {
  public:
-  // For so many accounts and others; the table has room for four of each account before it must grow.
   Cells(uint32_t accounts_max, uint32_t others_max)
       : cells_(std::min((uint64_t{accounts_max} + 1) * (uint64_t{others_max} + 1), kCellsMax)),
-        table_(std::bit_ceil(std::clamp<size_t>(size_t{accounts_max} * 8, 1024, size_t{1} << 20)), kNoCell) {}
+        table_(kPlacesFirst, kNoCell) {}
 
   size_t size() const { return cells_.size(); }
   Cell& operator[](CellNumber number) { return cells_[number]; }
@@ -63,6 +61,9 @@ class Cells {
 
  private:
   static constexpr uint64_t kCellsMax = uint64_t{1} << 30;
+  // 64 KiB: small enough to stay near, and of the times that it grows later the last, with 10^5 accounts, takes a few
+  // milliseconds.
+  static constexpr size_t kPlacesFirst = size_t{1} << 14;
   size_t home(AccountId account, uint32_t of) const {
     // Fibonacci hashing; the multiplier is 2^64 over the golden ratio.
     const uint64_t key = uint64_t{account} << 32 | of;
