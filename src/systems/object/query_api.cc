@@ -1,6 +1,7 @@
 #include "systems/object/query_api.h"
 
 #include "kernel/base/text_encoding.h"
+#include "kernel/base/xml_text.h"
 #include "kernel/http/uri.h"
 
 namespace polis::object {
@@ -55,25 +56,7 @@ QueryFailure query_failure(const Error& error) {
 
 std::string query_element(std::string_view name, std::string_view text) {
   std::string out = "<" + std::string(name) + ">";
-  for (char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      default:
-        // What XML 1.0 cannot hold even as a reference.
-        if (static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' && c != '\r')
-          out += "\xEF\xBF\xBD";
-        else
-          out += c;
-    }
-  }
+  base::append_xml_text(out, text);
   return out += "</" + std::string(name) + ">";
 }
 

@@ -1,7 +1,8 @@
 #include "systems/object/xml.h"
 
-#include <array>
 #include <expat.h>
+
+#include "kernel/base/xml_text.h"
 
 namespace polis::object {
 
@@ -36,7 +37,7 @@ XmlWriter& XmlWriter::close() {
 
 XmlWriter& XmlWriter::element(std::string_view name, std::string_view text) {
   out_.append("<").append(name).push_back('>');
-  escape(text);
+  base::append_xml_text(out_, text);
   out_.append("</").append(name).push_back('>');
   return *this;
 }
@@ -49,65 +50,6 @@ XmlWriter& XmlWriter::empty(std::string_view name) {
 std::string XmlWriter::finish() {
   while (!open_.empty()) close();
   return std::move(out_);
-}
-
-namespace {
-
-// Bytes that may need another form. Nearly none does, so one look each must be enough.
-constexpr std::array<bool, 256> kXmlEscaped = [] {
-  std::array<bool, 256> table{};
-  for (size_t control = 0; control < 0x20; ++control) table[control] = true;
-  for (unsigned char c : {'&', '<', '>', '"', '\xEF'}) table[c] = true;
-  return table;
-}();
-
-}  // namespace
-
-void XmlWriter::escape(std::string_view text) {
-  size_t plain = 0;  // from here on nothing needed another form
-  auto replace = [&](size_t at, size_t size, std::string_view by) {
-    out_.append(text.substr(plain, at - plain)).append(by);
-    plain = at + size;
-  };
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (!kXmlEscaped[static_cast<unsigned char>(c)]) continue;
-    switch (c) {
-      case '&':
-        replace(i, 1, "&amp;");
-        break;
-      case '<':
-        replace(i, 1, "&lt;");
-        break;
-      case '>':
-        replace(i, 1, "&gt;");
-        break;
-      case '"':
-        replace(i, 1, "&quot;");
-        break;
-      // Parsers turn these into blanks or line feeds unless they are references.
-      case '\r':
-        replace(i, 1, "&#13;");
-        break;
-      case '\n':
-        replace(i, 1, "&#10;");
-        break;
-      case '\t':
-        replace(i, 1, "&#9;");
-        break;
-      case '\xEF':
-        // U+FFFE and U+FFFF are no XML characters.
-        if (text.substr(i).starts_with("\xEF\xBF") && i + 2 < text.size() &&
-            static_cast<unsigned char>(text[i + 2]) >= 0xBE) {
-          replace(i, 3, "\xEF\xBF\xBD");
-          i += 2;
-        }
-        break;
-      default:
-        replace(i, 1, "\xEF\xBF\xBD");
-    }
-  }
-  out_.append(text.substr(plain));
 }
 
 // --- reading

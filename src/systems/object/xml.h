@@ -12,9 +12,8 @@
 
 namespace polis::object {
 
-// Builds a document in one string. Elements nest by open() and close(); text is escaped. XML 1.0 cannot hold most
-// control characters, not even as references: they become U+FFFD, because a parser refuses a page with one such key
-// whole. Clients that need them exact ask for encoding-type=url.
+// Builds a document in one string. Elements nest by open() and close(); text is escaped (kernel/base/xml_text.h), and
+// what XML cannot hold becomes U+FFFD. Clients that need such keys exact ask for encoding-type=url.
 class XmlWriter {
  public:
   // Starts with the declaration and the root element in S3's namespace.
@@ -38,7 +37,6 @@ class XmlWriter {
   std::string finish();
 
  private:
-  void escape(std::string_view text);
   std::string out_;
   std::vector<std::string_view> open_;
 };

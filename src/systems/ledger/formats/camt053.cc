@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "kernel/base/xml_text.h"
 #include "systems/ledger/formats/statement_writer.h"
 
 namespace polis::ledger::formats {
@@ -21,27 +22,6 @@ std::string cut(std::string_view text, size_t characters_max) {
   std::string_view rest = line;
   for (size_t i = 0; i < characters_max && !rest.empty(); ++i) (void)take_character(rest);
   return line.substr(0, line.size() - rest.size());
-}
-
-void append_escaped(std::string_view text, std::string& out) {
-  for (char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += c;
-    }
-  }
 }
 
 class Camt053Writer : public BalancedWriter {
@@ -131,7 +111,7 @@ class Camt053Writer : public BalancedWriter {
   static void append_element(std::string_view element, std::string_view text, std::string& out) {
     if (text.empty()) return;
     out.append("<").append(element) += '>';
-    append_escaped(text, out);
+    base::append_xml_text(out, text);
     out.append("</").append(element) += '>';
   }
   void append_money(u128 amount, bool credit, std::string& out) const {
