@@ -98,6 +98,32 @@ Result<int64_t> Body::number(std::string_view name, int64_t least, int64_t most,
   return *number;
 }
 
+Result<std::optional<std::string>> Body::digits(std::string_view name) {
+  const json::value* value = state_->find(name);
+  if (!value) return std::nullopt;
+  if (value->is_uint64()) return std::to_string(value->get_uint64());
+  if (value->is_int64() && value->get_int64() >= 0) return std::to_string(value->get_int64());
+  if (value->is_string()) return std::string(value->get_string());
+  // A double has lost digits above 2^53 before it came here.
+  return fail(Code::kInvalid, fmt::format("\"{}\" must be a whole number from 0 on", name));
+}
+
+Result<std::vector<int64_t>> Body::numbers(std::string_view name, size_t count_max, int64_t most) {
+  std::vector<int64_t> found;
+  const json::value* value = state_->find(name);
+  if (!value) return found;
+  const auto wrong = [&] {
+    return fail(Code::kInvalid,
+                fmt::format("\"{}\" must be a list of at most {} whole numbers up to {}", name, count_max, most));
+  };
+  if (!value->is_array() || value->get_array().size() > count_max) return wrong();
+  for (const json::value& one : value->get_array()) {
+    if (!one.is_int64() || one.get_int64() < 0 || one.get_int64() > most) return wrong();
+    found.push_back(one.get_int64());
+  }
+  return found;
+}
+
 Result<bool> Body::boolean(std::string_view name, bool otherwise) {
   const json::value* value = state_->find(name);
   if (!value) return otherwise;

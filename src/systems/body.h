@@ -32,9 +32,14 @@ class Body {
   // Empty `otherwise`: the field is required.
   Result<std::string> text(std::string_view name, std::optional<std::string> otherwise = {});
   Result<int64_t> number(std::string_view name, int64_t least, int64_t most, std::optional<int64_t> otherwise = {});
+  // A whole number from 0 on that may not fit 63 bits, as its text: what a JSON number says in digits, or any text,
+  // which the caller reads. Nothing where absent.
+  Result<std::optional<std::string>> digits(std::string_view name);
   Result<bool> boolean(std::string_view name, bool otherwise);
   // An object of texts (numbers and booleans are taken as their text); null is an empty value.
   Result<std::map<std::string, std::optional<std::string>>> texts(std::string_view name);
+  // An array of at most `count_max` whole numbers from 0 to `most`; empty where absent.
+  Result<std::vector<int64_t>> numbers(std::string_view name, size_t count_max, int64_t most);
   // An array of texts, at most `most`; empty where absent.
   Result<std::vector<std::string>> list(std::string_view name, size_t most);
   Result<void> finish() const;

@@ -40,6 +40,23 @@ TEST(Body, numbers_are_whole_and_within_their_bounds_and_may_be_texts) {
   EXPECT_EQ(body.number("h", 0, 10, -1).value(), -1);
 }
 
+TEST(Body, digits_hold_numbers_of_any_length_and_lists_of_numbers_are_short) {
+  Body body = parsed(
+      R"({"a":18446744073709551615,"b":"340282366920938463463374607431768211455","c":0,"d":-1,"e":1.5,"f":true,"g":null,
+          "list":[1,2,64],"long":[1,2,3,4],"low":[-1],"text":["1"],"none":5})");
+  EXPECT_EQ(body.digits("a").value(), "18446744073709551615");
+  EXPECT_EQ(body.digits("b").value(), "340282366920938463463374607431768211455");
+  EXPECT_EQ(body.digits("c").value(), "0");
+  for (const char* name : {"d", "e", "f"}) EXPECT_FALSE(body.digits(name)) << name;
+  EXPECT_EQ(body.digits("g").value(), std::nullopt);
+  EXPECT_EQ(body.digits("h").value(), std::nullopt);
+  EXPECT_EQ(body.numbers("list", 3, 64).value(), (std::vector<int64_t>{1, 2, 64}));
+  EXPECT_FALSE(body.numbers("list", 3, 63));
+  for (const char* name : {"long", "low", "text", "none"}) EXPECT_FALSE(body.numbers(name, 3, 64)) << name;
+  EXPECT_TRUE(body.numbers("h", 3, 64).value().empty());
+  EXPECT_TRUE(body.finish());
+}
+
 TEST(Body, options_are_texts_or_nothing) {
   Body body = parsed(R"({"config":{"a":"x","b":null,"c":5,"d":true},"bad":{"a":[]},"worse":[]})");
   const auto config = body.texts("config").value();

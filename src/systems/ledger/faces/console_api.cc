@@ -104,16 +104,14 @@ void ConsoleApi::mount(http::Router& router) {
       [this](http::Request&) { return io::on(home_, [this]() -> Json { return start_verify(); }); });
   add(kGet, "lab", kRead, [this](http::Request&) { return io::on(home_, [this]() -> Json { co_return lab_json(); }); });
   add(kPost, "lab", kManage, [this](http::Request& request) -> Json {
-    Form form = CO_TRY(co_await Form::read(request));
+    Body body = CO_TRY(co_await Body::read(request));
     LabOptions options;
-    if (form.has("workers")) {
-      options.workers.clear();
-      for (uint64_t workers : CO_TRY(form.numbers("workers", kLabWorkersMax)))
-        options.workers.push_back(static_cast<unsigned>(workers));
+    if (body.has("workers")) {
+      const auto workers = CO_TRY(body.numbers("workers", kLabWorkersMax, kLabWorkersMax));
+      options.workers.assign(workers.begin(), workers.end());
     }
-    const u128 point_ms = CO_TRY(form.number("point_ms", 2000, 500));
-    options.point = std::chrono::milliseconds(static_cast<int64_t>(point_ms));
-    CO_TRY(form.finish());
+    options.point = std::chrono::milliseconds(CO_TRY(body.number("point_ms", 0, 2000, 500)));
+    CO_TRY(body.finish());
     CO_TRY(ContentionLab::check(options));
     co_return co_await io::on(home_, [this, options] { return start_lab(options); });
   });

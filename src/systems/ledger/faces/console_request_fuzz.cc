@@ -7,15 +7,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   if (auto number = ledger::parse_number("n", text, 3, 1000)) POLIS_ASSERT(*number >= 3 && *number <= 1000);
   if (auto id = ledger::parse_id("id", text)) POLIS_ASSERT(*id != 0 && *id != ledger::kU128Max);
-  auto form = ledger::Form::parse(text);
-  if (!form) return 0;
-  (void)form->number("id", ledger::kU128Max, 0);
-  if (auto code = form->number("code", UINT16_MAX)) POLIS_ASSERT(*code <= UINT16_MAX);
-  (void)form->boolean("pending", false);
-  if (auto workers = form->numbers("workers", 64)) {
+  auto body = systems::Body::parse(text);
+  if (!body) return 0;
+  (void)ledger::number(*body, "id", ledger::kU128Max, 0);
+  if (auto code = ledger::number(*body, "code", UINT16_MAX)) POLIS_ASSERT(*code <= UINT16_MAX);
+  if (auto workers = body->numbers("workers", 64, 64)) {
     POLIS_ASSERT(workers->size() <= 64);
-    for (uint64_t one : *workers) POLIS_ASSERT(one <= 64);
+    for (int64_t one : *workers) POLIS_ASSERT(one >= 0 && one <= 64);
   }
-  (void)form->finish();
+  (void)body->boolean("pending", false);
+  (void)body->finish();
   return 0;
 }
