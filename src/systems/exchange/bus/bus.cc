@@ -243,6 +243,7 @@ Result<void> Bus::map(size_t bytes, bool writable) {
   mask_ = slots_ - 1;
   slots_begin_ = reinterpret_cast<uint64_t*>(memory_ + file_bytes(0));
   written_ = &header_of(memory_).next;
+  ahead_ = slots_ >= kAheadSlotsMin ? kAhead : slots_;
 #ifdef MADV_POPULATE_WRITE
   // Best effort: a kernel without it takes its page faults later.
   (void)::madvise(memory, bytes, writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
