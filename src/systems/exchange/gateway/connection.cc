@@ -86,19 +86,20 @@ Task<void> Connection::serve() {
           break;
       }
       if (session_ && session_->awaits_decision()) {
+        gateway_.flush();
         (void)co_await decided_.wait();
         decided_.reset();
         at = now();
       }
     }
+    gateway_.flush();
     if (abused_ && !ended()) goodbye("Rate limit");
     settle();
     // Who sends more while the venue is busy waits in the kernel's buffers.
     while (gateway_.congested() && !over_)
       if (!co_await gateway_.relieved_.wait()) break;
   }
-  over_ = true;
-  stream_->close();
+  cut();
   tasks_.stop();
   co_await tasks_.join();
   alarm_->disarm();
@@ -238,18 +239,20 @@ void Connection::on_message(const fix::Message& message, uint32_t number) {
   Gateway::State& state = gateway_.state(id_);
   const SessionDefinition* definition = gateway_.definitions_.session(id_);
   OrderEntry entry;
-  Request request;
+  Gateway::Waiting& next = gateway_.gather();
   if (!state.throttle.take(steady_)) {
-    refused_message(message, id_, number, Refusal::kRateLimit, request);
+    refused_message(message, id_, number, Refusal::kRateLimit, next.request);
     abused_ = abused_ || state.throttle.abused();
   } else if (inquire(message)) {
     return;
   } else {
-    if (serves(definition->role)) entry = order_entry(message, *definition, number, gateway_.definitions_, request);
-    if (!entry.served) refused_message(message, id_, number, Refusal::kUnsupported, request);
+    if (serves(definition->role))
+      entry = order_entry(message, *definition, number, gateway_.definitions_, next.request);
+    if (!entry.served) refused_message(message, id_, number, Refusal::kUnsupported, next.request);
   }
   state.announced_in = number + 1;
-  gateway_.submit(request, entry.possible_resend);
+  next.possible_resend = entry.possible_resend;
+  gateway_.gathered();
 }
 
 bool Connection::inquire(const fix::Message& message) {
@@ -428,13 +431,24 @@ size_t Connection::sendable() const {
   return static_cast<size_t>(std::max(unsafe_.front().start, taken_) - taken_);
 }
 
+struct Connection::Wake {
+  Connection& connection;
+  bool await_ready() const noexcept { return connection.wake_; }
+  void await_suspend(std::coroutine_handle<> writer) const { connection.writer_ = writer; }
+  void await_resume() const noexcept { connection.wake_ = false; }
+};
+
+void Connection::wake_writer() {
+  wake_ = true;
+  if (writer_) std::exchange(writer_, {}).resume();
+}
+
 Task<void> Connection::write() {
   while (!over_) {
     const size_t size = sendable();
     if (size == 0) {
       if (session_ && session_->closing() && session_->output().empty()) break;
-      if (!co_await wake_.wait()) co_return;
-      wake_.reset();
+      co_await Wake{*this};
       continue;
     }
     std::string& output = session_->output();
@@ -451,6 +465,8 @@ Task<void> Connection::write() {
     if (!written) co_return cut();
     drained_.set();
   }
+  // Who woke this may be in the midst of telling reports: what follows has a turn of its own.
+  co_await io::yield();
   if (over_) co_return;
   // The session may be taken up again while the peer still reads.
   give_up_session();
@@ -461,7 +477,7 @@ Task<void> Connection::write() {
 
 void Connection::settle() {
   if (over_ || given_up_ || !session_) return;
-  if (sendable() != 0 || session_->closing()) wake_.set();
+  if (sendable() != 0 || session_->closing()) wake_writer();
   if (session_->awaits_decision()) return;
   if (session_->closing()) {
     if (!closing_) arm(now().steady + kClosingMax);
@@ -501,7 +517,8 @@ void Connection::goodbye(std::string_view why) {
 void Connection::cut() {
   over_ = true;
   stream_->close();
-  wake_.set();
+  wake_ = true;
+  if (writer_) io::Shard::current().schedule(std::exchange(writer_, {}));
   drained_.set();
   calm_.set();
 }

@@ -5,6 +5,7 @@
 // call. Output stands in the order of its numbers; from the first message that is not safe yet it is held back.
 #pragma once
 
+#include <coroutine>
 #include <deque>
 #include <memory>
 #include <string>
@@ -49,6 +50,7 @@ class Connection final : public fix::SessionHost {
 
  private:
   class Alarm;
+  struct Wake;
   // A message of the session itself whose number is not safe yet: output from `start` on is held back.
   struct Unsafe {
     uint64_t tag = 0;
@@ -71,6 +73,8 @@ class Connection final : public fix::SessionHost {
   // A message of the session itself that is none of FIX's session layer.
   void send_own(std::string_view type);
   Task<void> write();
+  // Runs the writer now: what came of a batch leaves before the rest of the turn's work.
+  void wake_writer();
   Task<void> authenticate(std::string username, std::string password);
   Task<void> resend(uint32_t first, uint32_t last);
   // The reports of ordinals [first, last], from memory or from the archive; kCorrupt if some are gone; without an
@@ -119,7 +123,8 @@ class Connection final : public fix::SessionHost {
   bool over_ = false;                       // nothing more is read or written
   bool closing_ = false;                    // the session has ended; its last words have a time limit
   bool counted_ = false;                    // among those who are logged on
-  io::Event wake_;                          // something can be written
+  bool wake_ = false;                       // something can be written, or over_
+  std::coroutine_handle<> writer_;          // waits for that
   io::Event decided_;                       // on a Logon
   io::Event drained_;                       // something was written
   io::Event calm_;                          // nothing is held back

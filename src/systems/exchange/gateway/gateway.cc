@@ -206,7 +206,37 @@ Task<Result<SessionDefinition>> Gateway::fresh_definition(SessionId id) {
 
 // --- to the venue
 
+Gateway::Waiting& Gateway::gather() {
+  if (ahead_.filled - ahead_.handed == Ahead::kSize) hand_over_oldest();
+  return ahead_.ring[ahead_.filled % Ahead::kSize];
+}
+
+void Gateway::gathered() {
+  parts_.venue.prefetch(ahead_.ring[ahead_.filled % Ahead::kSize].request, 0);
+  ++ahead_.filled;
+}
+
+void Gateway::hand_over_oldest() {
+  const auto look_ahead = [this](size_t distance, unsigned stage) {
+    const size_t place = ahead_.handed + distance;
+    if (place < ahead_.filled) parts_.venue.prefetch(ahead_.ring[place % Ahead::kSize].request, stage);
+  };
+  look_ahead(8, 1);
+  look_ahead(4, 2);
+  const Waiting& oldest = ahead_.ring[ahead_.handed++ % Ahead::kSize];
+  hand(oldest.request, oldest.possible_resend);
+}
+
+void Gateway::flush() {
+  while (ahead_.handed != ahead_.filled) hand_over_oldest();
+}
+
 void Gateway::submit(const Request& request, bool possible_resend) {
+  flush();
+  hand(request, possible_resend);
+}
+
+void Gateway::hand(const Request& request, bool possible_resend) {
   if (waiting_.empty() && !possible_resend) {
     auto taken = parts_.venue.submit(request);
     if (taken) return;

@@ -557,6 +557,41 @@ TEST(gateway, a_busy_venue_refuses_in_order_and_then_goes_on) {
   });
 }
 
+TEST(gateway, orders_of_one_read_are_handled_in_their_order_and_none_is_left_behind) {
+  play([](World& world) -> Task<void> {
+    auto client = co_await world.client("BRK1");
+    (void)co_await client->logon();
+    // More than are gathered, a question of the session's own and a cancel among them, and one that was sent before.
+    std::string bytes;
+    std::vector<std::string> expected;
+    for (int i = 0; i < 45; ++i) {
+      const std::string id = fmt::format("o{}", i);
+      if (i == 20) {
+        bytes += client->message("1", "112=ping|");
+      } else if (i == 30) {
+        bytes += client->message("F", "11=" + id + "|41=o29|54=1|55=ABC|60=20240102-09:30:00.000|");
+      } else if (i == 40) {
+        bytes += client->message("D", "97=Y|" + order("o39", "38=1|40=2|44=99.5|54=1|"));
+      } else {
+        bytes += client->message("D", order(id, "38=1|40=2|44=99.5|54=1|"));
+      }
+      if (i != 20) expected.push_back(i == 40 ? "o39" : id);
+    }
+    co_await client->raw(bytes);
+    std::vector<std::string> told;
+    for (uint32_t number = 2; number < 47; ++number) {
+      const std::string message = co_await client->receive();
+      EXPECT_EQ(Client::field(message, "34"), std::to_string(number)) << message;
+      if (Client::field(message, "35") == "0") continue;
+      told.push_back(Client::field(message, "11"));
+    }
+    EXPECT_EQ(told, expected);
+    // One alone does not wait for others.
+    co_await client->send("D", order("alone", "38=1|40=2|44=99.5|54=1|"));
+    EXPECT_EQ(Client::field(co_await client->receive(), "11"), "alone");
+  });
+}
+
 TEST(gateway, a_possible_resend_has_its_effect_once) {
   play([](World& world) -> Task<void> {
     auto client = co_await world.client("BRK1");

@@ -30,6 +30,8 @@ class Core {
   virtual ~Core() = default;
   // Any shard. Errors: kBusy. From one shard, requests are handled in the order of their submission.
   virtual Result<void> submit(const Request& request) = 0;
+  // Home shard: VenueRuntime::prefetch.
+  virtual void prefetch(const Request&, unsigned /*stage*/) const {}
   // Any shard: runs `look` between two steps. kClosed once stopped.
   virtual Task<Result<void>> inspect(std::function<void(const Venue&)> look) = 0;
   // Home shard: a gating reader has let slots go. Who could not write for want of room goes on.

@@ -18,6 +18,7 @@ class FusedCore final : public Core {
   ~FusedCore() override;
 
   Result<void> submit(const Request& request) override;
+  void prefetch(const Request& request, unsigned stage) const override { parts_.venue.prefetch(request, stage); }
   Task<Result<void>> inspect(std::function<void(const Venue&)> look) override;
   void room_made() override;
   void stop() override;

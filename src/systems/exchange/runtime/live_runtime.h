@@ -63,6 +63,9 @@ class LiveRuntime final : public VenueRuntime {
   Task<Result<void>> begin(const Recovered& recovered);
 
   Result<void> submit(const Request& request) override;
+  void prefetch(const Request& request, unsigned stage) const override {
+    if (core_) core_->prefetch(request, stage);
+  }
   Task<Result<Report>> ask(Request request) override;
   void subscribe(EgressListener& listener) override { egress_.subscribe(listener); }
   void unsubscribe(EgressListener& listener) override { egress_.unsubscribe(listener); }

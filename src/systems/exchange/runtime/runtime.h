@@ -100,6 +100,9 @@ class VenueRuntime {
   // Any shard. Hands the request over: kBusy when too many wait, kUnavailable when the venue has failed. Reports come
   // to the listeners. From one shard, requests are handled in the order of their submission.
   virtual Result<void> submit(const Request& request) = 0;
+  // Home shard, a hint of whoever has several requests to submit: what this one will touch is brought near; `stage` as
+  // in Venue::prefetch. Does nothing where another thread handles requests.
+  virtual void prefetch(const Request&, unsigned /*stage*/) const {}
   // For operators, REST and timers: submits under a tag of its own (tags with bit 63 are kept for this) and answers the
   // first report of that tag, once it is as safe as `ack` says. kInvalid for a request that no report answers.
   virtual Task<Result<Report>> ask(Request request) = 0;
