@@ -365,8 +365,8 @@ void SplitCore::run_engine() {
       engine_parker_.wait(ready, changed ? kNextTimeNs : kSleepNs);
       continue;
     }
-    prefetch(engine, commands_.peek(8), false);
-    prefetch(engine, commands_.peek(4), true);
+    exchange::prefetch(engine, commands_.peek(8), false);
+    exchange::prefetch(engine, commands_.peek(4), true);
     Answer* answer = answers_.claim();
     POLIS_ASSERT(answer != nullptr);  // in_flight_ is bounded by their number
     answer->to = *next;
