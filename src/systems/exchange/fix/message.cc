@@ -19,7 +19,6 @@ constexpr size_t kBeginStringMax = 16;
 constexpr size_t kChecksumFieldMax = 16;
 constexpr size_t kReadBytes = 4096;
 constexpr size_t kDigitsMax = 20;
-constexpr size_t kTrailerBytes = 7;  // "10=000|"
 
 // The shortest that can be whole: "8=|9=4|35=|10=000|".
 constexpr size_t kFrameBytesMin = 18;

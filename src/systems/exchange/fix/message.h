@@ -19,6 +19,7 @@ namespace polis::exchange::fix {
 
 inline constexpr size_t kMessageBytesMax = 64 * 1024;
 inline constexpr char kSeparator = '\x01';
+inline constexpr size_t kTrailerBytes = 7;  // "10=000" and its separator
 
 // Negative ones are read, since whoever sends one is told so.
 using Tag = int32_t;

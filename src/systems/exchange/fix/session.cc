@@ -19,7 +19,6 @@ constexpr int64_t kLogoutWait = 2 * kSecondNs;
 constexpr int64_t kResendWait = 30 * kSecondNs;
 constexpr std::string_view kVersion = "FIX.4.4";
 constexpr std::string_view kBegin = "8=FIX.4.4\x01";
-constexpr size_t kTrailerBytes = 7;                       // "10=000|"
 constexpr size_t kFlagBytes = 5;                          // "97=Y|"
 constexpr size_t kDuplicateBytes = 10 + kTimestampBytes;  // "43=Y|", "122=", time, "|"
 
