@@ -260,6 +260,7 @@ Result<std::pair<ProducerTable, Offset>> ProducerTable::decode(BytesView bytes) 
     ended.marker = in.zigzag();
     if (ended.first < 0 || ended.marker < ended.first) in.reject("a marker before its transaction");
     if (!table.aborted_.empty() && table.aborted_.back().marker > ended.marker) in.reject("markers out of order");
+    if (!in.ok()) break;
     table.aborted_.push_back(ended);
     table.longest_aborted_ = std::max(table.longest_aborted_, ended.marker - ended.first);
   }
