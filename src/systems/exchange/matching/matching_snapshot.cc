@@ -212,9 +212,9 @@ Result<void> Matching::load_order(base::Reader& in, Slot slot) {
   const bool stops = order.type == OrderType::kStop || order.type == OrderType::kStopLimit;
   if (order.place == Place::kMoving || order.place == Place::kTriggered || flags > 7 || order.generation == 0 ||
       order.open == 0 || order.quantity() > kQuantityMax || order.reserve > order.peak * kPeaksMax ||
-      (order.reserve != 0 && order.place != Place::kShown) ||
-      (rests && order.price == 0) || (rests && order.hidden != (order.place == Place::kHidden)) ||
-      (order.place == Place::kStop) != stops || (stops && terms.stop_price == 0) || order.has_terms != has_terms)
+      (order.reserve != 0 && order.place != Place::kShown) || (rests && order.price == 0) ||
+      (rests && order.hidden != (order.place == Place::kHidden)) || (order.place == Place::kStop) != stops ||
+      (stops && terms.stop_price == 0) || order.has_terms != has_terms)
     return corrupt("an order that cannot wait as it does");
   return {};
 }

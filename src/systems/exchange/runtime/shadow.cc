@@ -12,7 +12,8 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 // When followers commit. Many steps cost them less in one commit than in several, so what comes in numbers is gathered
-// for longer; but a stop waits for the commit in hand, which must stay a matter of tenths of a second on a busy machine.
+// for longer; but a stop waits for the commit in hand, which must stay a matter of tenths of a second on a busy
+// machine.
 constexpr Duration kCommitInterval = milliseconds(50), kCommitIntervalMax = milliseconds(500);
 constexpr Sequence kFewSequences = 1024, kCommitSequences = 262'144;
 constexpr Duration kRetryInterval = seconds(1);

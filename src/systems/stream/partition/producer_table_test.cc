@@ -1,7 +1,6 @@
 #include "systems/stream/partition/producer_table.h"
 
 #include <gtest/gtest.h>
-
 #include <limits>
 
 #include "kernel/base/binary.h"
