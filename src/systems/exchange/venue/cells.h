@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "systems/exchange/messages.h"
-#include "systems/exchange/venue/chunked.h"
+#include "systems/exchange/venue/stable_vector.h"
 
 namespace polis::exchange {
 
@@ -82,7 +82,7 @@ class Cells {
       table_[probe(cells_[i].account, cells_[i].of)] = static_cast<CellNumber>(i);
   }
 
-  Chunked<Cell> cells_;
+  StableVector<Cell> cells_;
   std::vector<CellNumber> table_;
 };
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "systems/exchange/messages.h"
-#include "systems/exchange/venue/chunked.h"
+#include "systems/exchange/venue/stable_vector.h"
 
 namespace polis::exchange {
 
@@ -46,7 +46,7 @@ class ClientIds {
   static void put(Part& part, uint64_t place);
   const Entry* look(SessionId session, const ClientOrderId& id) const;
 
-  Chunked<Entry> entries_;
+  StableVector<Entry> entries_;
   std::array<Part, size_t{1} << kPartBits> parts_;
 };
 

@@ -224,7 +224,7 @@ class PartsSaver final : public OrderManager::Saver {
   }
   bool trades(base::Writer& piece) {
     for (; instrument_ < state_.instruments.size(); ++instrument_, at_ = 0) {
-      const Chunked<TradeState>& all = state_.instruments[instrument_].trades;
+      const StableVector<TradeState>& all = state_.instruments[instrument_].trades;
       if (at_ >= all.size()) continue;
       piece.u8(static_cast<uint8_t>(Piece::kTrades));
       piece.u32(static_cast<uint32_t>(instrument_));

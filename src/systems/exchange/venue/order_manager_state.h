@@ -46,9 +46,9 @@ struct TradeState {
 
 struct InstrumentState {
   InstrumentDefinition definition;
-  bool restricted = false;                  // for everybody
-  Price last = 0;                           // of the last trade or auction, as far as answers have told
-  Chunked<TradeState> trades{kTradesKept};  // at its match id modulo kTradesKept
+  bool restricted = false;                       // for everybody
+  Price last = 0;                                // of the last trade or auction, as far as answers have told
+  StableVector<TradeState> trades{kTradesKept};  // at its match id modulo kTradesKept
   uint32_t top_fee() const { return std::max(definition.maker_fee_hundredths_bp, definition.taker_fee_hundredths_bp); }
 };
 
@@ -87,10 +87,10 @@ struct OrderTermsAsked {
 struct OrderManager::State {
   const VenueLimits limits;
   // By id; 0 is nobody's.
-  Chunked<AssetState> assets{size_t{limits.assets_max} + 1};
-  Chunked<InstrumentState> instruments{size_t{limits.instruments_max} + 1};
-  Chunked<AccountState> accounts{size_t{limits.accounts_max} + 1};
-  Chunked<SessionState> sessions{size_t{limits.sessions_max} + 1};
+  StableVector<AssetState> assets{size_t{limits.assets_max} + 1};
+  StableVector<InstrumentState> instruments{size_t{limits.instruments_max} + 1};
+  StableVector<AccountState> accounts{size_t{limits.accounts_max} + 1};
+  StableVector<SessionState> sessions{size_t{limits.sessions_max} + 1};
   std::map<std::string, uint32_t, std::less<>> asset_symbols, instrument_symbols, account_names, session_names;
   // Drop copy sessions, of all accounts and of one.
   std::vector<SessionId> copies_of_all;

@@ -6,7 +6,7 @@
 
 #include "systems/exchange/messages.h"
 #include "systems/exchange/venue/cells.h"
-#include "systems/exchange/venue/chunked.h"
+#include "systems/exchange/venue/stable_vector.h"
 
 namespace polis::exchange {
 
@@ -121,7 +121,7 @@ class OrderTable {
   HeldOrder& append() { return orders_.push_back(); }
 
  private:
-  Chunked<HeldOrder> orders_;
+  StableVector<HeldOrder> orders_;
   TablePlace free_ = 0;
 };
 

@@ -1,7 +1,6 @@
-// A vector that never moves what it holds: addresses for the most it may hold
-// are reserved, memory comes as it grows, so that growing costs no copy,
-// references stay good, and a place is found by one addition. Small ones take a
-// page or two, large ones huge pages.
+// A vector that never moves what it holds: addresses for the most it may hold are reserved, memory comes as it grows,
+// so that growing costs no copy, references stay good, and a place is found by one addition. Small ones take a page or
+// two, large ones huge pages.
 #pragma once
 
 #include <cstddef>
@@ -15,19 +14,18 @@
 namespace polis::exchange {
 
 template <class T>
-class Chunked {
+class StableVector {
  public:
-  // 32 GiB of addresses unless somebody knows better: more than a machine has
-  // memory for.
+  // 32 GiB of addresses unless somebody knows better: more than such a machine has memory for.
   static constexpr size_t kCountMax = (size_t{32} << 30) / sizeof(T);
 
-  Chunked() = default;
+  StableVector() = default;
   // Never holds more; one more ends the process.
-  explicit Chunked(size_t count_max) : count_max_(count_max) {}
-  Chunked(Chunked&& other) noexcept
+  explicit StableVector(size_t count_max) : count_max_(count_max) {}
+  StableVector(StableVector&& other) noexcept
       : values_(std::move(other.values_)), size_(std::exchange(other.size_, 0)), count_max_(other.count_max_) {}
-  Chunked& operator=(Chunked&&) = delete;
-  ~Chunked() { clear(); }
+  StableVector& operator=(StableVector&&) = delete;
+  ~StableVector() { clear(); }
 
   size_t size() const { return size_; }
   size_t count_max() const { return count_max_; }
@@ -43,8 +41,7 @@ class Chunked {
       grow(size_ + 1);
     return *new (&values_[size_++]) T(value);
   }
-  // Memory for so many more than there are, now: none of them waits for the
-  // system to give it.
+  // Memory for so many more than there are, now: none of them waits for the system to give it.
   void populate(size_t more) {
     const size_t end = size_ + more < count_max_ ? size_ + more : count_max_;
     grow(end);
